@@ -1,0 +1,364 @@
+"""The tables. PostgreSQL only.
+
+``bills``, ``bill_stages`` and ``bill_changes`` belong to the bills. All others serve every dataset: they know a thing
+by (dataset, key), where the key is text as ``45-1 C-2`` and the scope of a list is text as ``45-1``.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        str: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+        list[str]: ARRAY(Text),
+        bytes: LargeBinary,
+    }
+
+
+class BillRow(Base):
+    """One bill as the sources say now. When it was last looked at stands in ``latest_documents``, not here."""
+
+    __tablename__ = "bills"
+
+    parliament: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    session: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    title_en: Mapped[str]
+    title_fr: Mapped[str]
+    short_title_en: Mapped[str | None]
+    short_title_fr: Mapped[str | None]
+    status_code: Mapped[str]
+    status_en: Mapped[str]
+    status_fr: Mapped[str]
+    bill_type: Mapped[str]
+    chamber: Mapped[str]
+    is_government: Mapped[bool]
+    is_pro_forma: Mapped[bool]
+    sponsor_person_id: Mapped[int | None] = mapped_column(BigInteger)
+    sponsor_name: Mapped[str | None]
+    sponsor_slug: Mapped[str | None]
+    introduced_on: Mapped[date | None]
+    house_first_reading_on: Mapped[date | None]
+    house_second_reading_on: Mapped[date | None]
+    house_third_reading_on: Mapped[date | None]
+    senate_first_reading_on: Mapped[date | None]
+    senate_second_reading_on: Mapped[date | None]
+    senate_third_reading_on: Mapped[date | None]
+    royal_assent_on: Mapped[date | None]
+    statute_year: Mapped[int | None] = mapped_column(SmallInteger)
+    statute_chapter: Mapped[int | None] = mapped_column(SmallInteger)
+    reinstated_from: Mapped[str | None]
+    reinstated_as: Mapped[str | None]
+    legisinfo_id: Mapped[int | None] = mapped_column(BigInteger)
+    text_url: Mapped[str | None]
+    summary_en: Mapped[str | None]
+    summary_fr: Mapped[str | None]
+    flags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    withdrawn: Mapped[bool] = mapped_column(server_default=text("false"))
+    first_seen_at: Mapped[datetime]
+    last_changed_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("chamber in ('house', 'senate')", name="chamber"),
+        Index(None, "legisinfo_id"),
+        Index(None, "sponsor_person_id"),
+        Index(None, "status_code"),
+    )
+
+
+class BillStageRow(Base):
+    """The stages of a bill in the order the source gives them; a chamber may go through one twice."""
+
+    __tablename__ = "bill_stages"
+
+    parliament: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    session: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    chamber: Mapped[str | None]
+    stage: Mapped[str]
+    state: Mapped[str]
+    completed_on: Mapped[date | None]
+    committee: Mapped[str | None]
+    sittings: Mapped[int] = mapped_column(SmallInteger)
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["parliament", "session", "number"], ["bills.parliament", "bills.session", "bills.number"], ondelete="CASCADE"
+        ),
+    )
+
+
+class BillChangeRow(Base):
+    """Append-only history. ``seq`` has no gap and follows the order of commits: see ``store.next_seq``."""
+
+    __tablename__ = "bill_changes"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    parliament: Mapped[int] = mapped_column(SmallInteger)
+    session: Mapped[int] = mapped_column(SmallInteger)
+    number: Mapped[str]
+    kind: Mapped[str]
+    field: Mapped[str | None]
+    old: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    new: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    observed_at: Mapped[datetime]
+    run_id: Mapped[UUID | None]
+    source: Mapped[str | None]
+    document: Mapped[str | None]  # sha256
+
+    __table_args__ = (
+        CheckConstraint("kind in ('created', 'changed', 'withdrawn', 'reappeared', 'reparsed')", name="kind"),
+        Index(None, "parliament", "session", "number", "seq"),
+        Index(None, "observed_at"),
+    )
+
+
+class CounterRow(Base):
+    """Counters whose row lock, held until commit, makes numbers gap-free and ordered as commits are."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+class ListingRow(Base):
+    """A key's line in a source's list. ``fetched_fingerprint`` is what it was when its details were last saved."""
+
+    __tablename__ = "listings"
+
+    dataset: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    fetched_fingerprint: Mapped[str | None]
+    activity_on: Mapped[date | None]
+    facts: Mapped[dict[str, Any]]
+    first_seen_at: Mapped[datetime]
+    seen_at: Mapped[datetime]  # when this fingerprint was first seen; the sweeps tell when it was last seen
+    gone_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]  # last failure since the last success
+    failed_fingerprint: Mapped[str | None]
+
+
+class SweepRow(Base):
+    """One look at a source's whole list of one scope: what it listed against what the mirror holds."""
+
+    __tablename__ = "sweeps"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    run_id: Mapped[UUID]
+    dataset: Mapped[str]
+    source: Mapped[str]
+    scope: Mapped[str]
+    swept_at: Mapped[datetime]
+    document: Mapped[str | None]
+    believed: Mapped[bool]
+    reason: Mapped[str | None]  # why it was not believed
+    is_current: Mapped[bool]  # the list without a session parameter: its scope is the current session
+    listed: Mapped[int]
+    held: Mapped[int]
+    missing: Mapped[list[str]]
+    extra: Mapped[list[str]]
+    doubled: Mapped[list[str]]
+    quarantined: Mapped[list[str]]
+    fill_rates: Mapped[dict[str, Any]]
+
+    __table_args__ = (Index(None, "dataset", "source", "scope", "swept_at"),)
+
+
+class DocumentRow(Base):
+    """A body, once, by its sha256. ``body`` is null once it lives in the archive only."""
+
+    __tablename__ = "documents"
+
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    body: Mapped[bytes | None]  # zlib
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes before compression
+    stored_at: Mapped[datetime]
+    archived_at: Mapped[datetime | None]
+
+
+class DocumentFetchRow(Base):
+    """Each time a document was fetched."""
+
+    __tablename__ = "document_fetches"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    run_id: Mapped[UUID | None]
+    dataset: Mapped[str]
+    source: Mapped[str]
+    kind: Mapped[str]  # list or detail
+    key: Mapped[str]  # the scope for a list
+    url: Mapped[str]
+    status: Mapped[int] = mapped_column(SmallInteger)
+    fetched_at: Mapped[datetime]
+    sha256: Mapped[str] = mapped_column(ForeignKey("documents.sha256"))
+    etag: Mapped[str | None]
+    last_modified: Mapped[str | None]
+
+    __table_args__ = (Index(None, "dataset", "key", "source", "fetched_at"), Index(None, "sha256"), Index(None, "run_id"))
+
+
+class LatestDocumentRow(Base):
+    """The newest word of a source on a key: which document stands, and when we last asked."""
+
+    __tablename__ = "latest_documents"
+
+    dataset: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    checked_at: Mapped[datetime]  # last answer, be it a document or a 404
+    sha256: Mapped[str | None]  # the good document that the row was made from; null: none yet
+    url: Mapped[str | None]
+    fetched_at: Mapped[datetime | None]  # first fetch of that document
+    etag: Mapped[str | None]
+    last_modified: Mapped[str | None]
+
+    __table_args__ = (Index(None, "dataset", "checked_at"),)
+
+
+class RunRow(Base):
+    """``fetch_logs``: one row a run. The record of what should run, what ran and how it ended."""
+
+    __tablename__ = "fetch_logs"
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    dataset: Mapped[str]
+    source: Mapped[str]
+    job: Mapped[str]
+    entry: Mapped[str | None]  # name of the schedule entry
+    slot: Mapped[datetime | None]  # the instant its tick stands for; null by hand
+    scope: Mapped[str | None]  # session; known after planning where the caller named none
+    params: Mapped[dict[str, Any]]
+    status: Mapped[str]
+    planned: Mapped[bool] = mapped_column(server_default=text("false"))  # its keys are rows
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of planning
+    next_attempt_at: Mapped[datetime | None]  # of planning
+    lease_until: Mapped[datetime | None]  # of planning
+    listed: Mapped[int] = mapped_column(server_default=text("0"))
+    not_due: Mapped[int] = mapped_column(server_default=text("0"))
+    attempted: Mapped[int] = mapped_column(server_default=text("0"))
+    succeeded: Mapped[int] = mapped_column(server_default=text("0"))
+    failed: Mapped[int] = mapped_column(server_default=text("0"))
+    created: Mapped[int] = mapped_column(server_default=text("0"))
+    updated: Mapped[int] = mapped_column(server_default=text("0"))
+    unchanged: Mapped[int] = mapped_column(server_default=text("0"))
+    deferred: Mapped[int] = mapped_column(server_default=text("0"))
+    requests: Mapped[int] = mapped_column(server_default=text("0"))
+    bytes: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    error_count: Mapped[int] = mapped_column(server_default=text("0"))
+    errors: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'"))  # the first ones
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    duration_seconds: Mapped[float | None]
+    waiters: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))  # task ids that wait for the figures
+    delivered_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(
+            "status in ('running', 'success', 'partial', 'failure', 'skipped', 'abandoned')", name="status"
+        ),
+        Index("uq_fetch_logs_entry_slot", "entry", "slot", unique=True, postgresql_where=text("slot is not null")),
+        Index(None, "started_at"),
+        Index("ix_fetch_logs_open", "status", postgresql_where=text("status = 'running'")),
+    )
+
+
+class RunKeyRow(Base):
+    """One key of one run, from plan to outcome."""
+
+    __tablename__ = "run_keys"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("fetch_logs.run_id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    wants: Mapped[list[str]]  # sources still to be asked
+    state: Mapped[str] = mapped_column(server_default=text("'waiting'"))
+    outcome: Mapped[str | None]
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    next_attempt_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    lease_until: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+    __table_args__ = (
+        CheckConstraint("state in ('waiting', 'fetching', 'fetched', 'persisting', 'done', 'failed')", name="state"),
+        Index("ix_run_keys_open", "run_id", "state", "position", postgresql_where=text("state not in ('done', 'failed')")),
+    )
+
+
+class QuarantineRow(Base):
+    """What was not believed: a document, a row of a list, a whole sweep, or one field of a key."""
+
+    __tablename__ = "quarantine"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    dataset: Mapped[str]
+    scope: Mapped[str | None]
+    key: Mapped[str | None]
+    kind: Mapped[str]  # document, row, sweep, field
+    guard: Mapped[str]
+    source: Mapped[str]
+    field: Mapped[str | None]
+    reason: Mapped[str]
+    held: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    offered: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    document: Mapped[str | None]  # sha256
+    url: Mapped[str | None]
+    run_id: Mapped[UUID | None]
+    state: Mapped[str] = mapped_column(server_default=text("'open'"))
+    opened_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    seen_count: Mapped[int] = mapped_column(server_default=text("1"))
+    decided_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("kind in ('document', 'row', 'sweep', 'field')", name="kind"),
+        CheckConstraint("state in ('open', 'approved', 'rejected', 'resolved')", name="state"),
+        Index(None, "dataset", "scope", "key"),
+        Index("ix_quarantine_open", "dataset", "state", postgresql_where=text("state = 'open'")),
+    )
+
+
+class HeartbeatRow(Base):
+    """Who was last alive: beat, seen through a worker to here."""
+
+    __tablename__ = "heartbeats"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    seen_at: Mapped[datetime]

@@ -1,0 +1,123 @@
+"""Every environment variable, typed, read in one place. A bad one stops the start and is named.
+
+Nothing else in the project reads the environment. ``Settings()`` reads it afresh; ``settings()`` is the process's own copy.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from parlex.errors import ConfigurationError
+
+LEGISINFO_PUBLIC = "https://www.parl.ca"
+OPENPARLIAMENT_PUBLIC = "https://api.openparliament.ca"
+
+_DRIVER = re.compile(r"^postgres(ql)?(\+psycopg2)?://")
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseSettings):
+    """The configuration of one process. Field names are the variables, ``PARLEX_`` left off where they have it."""
+
+    model_config = SettingsConfigDict(env_prefix="PARLEX_", extra="ignore", frozen=True, populate_by_name=True)
+
+    # Where the data lives. Unset means: an embedded server in PARLEX_HOME.
+    database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
+    redis_url: SecretStr | None = Field(default=None, validation_alias="REDIS_URL")
+    home: Path = Path("var")
+    archive_url: SecretStr | None = None  # a folder or s3://bucket/prefix; its query may hold a secret
+
+    # The sources, and how gently to ask them.
+    legisinfo_url: str = LEGISINFO_PUBLIC
+    openparliament_url: str = OPENPARLIAMENT_PUBLIC
+    contact: str | None = None
+    legisinfo_rate: Annotated[float, Field(ge=0)] = 60.0  # requests a minute; others report no trouble at one a second
+    openparliament_rate: Annotated[float, Field(ge=0)] = 25.0  # an older text of the site allows 30 a minute
+    connect_timeout: Annotated[float, Field(gt=0)] = 5.0  # seconds
+    read_timeout: Annotated[float, Field(gt=0)] = 20.0  # seconds between two pieces of an answer
+    max_body_bytes: Positive = 32 * 1024 * 1024  # the largest real answer is a list of all sessions, about 12 MB
+    fetch_threads: Positive = 16  # requests in flight inside one chunk
+    retry_delay: Annotated[float, Field(ge=0)] = 60.0  # seconds before the first retry; doubles twice
+
+    # When a sweep is to be believed (see guards.py for the reasons).
+    guard_max_shrink: Share = 0.1
+    guard_max_blanked: Share = 0.5
+    guard_min_rows: Positive = 5
+
+    # Keeping house.
+    keep_logs_days: Positive = 365
+    keep_documents_days: Positive = 90
+    run_deadline_minutes: Positive = 24 * 60
+
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("database_url", "redis_url", "archive_url", "contact", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: object) -> object:
+        """Compose files and ``.env`` files hand out empty strings for what is not set."""
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql_by_psycopg2(cls, value: SecretStr | None) -> SecretStr | None:
+        """Hosts hand out ``postgres://``; SQLAlchemy 2.1 would read ``postgresql://`` as psycopg 3."""
+        if value is None:
+            return None
+        url, found = _DRIVER.subn("postgresql+psycopg2://", value.get_secret_value())
+        if not found:
+            raise ValueError("must begin with postgresql:// or postgres://")
+        return SecretStr(url)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss"):
+            raise ValueError("must begin with redis:// or rediss://")
+        return value
+
+    @field_validator("legisinfo_url", "openparliament_url")
+    @classmethod
+    def _origin_only(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("must be scheme, host and port only, like https://www.parl.ca")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def asks_public_sites(self) -> bool:
+        return self.legisinfo_url == LEGISINFO_PUBLIC or self.openparliament_url == OPENPARLIAMENT_PUBLIC
+
+    def require_contact(self) -> None:
+        """ConfigurationError unless the public sites would learn whom to write to."""
+        if self.asks_public_sites and self.contact is None:
+            raise ConfigurationError("set PARLEX_CONTACT to your e-mail address or page: the public sites ask for one")
+
+
+def load() -> Settings:
+    """Read the environment; ConfigurationError names each variable that is wrong, and never its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_sentence(e["loc"], e["msg"]) for e in error.errors())) from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return load()
+
+
+def _sentence(loc: tuple[int | str, ...], message: str) -> str:
+    name = str(loc[0]) if loc else "settings"
+    variable = name if name.isupper() else f"PARLEX_{name.upper()}"
+    return f"{variable}: {message.removeprefix('Value error, ')}"
