@@ -116,7 +116,9 @@ class BillStageRow(Base):
 
     __table_args__ = (
         ForeignKeyConstraint(
-            ["parliament", "session", "number"], ["bills.parliament", "bills.session", "bills.number"], ondelete="CASCADE"
+            ["parliament", "session", "number"],
+            ["bills.parliament", "bills.session", "bills.number"],
+            ondelete="CASCADE",
         ),
     )
 
@@ -231,7 +233,11 @@ class DocumentFetchRow(Base):
     etag: Mapped[str | None]
     last_modified: Mapped[str | None]
 
-    __table_args__ = (Index(None, "dataset", "key", "source", "fetched_at"), Index(None, "sha256"), Index(None, "run_id"))
+    __table_args__ = (
+        Index(None, "dataset", "key", "source", "fetched_at"),
+        Index(None, "sha256"),
+        Index(None, "run_id"),
+    )
 
 
 class LatestDocumentRow(Base):
@@ -318,7 +324,9 @@ class RunKeyRow(Base):
 
     __table_args__ = (
         CheckConstraint("state in ('waiting', 'fetching', 'fetched', 'persisting', 'done', 'failed')", name="state"),
-        Index("ix_run_keys_open", "run_id", "state", "position", postgresql_where=text("state not in ('done', 'failed')")),
+        Index(
+            "ix_run_keys_open", "run_id", "state", "position", postgresql_where=text("state not in ('done', 'failed')")
+        ),
     )
 
 
