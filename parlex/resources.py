@@ -1,0 +1,79 @@
+"""The composition root: everything a process needs, built from its settings on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from parlex import __version__
+from parlex.datasets import Dataset
+from parlex.datasets.bills import BillDataset
+from parlex.db.engine import build_engine
+from parlex.embedded import Addresses
+from parlex.http import Client
+from parlex.settings import Settings
+from parlex.sources.legisinfo import Legisinfo
+from parlex.sources.openparliament import OpenParliament
+from parlex.throttle import RedisThrottle, Throttle
+
+
+class Resources:
+    """Built lazily, so that a forked worker opens its own connections. Close it when the process ends."""
+
+    def __init__(self, settings: Settings, addresses: Addresses) -> None:
+        self.settings = settings
+        self.addresses = addresses
+
+    @cached_property
+    def engine(self) -> Engine:
+        return build_engine(self.addresses.database_url)
+
+    @contextmanager
+    def db(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back on an error."""
+        with Session(self.engine, expire_on_commit=False) as db, db.begin():
+            yield db
+
+    @cached_property
+    def throttle(self) -> Throttle:
+        rates = {
+            _host(self.settings.legisinfo_url): self.settings.legisinfo_rate,
+            _host(self.settings.openparliament_url): self.settings.openparliament_rate,
+        }
+        return RedisThrottle(self.addresses.redis_url, rates, retry_delay=self.settings.retry_delay)
+
+    @cached_property
+    def client(self) -> Client:
+        contact = f" (+{self.settings.contact})" if self.settings.contact else ""
+        return Client(
+            user_agent=f"parlex/{__version__}{contact}",
+            throttle=self.throttle,
+            connect_timeout=self.settings.connect_timeout,
+            read_timeout=self.settings.read_timeout,
+            max_body_bytes=self.settings.max_body_bytes,
+        )
+
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        bills = BillDataset(
+            Legisinfo(self.client, self.settings.legisinfo_url),
+            OpenParliament(self.client, self.settings.openparliament_url),
+            self.settings,
+        )
+        return {bills.name: bills}
+
+    def close(self) -> None:
+        """Close what was opened, and nothing else: a property that was never read was never built."""
+        if "client" in self.__dict__:
+            self.client.close()
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc
