@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     fetch_threads: Positive = 16  # requests in flight inside one chunk
     retry_delay: Annotated[float, Field(ge=0)] = 60.0  # seconds before the first retry; doubles twice
 
+    # How long work may lie still before somebody else takes it up.
+    lease_seconds: Positive = 180  # a chunk of polite requests takes about 30 s, of hanging ones about 100 s
+    abandon_after_minutes: Positive = 30
+
     # When a sweep is to be believed (see guards.py for the reasons).
     guard_max_shrink: Share = 0.1
     guard_max_blanked: Share = 0.5

@@ -251,11 +251,16 @@ class LatestDocumentRow(Base):
     checked_at: Mapped[datetime]  # last answer, be it a document or a 404
     sha256: Mapped[str | None]  # the good document that the row was made from; null: none yet
     url: Mapped[str | None]
-    fetched_at: Mapped[datetime | None]  # first fetch of that document
+    fetched_at: Mapped[datetime | None]  # when it brought that document
+    failed_at: Mapped[datetime | None]  # last failure to answer since the last answer
     etag: Mapped[str | None]
     last_modified: Mapped[str | None]
 
     __table_args__ = (Index(None, "dataset", "checked_at"),)
+
+
+# An abandoned run gives its slot back, so that the slot can be run again.
+_SLOT_TAKEN = text("slot is not null and status <> 'abandoned'")
 
 
 class RunRow(Base):
@@ -276,6 +281,8 @@ class RunRow(Base):
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of planning
     next_attempt_at: Mapped[datetime | None]  # of planning
     lease_until: Mapped[datetime | None]  # of planning
+    carrier: Mapped[str]  # worker, or process: a run without workers dies with its process
+    progress_at: Mapped[datetime]
     listed: Mapped[int] = mapped_column(server_default=text("0"))
     not_due: Mapped[int] = mapped_column(server_default=text("0"))
     attempted: Mapped[int] = mapped_column(server_default=text("0"))
@@ -299,7 +306,7 @@ class RunRow(Base):
         CheckConstraint(
             "status in ('running', 'success', 'partial', 'failure', 'skipped', 'abandoned')", name="status"
         ),
-        Index("uq_fetch_logs_entry_slot", "entry", "slot", unique=True, postgresql_where=text("slot is not null")),
+        Index("uq_fetch_logs_entry_slot", "entry", "slot", unique=True, postgresql_where=_SLOT_TAKEN),
         Index(None, "started_at"),
         Index("ix_fetch_logs_open", "status", postgresql_where=text("status = 'running'")),
     )
@@ -314,9 +321,11 @@ class RunKeyRow(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int]
     wants: Mapped[list[str]]  # sources still to be asked
+    fingerprint: Mapped[str | None]  # of its listing when the run was planned
     state: Mapped[str] = mapped_column(server_default=text("'waiting'"))
     outcome: Mapped[str | None]
-    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # of fetching
+    claims: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))  # by workers, also by those that died
     next_attempt_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     lease_until: Mapped[datetime | None]

@@ -115,6 +115,8 @@ def upgrade() -> None:
         sa.Column("attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("carrier", sa.Text(), nullable=False),
+        sa.Column("progress_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("listed", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("not_due", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("attempted", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -148,7 +150,7 @@ def upgrade() -> None:
         "fetch_logs",
         ["entry", "slot"],
         unique=True,
-        postgresql_where=sa.text("slot is not null"),
+        postgresql_where=sa.text("slot is not null and status <> 'abandoned'"),
     )
     op.create_table(
         "heartbeats",
@@ -165,6 +167,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.Text(), nullable=True),
         sa.Column("url", sa.Text(), nullable=True),
         sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("etag", sa.Text(), nullable=True),
         sa.Column("last_modified", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("dataset", "key", "source", name=op.f("pk_latest_documents")),
@@ -300,9 +303,11 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("wants", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), server_default=sa.text("'waiting'"), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("claims", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
@@ -344,7 +349,11 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_latest_documents_dataset_checked_at"), table_name="latest_documents")
     op.drop_table("latest_documents")
     op.drop_table("heartbeats")
-    op.drop_index("uq_fetch_logs_entry_slot", table_name="fetch_logs", postgresql_where=sa.text("slot is not null"))
+    op.drop_index(
+        "uq_fetch_logs_entry_slot",
+        table_name="fetch_logs",
+        postgresql_where=sa.text("slot is not null and status <> 'abandoned'"),
+    )
     op.drop_index(op.f("ix_fetch_logs_started_at"), table_name="fetch_logs")
     op.drop_index("ix_fetch_logs_open", table_name="fetch_logs", postgresql_where=sa.text("status = 'running'"))
     op.drop_table("fetch_logs")
