@@ -1,0 +1,59 @@
+# Needs make and Python 3.11, 3.12 or 3.13; everything else is installed into .venv.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test lint types check conformance chaos bench compose-test lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# The first interpreter that fits; `make install PYTHON=/path/to/python3.12` chooses another.
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
+	"$$p" -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
+
+install: $(STAMP)  ## everything into .venv, with the command .venv/bin/parlex
+
+$(STAMP): requirements.txt constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'Parlex needs Python 3.11, 3.12 or 3.13 with venv; none was found. Set PYTHON=/path/to/python.' >&2; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: install  ## the whole thing, offline, in a temporary folder
+	$(BIN)/parlex demo
+
+run: install  ## everything the machine lacks, started and watched; Ctrl-C stops it
+	$(BIN)/parlex up
+
+test: install  ## the tests, on a real PostgreSQL and a real Valkey
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+
+check: lint types test  ## ruff, mypy --strict and the tests
+
+conformance: install  ## against an independent stand-in of both sources, where there is one
+	$(BIN)/python -m pytest -m conformance $(ARGS)
+
+chaos: install  ## kills and cuts on purpose; takes minutes
+	$(BIN)/python -m pytest -m chaos $(ARGS)
+
+bench: install  ## measure, and print the numbers
+	$(BIN)/python -m bench $(ARGS)
+
+compose-test: install  ## docker-compose.yml on a real engine
+	$(BIN)/python -m pytest -m compose $(ARGS)
+
+lock: install  ## resolve constraints.txt anew; LOCK_PYTHONS names one interpreter for each version
+	$(BIN)/python .ci/lock $(LOCK_PYTHONS)
+
+clean:  ## remove what was installed and built, never var/
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
