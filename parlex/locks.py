@@ -1,0 +1,68 @@
+"""Locks on files, which the kernel drops with their holder however it died, and private files."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+POLL_SECONDS = 0.02
+
+
+def open_private(path: Path, flags: int = 0) -> int:
+    """A descriptor to read and write ``path``, made for its owner alone where it is new."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write by way of a new file, so that nobody reads half of it nor a file with looser permissions."""
+    descriptor, fresh = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(fresh).replace(path)
+
+
+@contextmanager
+def held(path: Path, *, shared: bool = False) -> Iterator[int]:
+    """Wait for the lock on ``path`` and hold it while the block lasts; the descriptor, for who is to inherit it."""
+    descriptor = open_private(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path, *, shared: bool = True) -> bool:
+    """Whether another open file holds ``path``. PermissionError if that cannot be asked.
+
+    ``shared`` asks for an exclusive holder only, and so disturbs nobody who asks at the same time.
+    """
+    try:
+        probe = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(probe, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(probe)
+    return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Ask ``condition`` until it holds; False once ``seconds`` have passed."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
