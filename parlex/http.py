@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import overload
 
 import httpx
 
@@ -73,6 +74,14 @@ class Client:
 
     def close(self) -> None:
         self._http.close()
+
+    @overload
+    def get(self, url: str, *, tally: Tally, background: bool = False) -> Document: ...
+
+    @overload
+    def get(
+        self, url: str, *, tally: Tally, etag: str | None, last_modified: str | None, background: bool = False
+    ) -> Document | None: ...
 
     def get(
         self,
