@@ -1,14 +1,30 @@
 """Documents: the raw bytes one GET returned, and how they are kept.
 
 PostgreSQL keeps each body once, compressed, by its sha256, since workers share no disk; every fetch of it is a row.
+A bucket or a folder is the long-term store: see ``archive.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import delete, insert, null, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from parlex.db.models import DocumentFetchRow, DocumentRow, LatestDocumentRow, QuarantineRow
+
+# Level 1 takes a fifth of the time of the default level for four fifths of the saving (measured on bill details).
+_LEVEL = 1
+
+Kind = Literal["list", "detail"]
 
 
 @dataclass(frozen=True)
@@ -26,3 +42,222 @@ class Document:
     @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.body).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document with what it was fetched for. ``key`` is the scope for a list."""
+
+    source: str
+    kind: Kind
+    key: str
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a source last said of a key: its standing document's address and validators, and when it was asked."""
+
+    sha256: str | None
+    url: str | None
+    checked_at: datetime
+    failed_at: datetime | None
+    etag: str | None
+    last_modified: str | None
+
+
+def keep_documents(db: Session, fetched: Sequence[Fetched], *, dataset: str, run_id: UUID | None) -> None:
+    """Store each body once and each fetch of it."""
+    if not fetched:
+        return
+    known = set(
+        db.scalars(select(DocumentRow.sha256).where(DocumentRow.sha256.in_({f.document.sha256 for f in fetched})))
+    )
+    bodies = {f.document.sha256: f.document for f in fetched if f.document.sha256 not in known}
+    if bodies:
+        # Sorted, so that two workers that store the same bodies at once wait for each other and never in a circle.
+        rows = [_document_row(bodies[sha256]) for sha256 in sorted(bodies)]
+        db.execute(upsert(DocumentRow).on_conflict_do_nothing(), rows)
+    db.execute(insert(DocumentFetchRow), [_fetch_row(f, dataset, run_id) for f in fetched])
+
+
+def _document_row(document: Document) -> dict[str, Any]:
+    return {
+        "sha256": document.sha256,
+        "body": zlib.compress(document.body, _LEVEL),
+        "size": len(document.body),
+        "stored_at": document.fetched_at,
+        "archived_at": None,
+    }
+
+
+def _fetch_row(fetched: Fetched, dataset: str, run_id: UUID | None) -> dict[str, Any]:
+    document = fetched.document
+    return {
+        "run_id": run_id,
+        "dataset": dataset,
+        "source": fetched.source,
+        "kind": fetched.kind,
+        "key": fetched.key,
+        "url": document.url,
+        "status": document.status,
+        "fetched_at": document.fetched_at,
+        "sha256": document.sha256,
+        "etag": document.etag,
+        "last_modified": document.last_modified,
+    }
+
+
+def keep_unchanged(
+    db: Session, unchanged: Iterable[tuple[str, str, Held]], *, dataset: str, run_id: UUID, now: datetime
+) -> None:
+    """Record fetches that the source answered with 304: the (key, source, held) document was fetched again in effect."""
+    rows = [
+        {
+            "run_id": run_id,
+            "dataset": dataset,
+            "source": source,
+            "kind": "detail",
+            "key": key,
+            "url": held.url,
+            "status": 304,
+            "fetched_at": now,
+            "sha256": held.sha256,
+            "etag": held.etag,
+            "last_modified": held.last_modified,
+        }
+        for key, source, held in unchanged
+    ]
+    if rows:
+        db.execute(insert(DocumentFetchRow), rows)
+
+
+def fetched_by_run(db: Session, dataset: str, run_id: UUID, keys: Iterable[str]) -> dict[tuple[str, str], Document]:
+    """The newest detail that a run fetched, by (key, source)."""
+    fetch = DocumentFetchRow
+    query = (
+        select(fetch.key, fetch.source, *_DOCUMENT_COLUMNS)
+        .join(DocumentRow, DocumentRow.sha256 == fetch.sha256)
+        .where(fetch.run_id == run_id, fetch.dataset == dataset, fetch.kind == "detail", fetch.key.in_(list(keys)))
+        .distinct(fetch.key, fetch.source)
+        .order_by(fetch.key, fetch.source, fetch.id.desc())
+    )
+    return {(row.key, row.source): _document(row) for row in db.execute(query)}
+
+
+_DOCUMENT_COLUMNS = (
+    DocumentFetchRow.url,
+    DocumentFetchRow.fetched_at,
+    DocumentFetchRow.etag,
+    DocumentFetchRow.last_modified,
+    DocumentRow.sha256,
+    DocumentRow.body,
+)
+
+
+def _document(row: Any) -> Document:
+    """LookupError where the body lives in the archive only."""
+    if row.body is None:
+        raise LookupError(f"document {row.sha256} lives in the archive only")
+    body = zlib.decompress(row.body)
+    document = Document(row.url, 200, row.fetched_at, "application/json", body, row.etag, row.last_modified)
+    document.__dict__["sha256"] = row.sha256  # known already; not worth computing again
+    return document
+
+
+def standing_documents(db: Session, dataset: str, keys: Iterable[str]) -> dict[tuple[str, str], Document]:
+    """The good document that each (key, source) stands on."""
+    latest = LatestDocumentRow
+    columns = (latest.key, latest.source, latest.url, latest.fetched_at, latest.etag, latest.last_modified)
+    query = (
+        select(*columns, DocumentRow.sha256, DocumentRow.body)
+        .join(DocumentRow, DocumentRow.sha256 == latest.sha256)
+        .where(latest.dataset == dataset, latest.key.in_(list(keys)))
+    )
+    return {(row.key, row.source): _document(row) for row in db.execute(query)}
+
+
+def held(db: Session, dataset: str, keys: Iterable[str]) -> dict[tuple[str, str], Held]:
+    """What is held of each (key, source), without the bodies."""
+    latest = LatestDocumentRow
+    query = select(
+        latest.key,
+        latest.source,
+        latest.sha256,
+        latest.url,
+        latest.checked_at,
+        latest.failed_at,
+        latest.etag,
+        latest.last_modified,
+    ).where(latest.dataset == dataset, latest.key.in_(list(keys)))
+    return {(row.key, row.source): Held(*row[2:]) for row in db.execute(query)}
+
+
+def mark_checked(db: Session, dataset: str, good: dict[tuple[str, str], Document | None], checked_at: datetime) -> None:
+    """Record that a source answered on each (key, source): with the good document given, or (None) with nothing new.
+
+    Nothing new keeps the document that stands: a source that stopped answering erases nothing.
+    """
+    rows = [_latest_row(dataset, key, source, document, checked_at) for (key, source), document in sorted_items(good)]
+    news = [row for row in rows if row["sha256"] is not None]
+    olds = [row for row in rows if row["sha256"] is None]
+    offered = upsert(LatestDocumentRow)
+    columns = ("checked_at", "sha256", "url", "fetched_at", "failed_at", "etag", "last_modified")
+    if news:
+        changes = {name: offered.excluded[name] for name in columns}
+        db.execute(offered.on_conflict_do_update(index_elements=_LATEST_KEY, set_=changes), news)
+    if olds:
+        asked = {"checked_at": offered.excluded.checked_at, "failed_at": null()}
+        db.execute(offered.on_conflict_do_update(index_elements=_LATEST_KEY, set_=asked), olds)
+
+
+def mark_failed(db: Session, dataset: str, keys: Iterable[tuple[str, str]], failed_at: datetime) -> None:
+    """Record that a source did not answer on each (key, source), where it was ever asked or not."""
+    rows = [
+        {**_latest_row(dataset, key, source, None, failed_at), "failed_at": failed_at} for key, source in sorted(keys)
+    ]
+    if rows:
+        offered = upsert(LatestDocumentRow)
+        changes = {"failed_at": offered.excluded.failed_at}
+        db.execute(offered.on_conflict_do_update(index_elements=_LATEST_KEY, set_=changes), rows)
+
+
+_LATEST_KEY = ["dataset", "key", "source"]
+
+
+def sorted_items(
+    good: dict[tuple[str, str], Document | None],
+) -> list[tuple[tuple[str, str], Document | None]]:
+    """In key order, so that two writers lock the rows in the same order."""
+    return sorted(good.items(), key=lambda item: item[0])
+
+
+def _latest_row(dataset: str, key: str, source: str, document: Document | None, checked_at: datetime) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "key": key,
+        "source": source,
+        "checked_at": checked_at,
+        "sha256": document.sha256 if document else None,
+        "url": document.url if document else None,
+        "fetched_at": document.fetched_at if document else None,
+        "failed_at": None,
+        "etag": document.etag if document else None,
+        "last_modified": document.last_modified if document else None,
+    }
+
+
+def prune_documents(db: Session, cutoff: datetime) -> int:
+    """Forget fetches older than ``cutoff`` and bodies that nothing names any more; how many bodies.
+
+    The document that a key stands on stays, and so does each that the quarantine names as evidence.
+    """
+    fetch, document = DocumentFetchRow, DocumentRow
+    standing = select(LatestDocumentRow.sha256).where(LatestDocumentRow.sha256 == fetch.sha256)
+    db.execute(delete(fetch).where(fetch.fetched_at < cutoff, ~standing.exists()))
+    named = [
+        select(column).where(column == document.sha256).exists()
+        for column in (fetch.sha256, LatestDocumentRow.sha256, QuarantineRow.document)
+    ]
+    gone = delete(document).where(document.stored_at < cutoff, *[~name for name in named])
+    return len(db.execute(gone.returning(document.sha256)).all())

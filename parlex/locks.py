@@ -30,11 +30,14 @@ def write_private(path: Path, text: str) -> None:
 
 
 @contextmanager
-def held(path: Path, *, shared: bool = False) -> Iterator[int]:
-    """Wait for the lock on ``path`` and hold it while the block lasts; the descriptor, for who is to inherit it."""
+def held(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[int]:
+    """Hold the lock on ``path`` while the block lasts; the descriptor, for who is to inherit it.
+
+    BlockingIOError where another holds it and we are not to ``wait``.
+    """
     descriptor = open_private(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         yield descriptor
     finally:
         os.close(descriptor)
@@ -58,11 +61,11 @@ def is_held(path: Path, *, shared: bool = True) -> bool:
     return False
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float, *, every: float = POLL_SECONDS) -> bool:
     """Ask ``condition`` until it holds; False once ``seconds`` have passed."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)
     return True

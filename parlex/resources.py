@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from urllib.parse import urlsplit
 
+from redis import Redis
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from parlex.http import Client
 from parlex.settings import Settings
 from parlex.sources.legisinfo import Legisinfo
 from parlex.sources.openparliament import OpenParliament
-from parlex.throttle import RedisThrottle, Throttle
+from parlex.throttle import RedisThrottle, Throttle, host_of
 
 
 class Resources:
@@ -40,12 +40,17 @@ class Resources:
             yield db
 
     @cached_property
+    def redis(self) -> Redis:
+        """For the budget of the hosts. The timeouts keep a silent server from holding a worker for ever."""
+        return Redis.from_url(self.addresses.redis_url, socket_timeout=10, socket_connect_timeout=5)
+
+    @cached_property
     def throttle(self) -> Throttle:
         rates = {
-            _host(self.settings.legisinfo_url): self.settings.legisinfo_rate,
-            _host(self.settings.openparliament_url): self.settings.openparliament_rate,
+            host_of(self.settings.legisinfo_url): self.settings.legisinfo_rate,
+            host_of(self.settings.openparliament_url): self.settings.openparliament_rate,
         }
-        return RedisThrottle(self.addresses.redis_url, rates, retry_delay=self.settings.retry_delay)
+        return RedisThrottle(self.redis, rates, retry_delay=self.settings.retry_delay)
 
     @cached_property
     def client(self) -> Client:
@@ -71,9 +76,8 @@ class Resources:
         """Close what was opened, and nothing else: a property that was never read was never built."""
         if "client" in self.__dict__:
             self.client.close()
+        if "redis" in self.__dict__:
+            self.redis.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
 
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc

@@ -1,10 +1,11 @@
 """Every environment variable, typed, read in one place. A bad one stops the start and is named.
 
-Nothing else in the project reads the environment. ``Settings()`` reads it afresh; ``settings()`` is the process's own copy.
+Nothing else in the project reads the environment. ``load()`` reads it afresh; ``settings()`` is the process's own copy.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Settings(BaseSettings):
     """The configuration of one process. Field names are the variables, ``PARLEX_`` left off where they have it."""
 
-    model_config = SettingsConfigDict(env_prefix="PARLEX_", extra="ignore", frozen=True, populate_by_name=True)
+    # Compose files and .env files hand out empty strings for what is not set.
+    model_config = SettingsConfigDict(
+        env_prefix="PARLEX_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
 
     # Where the data lives. Unset means: an embedded server in PARLEX_HOME.
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
@@ -62,10 +66,12 @@ class Settings(BaseSettings):
     keep_documents_days: Positive = 90
     run_deadline_minutes: Positive = 24 * 60
 
+    flower_basic_auth: SecretStr | None = Field(default=None, validation_alias="FLOWER_BASIC_AUTH")  # name:password
+
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("database_url", "redis_url", "archive_url", "contact", mode="before")
+    @field_validator("database_url", "redis_url", "archive_url", "contact", "flower_basic_auth", mode="before")
     @classmethod
     def _blank_is_unset(cls, value: object) -> object:
         """Compose files and ``.env`` files hand out empty strings for what is not set."""
@@ -107,6 +113,13 @@ class Settings(BaseSettings):
             raise ConfigurationError("set PARLEX_CONTACT to your e-mail address or page: the public sites ask for one")
 
 
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    """The environment of a child process that is to read these settings, and ``more`` beside them."""
+    told = {_variable(name): _text(getattr(settings, name)) for name in Settings.model_fields}
+    kept = {name: value for name, value in os.environ.items() if name not in told}
+    return kept | {name: value for name, value in told.items() if value is not None} | more
+
+
 def load() -> Settings:
     """Read the environment; ConfigurationError names each variable that is wrong, and never its value."""
     try:
@@ -119,6 +132,16 @@ def load() -> Settings:
 def settings() -> Settings:
     """The settings of this process, read once."""
     return load()
+
+
+def _variable(name: str) -> str:
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else f"PARLEX_{name.upper()}"
+
+
+def _text(value: object) -> str | None:
+    """As it stands in the environment; None for what is unset."""
+    return None if value is None else str(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
 
 def _sentence(loc: tuple[int | str, ...], message: str) -> str:

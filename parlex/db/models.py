@@ -274,6 +274,7 @@ class RunRow(Base):
     job: Mapped[str]
     entry: Mapped[str | None]  # name of the schedule entry
     slot: Mapped[datetime | None]  # the instant its tick stands for; null by hand
+    missed_slots: Mapped[int] = mapped_column(server_default=text("0"))  # earlier slots that this run stands in for
     scope: Mapped[str | None]  # session; known after planning where the caller named none
     params: Mapped[dict[str, Any]]
     status: Mapped[str]

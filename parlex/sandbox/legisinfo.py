@@ -509,6 +509,7 @@ def _chamber_stage(state: State, chamber: str, step: str) -> Json:
         fr = {"Non atteinte": "Non atteint", "Terminée": "Terminé"}.get(fr, fr)
     parliament, session = state.bill.session.split("-")
     committee = state.bill.house_committee if chamber == "house" else state.bill.senate_committee
+    names_it = stage in (60030, 60049) or name == "senate_report"
     return {
         "BillStageId": stage,
         **_names("BillStageName", STAGES[stage]),
@@ -520,7 +521,7 @@ def _chamber_stage(state: State, chamber: str, step: str) -> Json:
         "StateNameFr": fr,
         "StateAsOfDate": state.when(name),
         "StateName": en,
-        "Committee": _committee(committee) if committee and reached and stage in (60030, 60049) else None,
+        "Committee": _committee(committee) if committee and reached and names_it else None,
         **_stage_events(state.when(name), *_end_event(name)),
     }
 
@@ -542,7 +543,8 @@ def _condition(state: State, step: str) -> int:
     if path.index(step) < path.index(state.reached):
         return NO_ACTIVITY if _where(step) == _where(state.reached) or f"{step[:-1]}1" in path else NOT_REACHED
     if _ongoing(state) == _stage(step) and _where(step) == _ongoing_chamber(state.status_id):
-        return IN_PROGRESS if state.as_recorded else NO_ACTIVITY
+        happened = EVENTS[state.latest.type_id][0] == _stage(step) and state.latest.chamber == _where(step)
+        return IN_PROGRESS if happened else NO_ACTIVITY
     defeated = state.status_id == 341 and EVENTS[state.latest.type_id][0] == _stage(step)
     return NOT_COMPLETED if defeated and _where(step) == state.latest.chamber else NOT_REACHED
 

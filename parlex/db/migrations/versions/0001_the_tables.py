@@ -108,6 +108,7 @@ def upgrade() -> None:
         sa.Column("job", sa.Text(), nullable=False),
         sa.Column("entry", sa.Text(), nullable=True),
         sa.Column("slot", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("missed_slots", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("scope", sa.Text(), nullable=True),
         sa.Column("params", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),

@@ -1,0 +1,740 @@
+"""The dataset of bills: LEGISinfo decides what there is and what it says, OpenParliament adds what it alone knows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from parlex import documents, guards, merge, stages, store
+from parlex.bills import (
+    Bill,
+    BillKey,
+    LegisinfoBill,
+    Listing,
+    Milestones,
+    OpenParliamentBill,
+    Outcome,
+    SessionId,
+)
+from parlex.datasets import Context, Due, Plan, Saved, Survey
+from parlex.db.models import ListingRow, SweepRow
+from parlex.documents import Document, Fetched, Held
+from parlex.errors import DocumentError, ParlexError, UnknownSession
+from parlex.guards import Thresholds, Trip
+from parlex.http import Tally
+from parlex.settings import Settings
+from parlex.sources import legisinfo, openparliament
+from parlex.sources.legisinfo import Legisinfo, SessionList
+from parlex.sources.openparliament import OpenParliament
+from parlex.store import Change, HeldBill, Line, Parked, Place
+
+SPINE = "legisinfo"
+COMPANION = "openparliament"
+# OpenParliament's importer refuses older parliaments.
+COMPANION_SINCE = 37
+
+ASK_AGAIN = timedelta(days=1)  # what failed, or what the companion still owes, is asked for once a day
+COMPANION_LIST_DUE = timedelta(days=1)
+
+_DAYS = tuple(field.name for field in fields(Milestones))
+_LIST_GUARDED = ("short_title_en", "short_title_fr", *_DAYS)
+_DETAIL_GUARDED = (
+    *_LIST_GUARDED,
+    "sponsor_person_id",
+    "sponsor_name",
+    "sponsor_slug",
+    "introduced_on",
+    "statute_year",
+    "statute_chapter",
+    "text_url",
+    "summary_en",
+    "summary_fr",
+    "reinstated_from",
+    "reinstated_as",
+)
+
+
+class BillDataset:
+    """See :class:`parlex.datasets.Dataset`."""
+
+    name = "bills"
+    source = f"{SPINE}+{COMPANION}"
+    decides = SPINE
+
+    def __init__(self, spine: Legisinfo, companion: OpenParliament, settings: Settings) -> None:
+        self._spine = spine
+        self._companion = companion
+        self._thresholds = Thresholds(settings.guard_max_shrink, settings.guard_max_blanked, settings.guard_min_rows)
+        limits = [rate for rate in (settings.legisinfo_rate, settings.openparliament_rate) if rate]
+        self.requests_a_minute = min(limits, default=0.0)
+
+    # Listing.
+
+    def lists_due(self, db: Session, context: Context) -> frozenset[str]:
+        scope = context.request.scope or store.current_scope(db, self.name, SPINE)
+        if scope is None:
+            return frozenset((SPINE, COMPANION))
+        last = store.last_believed(db, self.name, COMPANION, scope)
+        due = last is None or last.swept_at < context.now - COMPANION_LIST_DUE
+        return frozenset((SPINE, COMPANION) if due else (SPINE,))
+
+    def survey(self, due: frozenset[str], context: Context, tally: Tally) -> Survey:
+        asked = SessionId.parse(context.request.scope) if context.request.scope else None
+        document = self._spine.list_bills(asked, tally, background=context.background)
+        session = asked or _session_of(document)
+        found = [Fetched(SPINE, "list", str(session or "current"), document)]
+        errors: dict[str, ParlexError] = {}
+        if COMPANION in due and session and session.parliament >= COMPANION_SINCE:
+            try:
+                pages = self._companion.list_bills(session, tally, background=context.background)
+                found += [Fetched(COMPANION, "list", str(session), page) for page in pages]
+            except ParlexError as error:
+                # The companion may be away; the spine alone makes a good mirror.
+                errors[COMPANION] = error
+        return Survey(tuple(found), errors)
+
+    # Planning.
+
+    def plan(self, db: Session, survey: Survey, context: Context) -> Plan:
+        documents.keep_documents(db, survey.documents, dataset=self.name, run_id=context.run_id)
+        look = self._look(db, survey, context)
+        if look.trip is not None:
+            return self._refuse(db, look, context)
+        listings, parked = self._carry_blanked(look)
+        parked += [_rejected_row(error, look) for error in look.listed.rejected]
+        store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
+        changes = self._keep_list(db, look, listings, context)
+        errors = [item.reason for item in parked] + self._keep_companion_list(db, survey, look, context)
+        due, not_due = self._due(db, look, context)
+        limit = len(due) if context.request.limit is None else context.request.limit
+        store.append_changes(db, changes, now=context.now, run_id=context.run_id)
+        return Plan(
+            scope=look.scope,
+            listed=len(listings),
+            not_due=not_due,
+            deferred=max(0, len(due) - limit),
+            due=tuple(due[:limit]),
+            errors=tuple(errors),
+        )
+
+    def _look(self, db: Session, survey: Survey, context: Context) -> _Look:
+        """Read the spine's list and judge it as a whole."""
+        document = next(found.document for found in survey.documents if found.source == SPINE)
+        current = context.request.scope is None
+        scope = context.request.scope or store.current_scope(db, self.name, SPINE)
+        try:
+            listed = legisinfo.parse_list(document)
+        except DocumentError as error:
+            empty = SessionList(None, None, (), (), (), {})
+            return _Look(
+                scope, current, document, empty, {}, None, Trip("malformed", error.reason, error.field), frozenset()
+            )
+        if current and listed.session:
+            scope = str(listed.session)
+        if scope is None:
+            raise UnknownSession("(current)")
+        held = store.listings(db, self.name, SPINE, scope)
+        last = store.last_believed(db, self.name, SPINE, scope)
+        if not listed.listings and not listed.rejected and last is None:
+            raise UnknownSession(scope)
+        waived = store.waived_guards(db, self.name, SPINE, scope, last.swept_at if last else None)
+        trip = self._judge(listed, scope, last, waived)
+        return _Look(scope, current, document, listed, held, last, trip, waived)
+
+    def _judge(
+        self, listed: SessionList, scope: str, last: SweepRow | None, waived: frozenset[tuple[str, str | None]]
+    ) -> Trip | None:
+        if listed.session is not None and str(listed.session) != scope:
+            return Trip("foreign", f"asked for {scope}, the list is of {listed.session}")
+        return guards.check_list(
+            listed=len(listed.listings),
+            rejected=len(listed.rejected),
+            held=last.listed if last else 0,
+            thresholds=self._thresholds,
+            waived=waived,
+        )
+
+    def _refuse(self, db: Session, look: _Look, context: Context) -> Plan:
+        """Park the whole list. The mirror stays as the last good sweep left it."""
+        assert look.trip is not None
+        parked = Parked(
+            kind="sweep",
+            guard=look.trip.guard,
+            source=SPINE,
+            reason=look.trip.reason,
+            scope=look.scope,
+            field=None,
+            document=look.document.sha256,
+            url=look.document.url,
+        )
+        store.park(db, [parked], dataset=self.name, run_id=context.run_id, now=context.now)
+        if look.scope is not None:
+            db.add(self._sweep_row(look, context, believed=False))
+        # Each row that cannot be read is named too, so that "unknown status" is not hidden behind "malformed".
+        rows = [str(error) for error in look.listed.rejected]
+        failure = f"{SPINE} list of {look.scope or 'the current session'} parked by guard {look.trip.guard}: {look.trip.reason}"
+        return Plan(look.scope, len(look.listed.listings), 0, 0, (), tuple(rows), failure=failure)
+
+    def _sweep_row(self, look: _Look, context: Context, *, believed: bool) -> SweepRow:
+        return SweepRow(
+            run_id=context.run_id,
+            dataset=self.name,
+            source=SPINE,
+            scope=look.scope,
+            swept_at=context.now,
+            document=look.document.sha256,
+            believed=believed,
+            reason=None if believed or look.trip is None else f"{look.trip.guard}: {look.trip.reason}",
+            is_current=look.current,
+            # Rows that cannot be read are rows of the list all the same.
+            listed=len(look.listed.listings) + len(look.listed.rejected),
+            held=0,
+            missing=[],
+            extra=[],
+            doubled=list(look.listed.doubled),
+            quarantined=[],
+            fill_rates=dict(look.listed.fill_rates),
+        )
+
+    def _carry_blanked(self, look: _Look) -> tuple[list[Listing], list[Parked]]:
+        """The listings, with the last good values of the fields that went blank together."""
+        offered = {str(listing.key): _listing_facts(listing) for listing in look.listed.listings}
+        pairs = [(row.facts, offered[key]) for key, row in look.held.items() if key in offered]
+        trips = [
+            trip
+            for trip in guards.blanked_fields(pairs, _LIST_GUARDED, self._thresholds)
+            if (trip.guard, trip.field) not in look.waived
+        ]
+        carried = [_carry(listing, look.held.get(str(listing.key)), trips) for listing in look.listed.listings]
+        return carried, [_blanked_sweep(trip, look) for trip in trips]
+
+    def _keep_list(self, db: Session, look: _Look, listings: Sequence[Listing], context: Context) -> list[Change]:
+        """Keep the believed list: its lines, who left it, who came back. The changes to append."""
+        assert look.scope is not None
+        session = SessionId.parse(look.scope)
+        lines = [_line(listing) for listing in listings]
+        where = Place(self.name, SPINE, look.scope)
+        store.save_listings(db, where, lines, look.held, now=context.now)
+        listed = {line.key for line in lines}
+        store.mark_gone(db, where, gone := _gone(look, listed), now=context.now)
+        db.add(self._sweep_row(look, context, believed=True))
+        store.resolve_sweeps(db, self.name, SPINE, look.scope, now=context.now)
+        store.resolve(db, self.name, "row", SPINE, keys=listed, now=context.now)
+        withdrawn = {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=True)}
+        left = store.withdraw_bills(db, [BillKey.parse(key) for key in gone], True, now=context.now)
+        back = [BillKey.parse(key) for key in sorted(withdrawn & listed)]
+        return left + store.withdraw_bills(db, back, False, now=context.now)
+
+    def _keep_companion_list(self, db: Session, survey: Survey, look: _Look, context: Context) -> list[str]:
+        """Keep the companion's list where it came and is to be believed. The errors, in words."""
+        errors = [str(error) for error in survey.errors.values()]
+        pages = [found.document for found in survey.documents if found.source == COMPANION]
+        if not pages or look.scope is None:
+            return errors
+        session = SessionId.parse(look.scope)
+        try:
+            read = openparliament.parse_list(pages, session)
+        except DocumentError as error:
+            return [*errors, str(error)]
+        last = store.last_believed(db, self.name, COMPANION, look.scope)
+        trip = guards.check_list(
+            listed=len(read.listings),
+            rejected=len(read.rejected),
+            held=last.listed if last else 0,
+            thresholds=self._thresholds,
+            waived=store.waived_guards(db, self.name, COMPANION, look.scope, last.swept_at if last else None),
+        )
+        errors += [str(error) for error in read.rejected]
+        where = Place(self.name, COMPANION, look.scope)
+        if trip is None:
+            held = store.listings(db, self.name, COMPANION, look.scope)
+            lines = [_companion_line(listing) for listing in read.listings]
+            store.save_listings(db, where, lines, held, now=context.now)
+            present = {line.key for line in lines} | {error.key for error in read.rejected}
+            store.mark_gone(
+                db,
+                where,
+                [key for key, row in held.items() if row.gone_at is None and key not in present],
+                now=context.now,
+            )
+            store.resolve_sweeps(db, self.name, COMPANION, look.scope, now=context.now)
+        else:
+            parked = Parked(
+                "sweep",
+                trip.guard,
+                COMPANION,
+                trip.reason,
+                scope=look.scope,
+                document=pages[0].sha256,
+                url=pages[0].url,
+            )
+            store.park(db, [parked], dataset=self.name, run_id=context.run_id, now=context.now)
+            errors.append(f"{COMPANION} list of {look.scope} parked by guard {trip.guard}: {trip.reason}")
+        db.add(
+            SweepRow(
+                run_id=context.run_id,
+                dataset=self.name,
+                source=COMPANION,
+                scope=look.scope,
+                swept_at=context.now,
+                document=pages[0].sha256,
+                believed=trip is None,
+                reason=None if trip is None else f"{trip.guard}: {trip.reason}",
+                is_current=False,
+                listed=len(read.listings),
+                held=0,
+                missing=[],
+                extra=[],
+                doubled=list(read.doubled),
+                quarantined=[],
+                fill_rates={},
+            )
+        )
+        return errors
+
+    def _due(self, db: Session, look: _Look, context: Context) -> tuple[list[Due], int]:
+        """The keys to fetch, most urgent first, and how many of the list are not due."""
+        assert look.scope is not None
+        db.flush()
+        rows = [row for row in store.listings(db, self.name, SPINE, look.scope).values() if row.gone_at is None]
+        held = documents.held(db, self.name, [row.key for row in rows])
+        shown = _Shown.read(db, self.name, look.scope)
+        changed, owed, old = [], [], []
+        for row in rows:
+            spine, companion = held.get((row.key, SPINE)), held.get((row.key, COMPANION))
+            if row.fingerprint != row.fetched_fingerprint:
+                if context.by_hand or not _failed_lately(row, context.now):
+                    wants = (SPINE, COMPANION) if shown.may_have(row) else (SPINE,)
+                    changed.append((row, wants))
+            elif _looked_at_before(spine, _recheck_cutoff(context)):
+                old.append((row, (SPINE, COMPANION) if shown.may_have(row) else (SPINE,)))
+            elif shown.may_have(row) and _owes(companion, context):
+                owed.append((row, (COMPANION,)))
+        changed.sort(key=lambda item: _by_activity(item[0]))
+        old.sort(key=lambda item: (held[item[0].key, SPINE].checked_at, BillKey.parse(item[0].key)))
+        owed.sort(key=lambda item: _by_activity(item[0]))
+        due = [Due(row.key, wants, row.fingerprint) for row, wants in (*changed, *owed, *old)]
+        return due, len(rows) - len(due)
+
+    # Fetching.
+
+    def ask(self, key: str, source: str, held: Held | None, context: Context, tally: Tally) -> Document | None:
+        site = self._spine if source == SPINE else self._companion
+        return site.fetch_bill(
+            BillKey.parse(key),
+            tally,
+            etag=held.etag if held else None,
+            last_modified=held.last_modified if held else None,
+            background=context.background,
+        )
+
+    # Saving.
+
+    def save(
+        self,
+        db: Session,
+        keys: Mapping[str, str | None],
+        offered: Mapping[tuple[str, str], Document],
+        context: Context,
+    ) -> Sequence[Saved]:
+        store.lock_keys(db, self.name, keys)
+        reading = self._read(db, keys, offered)
+        held = store.held_bills(db, [bill.key for bill in reading.spines.values()])
+        merged = {key: merge.merge(spine, reading.companions.get(key)) for key, spine in reading.spines.items()}
+        merged, parked = self._withhold_blanks(db, merged, held, reading, context)
+        result = _compare(merged, held, reading)
+        store.save_bills(db, result.to_save, held, now=context.now)
+        self._mark(db, keys, reading, offered, context)
+        store.park(db, [*parked, *reading.parked], dataset=self.name, run_id=context.run_id, now=context.now)
+        store.append_changes(db, result.changes, now=context.now, run_id=context.run_id)
+        errors = reading.errors | {item.key: item.reason for item in parked if item.key}
+        return [_saved(key, result.outcomes.get(key), errors.get(key), reading) for key in keys]
+
+    def _read(self, db: Session, keys: Iterable[str], offered: Mapping[tuple[str, str], Document]) -> _Reading:
+        """Parse what was offered for each key, and what stands for the sources that offered nothing good."""
+        reading = _Reading()
+        for (key, source), document in offered.items():
+            reading.take(key, source, document)
+        touched = {key for key, _ in offered} - reading.refused
+        lacking = [key for key in touched if key not in reading.spines or key not in reading.companions]
+        standing = documents.standing_documents(db, self.name, lacking)
+        for (key, source), document in standing.items():
+            reading.fill(key, source, document)
+        return reading
+
+    def _withhold_blanks(
+        self,
+        db: Session,
+        merged: Mapping[str, Bill],
+        held: Mapping[BillKey, HeldBill],
+        reading: _Reading,
+        context: Context,
+    ) -> tuple[dict[str, Bill], list[Parked]]:
+        """Keep held values of fields that went blank together, and of those that still wait for a person's word."""
+        facts = {key: store.bill_facts(bill) for key, bill in merged.items()}
+        pairs = [(held[bill.key].facts, facts[key]) for key, bill in merged.items() if bill.key in held]
+        tripped = {trip.field for trip in guards.blanked_fields(pairs, _DETAIL_GUARDED, self._thresholds)}
+        states = store.withheld_fields(db, self.name, merged)
+        kept: dict[str, Bill] = {}
+        parked: list[Parked] = []
+        for key, bill in merged.items():
+            before = held.get(bill.key)
+            blank = _blank_now(before, facts[key], tripped, states, key) if before else []
+            values = {field: before.facts[field] for field in blank} if before else {}
+            kept[key] = replace(bill, **values) if values else bill
+            parked += [_blanked_field(key, field, values[field], reading) for field in blank]
+        filled = [(key, field) for key, field in states if facts[key].get(field) is not None]
+        store.resolve_fields(db, self.name, filled, now=context.now)
+        return kept, parked
+
+    def _mark(
+        self,
+        db: Session,
+        keys: Mapping[str, str | None],
+        reading: _Reading,
+        offered: Mapping[tuple[str, str], Document],
+        context: Context,
+    ) -> None:
+        """Note which documents stand now, and for which listing each bill was fetched."""
+        good: dict[tuple[str, str], Document | None] = {pair: reading.documents[pair] for pair in reading.fresh}
+        documents.mark_checked(db, self.name, good, context.now)
+        fresh = [key for key, source in reading.fresh if source == SPINE]
+        lagging = self._lagging(db, {key: reading.spines[key] for key in fresh})
+        store.mark_fetched(db, self.name, SPINE, {key: keys[key] for key in fresh if key not in lagging})
+        store.mark_unfetched(db, self.name, SPINE, {*lagging, *reading.refused}, now=context.now)
+        for source in (SPINE, COMPANION):
+            mended = [key for key, name in reading.fresh if name == source]
+            store.resolve(db, self.name, "document", source, keys=mended, now=context.now)
+
+    def _lagging(self, db: Session, spines: Mapping[str, LegisinfoBill]) -> set[str]:
+        """Keys whose detail does not yet say what the list says: they are to be asked again, not taken for done."""
+        query = select(ListingRow.key, ListingRow.facts).where(
+            ListingRow.dataset == self.name, ListingRow.source == SPINE, ListingRow.key.in_(list(spines))
+        )
+        return {key for key, facts in db.execute(query) if _facts_that_move(facts) != _detail_facts(spines[key])}
+
+    def failed(self, db: Session, keys: Mapping[str, str | None], context: Context) -> None:
+        store.mark_unfetched(db, self.name, SPINE, keys, now=context.now)
+
+    def complete(self, db: Session, context: Context) -> None:
+        """Finish the sweep's row: what the list has against what the mirror holds, now that the run is over."""
+        sweeps = db.scalars(select(SweepRow).where(SweepRow.run_id == context.run_id, SweepRow.believed))
+        for sweep in sweeps.all():
+            session = SessionId.parse(sweep.scope)
+            rows = store.listings(db, self.name, sweep.source, sweep.scope).values()
+            listed = {row.key for row in rows if row.gone_at is None}
+            held = {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=False)}
+            db.execute(
+                update(SweepRow)
+                .where(SweepRow.id == sweep.id)
+                .values(
+                    held=len(held),
+                    missing=_ranked(listed - held),
+                    extra=_ranked(held - listed),
+                    quarantined=store.parked_keys(db, self.name, sweep.scope, sweep.source),
+                )
+            )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The spine's list, read and judged. ``held``: its lines as last believed."""
+
+    scope: str | None
+    current: bool
+    document: Document
+    listed: SessionList
+    held: Mapping[str, ListingRow]
+    last: SweepRow | None
+    trip: Trip | None
+    waived: frozenset[tuple[str, str | None]]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the companion's list of a session shows; ``swept_at`` is None where it was never had."""
+
+    session: SessionId
+    swept_at: datetime | None
+    keys: frozenset[str]
+
+    @classmethod
+    def read(cls, db: Session, dataset: str, scope: str) -> _Shown:
+        last = store.last_believed(db, dataset, COMPANION, scope)
+        rows = store.listings(db, dataset, COMPANION, scope).values() if last else ()
+        keys = frozenset(row.key for row in rows if row.gone_at is None)
+        return cls(SessionId.parse(scope), last.swept_at if last else None, keys)
+
+    def may_have(self, row: ListingRow) -> bool:
+        """Whether asking for the bill makes sense: it is shown, or it is newer than our look at the list."""
+        if self.session.parliament < COMPANION_SINCE:
+            return False
+        return self.swept_at is None or row.key in self.keys or row.first_seen_at > self.swept_at
+
+
+class _Reading:
+    """Documents parsed for one chunk: bills by key, where each came from, and what could not be read."""
+
+    def __init__(self) -> None:
+        self.spines: dict[str, LegisinfoBill] = {}
+        self.companions: dict[str, OpenParliamentBill] = {}
+        self.documents: dict[tuple[str, str], Document] = {}
+        self.fresh: set[tuple[str, str]] = set()
+        self.refused: set[str] = set()  # keys whose new spine document is malformed
+        self.errors: dict[str, str] = {}
+        self.parked: list[Parked] = []
+
+    def take(self, key: str, source: str, document: Document) -> None:
+        """A document that was just fetched."""
+        try:
+            self._parse(key, source, document)
+        except DocumentError as error:
+            self.errors[key] = str(error)
+            self.parked.append(_malformed(key, source, document, error))
+            if source == SPINE:
+                self.refused.add(key)
+        else:
+            self.fresh.add((key, source))
+
+    def fill(self, key: str, source: str, document: Document) -> None:
+        """The document that stands, for a source that offered nothing good. It was good when it was kept."""
+        if (key, source) in self.documents:
+            return
+        try:
+            self._parse(key, source, document)
+        except DocumentError as error:
+            # Today's code is stricter than the code that kept it.
+            self.errors.setdefault(key, str(error))
+
+    def _parse(self, key: str, source: str, document: Document) -> None:
+        if source == SPINE:
+            self.spines[key] = legisinfo.parse_bill(document, BillKey.parse(key))
+        else:
+            self.companions[key] = openparliament.parse_bill(document, BillKey.parse(key))
+        self.documents[key, source] = document
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    outcomes: dict[str, Outcome]
+    to_save: list[tuple[Bill, tuple[str, ...]]]
+    changes: list[Change]
+
+
+def _compare(merged: Mapping[str, Bill], held: Mapping[BillKey, HeldBill], reading: _Reading) -> _Comparison:
+    comparison = _Comparison({}, [], [])
+    for key, bill in merged.items():
+        if key in reading.refused:
+            continue
+        flags, before = stages.flags(bill), held.get(bill.key)
+        changes = [Change(bill.key, "created", source=SPINE, document=_sha256(reading, key, SPINE))]
+        if before is not None:
+            changes = [_change(bill, reading, key, *difference) for difference in store.diff_bill(bill, before)]
+        if changes or (before is not None and before.flags != flags):
+            comparison.to_save.append((bill, flags))
+        comparison.changes.extend(changes)
+        comparison.outcomes[key] = _outcome(before, changes)
+    return comparison
+
+
+def _outcome(before: HeldBill | None, changes: Sequence[Change]) -> Outcome:
+    if before is None:
+        return Outcome.CREATED
+    return Outcome.UPDATED if changes else Outcome.UNCHANGED
+
+
+def _change(bill: Bill, reading: _Reading, key: str, field: str, old: Any, new: Any) -> Change:
+    source = merge.RULES[field.partition(".")[0]].decides
+    return Change(bill.key, "changed", field, old, new, source, _sha256(reading, key, source))
+
+
+def _sha256(reading: _Reading, key: str, source: str) -> str | None:
+    document = reading.documents.get((key, source))
+    return document.sha256 if document else None
+
+
+def _saved(key: str, outcome: Outcome | None, error: str | None, reading: _Reading) -> Saved:
+    if key in reading.refused:
+        return Saved(key, Outcome.FAILED, error)
+    # A key without an outcome was answered without a document: the companion does not show it yet.
+    return Saved(key, outcome or Outcome.UNCHANGED, error)
+
+
+def _session_of(document: Document) -> SessionId | None:
+    """The session a list is of; None where it cannot be told, which the planning then reports."""
+    try:
+        return legisinfo.parse_list(document).session
+    except DocumentError:
+        return None
+
+
+def _gone(look: _Look, listed: set[str]) -> list[str]:
+    """Keys that left the list. A row that cannot be read is not gone; one whose key cannot be read could be any."""
+    unreadable = {error.key for error in look.listed.rejected}
+    if None in unreadable:
+        return []
+    return [key for key, row in look.held.items() if row.gone_at is None and key not in listed | unreadable]
+
+
+def _listing_facts(listing: Listing) -> dict[str, Any]:
+    days = {name: store.json_value(getattr(listing.milestones, name)) for name in _DAYS}
+    return {
+        "legisinfo_id": listing.legisinfo_id,
+        "title_en": listing.title_en,
+        "title_fr": listing.title_fr,
+        "short_title_en": listing.short_title_en,
+        "short_title_fr": listing.short_title_fr,
+        "status_code": str(listing.status_code),
+        "bill_type": str(listing.bill_type),
+        **days,
+    }
+
+
+def _facts_that_move(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts.get(name) for name in ("status_code", *_DAYS)}
+
+
+def _detail_facts(bill: LegisinfoBill) -> dict[str, Any]:
+    days = {name: store.json_value(getattr(bill.milestones, name)) for name in _DAYS}
+    return {"status_code": str(bill.status_code), **days}
+
+
+def _line(listing: Listing) -> Line:
+    return Line(str(listing.key), listing.fingerprint, listing.activity_on, _listing_facts(listing))
+
+
+def _companion_line(listing: openparliament.CompanionListing) -> Line:
+    facts = {
+        "legisinfo_id": listing.legisinfo_id,
+        "introduced_on": store.json_value(listing.introduced_on),
+        "title_en": listing.title_en,
+        "title_fr": listing.title_fr,
+    }
+    digest = hashlib.sha256("\x1f".join(str(value) for value in facts.values()).encode()).hexdigest()
+    return Line(str(listing.key), digest[:32], listing.introduced_on, facts)
+
+
+def _carry(listing: Listing, held: ListingRow | None, trips: Sequence[Trip]) -> Listing:
+    """The listing with its held values in the fields that tripped."""
+    if held is None or not trips:
+        return listing
+    days: dict[str, Any] = {}
+    texts: dict[str, Any] = {}
+    for field in (trip.field for trip in trips if trip.field):
+        if field in _DAYS and getattr(listing.milestones, field) is None and held.facts.get(field):
+            days[field] = datetime.fromisoformat(held.facts[field]).date()
+        elif field not in _DAYS and getattr(listing, field) is None:
+            texts[field] = held.facts.get(field)
+    return replace(listing, milestones=replace(listing.milestones, **days), **texts)
+
+
+def _blanked_sweep(trip: Trip, look: _Look) -> Parked:
+    return Parked(
+        kind="sweep",
+        guard=trip.guard,
+        source=SPINE,
+        reason=f"{SPINE} list of {look.scope} parked by guard {trip.guard}: {trip.reason}",
+        scope=look.scope,
+        field=trip.field,
+        document=look.document.sha256,
+        url=look.document.url,
+    )
+
+
+def _rejected_row(error: DocumentError, look: _Look) -> Parked:
+    return Parked(
+        kind="row",
+        guard="unreadable",
+        source=SPINE,
+        reason=str(error),
+        scope=look.scope,
+        key=error.key,
+        field=error.field,
+        document=look.document.sha256,
+        url=look.document.url,
+    )
+
+
+def _malformed(key: str, source: str, document: Document, error: DocumentError) -> Parked:
+    return Parked(
+        kind="document",
+        guard="unreadable",
+        source=source,
+        reason=str(error),
+        scope=key.partition(" ")[0],
+        key=key,
+        field=error.field,
+        document=document.sha256,
+        url=document.url,
+    )
+
+
+def _blanked_field(key: str, field: str, value: Any, reading: _Reading) -> Parked:
+    source = merge.RULES[field].decides
+    document = reading.documents.get((key, source))
+    return Parked(
+        kind="field",
+        guard="blanked",
+        source=source,
+        reason=f"{source} {key} {field}: went blank together with other bills'; the last good value is kept",
+        scope=key.partition(" ")[0],
+        key=key,
+        field=field,
+        held=store.json_value(value),
+        document=document.sha256 if document else None,
+        url=document.url if document else None,
+    )
+
+
+def _blank_now(
+    before: HeldBill,
+    facts: Mapping[str, Any],
+    tripped: set[str | None],
+    states: Mapping[tuple[str, str], str],
+    key: str,
+) -> list[str]:
+    """The fields of one bill whose blank is not to be believed."""
+    blank = [field for field in _DETAIL_GUARDED if before.facts[field] is not None and facts[field] is None]
+    return [
+        field
+        for field in blank
+        if states.get((key, field), "open" if field in tripped else None) in ("open", "rejected")
+    ]
+
+
+def _by_activity(row: ListingRow) -> tuple[bool, int, BillKey]:
+    """Newest activity first, none last, then the number."""
+    day = row.activity_on
+    return day is None, -day.toordinal() if day else 0, BillKey.parse(row.key)
+
+
+def _failed_lately(row: ListingRow, now: datetime) -> bool:
+    return row.failed_at is not None and row.failed_fingerprint == row.fingerprint and row.failed_at > now - ASK_AGAIN
+
+
+def _recheck_cutoff(context: Context) -> datetime | None:
+    days = context.request.recheck_after_days
+    return None if days is None else context.now - timedelta(days=days)
+
+
+def _looked_at_before(spine: Held | None, cutoff: datetime | None) -> bool:
+    return cutoff is not None and spine is not None and spine.checked_at <= cutoff
+
+
+def _owes(companion: Held | None, context: Context) -> bool:
+    """Whether the companion still owes the bill, and is to be asked again."""
+    if companion is None:
+        return True
+    if companion.failed_at is not None:
+        return context.by_hand or companion.failed_at < context.now - ASK_AGAIN
+    return companion.sha256 is None and companion.checked_at < context.now - ASK_AGAIN
+
+
+def _ranked(keys: set[str]) -> list[str]:
+    return [str(key) for key in sorted(map(BillKey.parse, keys))]

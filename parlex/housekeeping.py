@@ -1,0 +1,73 @@
+"""What keeps the log honest and the tables small, each a use case of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from parlex import documents, pipeline, runs
+from parlex.bills import SessionId
+from parlex.datasets import Request
+from parlex.db.models import BillRow, HeartbeatRow
+from parlex.resources import Resources
+from parlex.runs import Figures
+
+
+def heartbeat(resources: Resources, name: str) -> None:
+    """Note that ``name`` was alive just now."""
+    row = upsert(HeartbeatRow).values(name=name, seen_at=pipeline.now())
+    with resources.db() as db:
+        db.execute(row.on_conflict_do_update(index_elements=["name"], set_={"seen_at": row.excluded.seen_at}))
+
+
+def session_requests(resources: Resources) -> list[Request]:
+    """A request for every session that the mirror holds, oldest first: LEGISinfo corrects old rows years later."""
+    query = select(BillRow.parliament, BillRow.session).distinct().order_by(BillRow.parliament, BillRow.session)
+    with resources.db() as db:
+        return [pipeline.session_request(SessionId(*row)) for row in db.execute(query)]
+
+
+def prune(resources: Resources) -> dict[str, int]:
+    """Delete what the settings no longer keep. The documents that bills stand on stay, whatever their age."""
+    now, settings = pipeline.now(), resources.settings
+    with resources.db() as db:
+        return {
+            "logs": runs.prune_logs(db, now - timedelta(days=settings.keep_logs_days)),
+            "documents": documents.prune_documents(db, now - timedelta(days=settings.keep_documents_days)),
+        }
+
+
+def open_runs(resources: Resources) -> list[UUID]:
+    """Runs that the workers carry and that are not closed."""
+    with resources.db() as db:
+        return runs.open_runs(db)
+
+
+def is_closed(resources: Resources, run_id: UUID) -> bool:
+    """Whether the run is closed but its figures were not delivered."""
+    with resources.db() as db:
+        run = runs.get_run(db, run_id)
+        return run.status != "running" and run.delivered_at is None
+
+
+def undelivered(resources: Resources, patience: timedelta) -> list[UUID]:
+    """Closed runs whose figures some task still waits for."""
+    with resources.db() as db:
+        return [run.run_id for run in runs.undelivered(db, now=pipeline.now(), patience=patience)]
+
+
+def take_waiters(resources: Resources, run_id: UUID) -> tuple[Figures, Sequence[str]]:
+    """The figures of a closed run and the tasks that are to get them."""
+    with resources.db() as db:
+        run = runs.get_run(db, run_id)
+        return runs.figures(run), list(run.waiters)
+
+
+def mark_delivered(resources: Resources, run_id: UUID) -> None:
+    """Note that all waiting tasks have the figures."""
+    with resources.db() as db:
+        runs.delivered(db, run_id, now=pipeline.now())

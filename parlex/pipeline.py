@@ -1,0 +1,515 @@
+"""The use cases: open, plan, fetch, persist, close. The same below a task and in a process without workers.
+
+Each step claims its work in the database, does it, and writes down what became of it, in short transactions; none is open
+while the network is. Running any step twice changes nothing but the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from parlex import documents, runs
+from parlex.bills import Outcome, SessionId
+from parlex.datasets import Context, Dataset, Request, Saved, Survey
+from parlex.db.models import RunRow
+from parlex.documents import Document, Fetched, Held
+from parlex.errors import NotFound, ParlexError, RateLimited, Retryable, UsageError
+from parlex.http import Tally
+from parlex.resources import Resources
+from parlex.runs import Claim, Figures, Opened, Overdue, Progress
+
+log = logging.getLogger(__name__)
+
+LATEST = "fetch_latest_bills"
+SESSION = "fetch_session_bills"
+
+# Keys in one message. Large enough that the bulk statements pay, small enough that a polite one takes half a minute.
+CHUNK = 50
+POLITE_CHUNK_SECONDS = 30
+CHUNKS_IN_FLIGHT = 4  # of one run, so that a backfill leaves room in the queue for the scheduled runs
+
+# Longer waits are rows that the sweeper sends, not countdowns.
+LONGEST_COUNTDOWN = 300.0  # seconds
+
+Progressed = Callable[[int, int], None]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+# Opening.
+
+
+def latest_request(limit: int, recheck_after_days: int | None = None) -> Request:
+    """The current session's bills that are new or changed, newest activity first, at most ``limit``."""
+    _positive("limit", limit)
+    if recheck_after_days is not None:
+        _positive("recheck_after_days", recheck_after_days)
+    return Request(LATEST, limit=limit, recheck_after_days=recheck_after_days)
+
+
+def session_request(session: SessionId, limit: int | None = None) -> Request:
+    """All bills of a session that are new or changed."""
+    if limit is not None:
+        _positive("limit", limit)
+    return Request(SESSION, scope=str(session), limit=limit)
+
+
+def _positive(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def open_run(
+    resources: Resources,
+    request: Request,
+    *,
+    carrier: runs.Carrier = "worker",
+    entry: str | None = None,
+    slot: datetime | None = None,
+    missed_slots: int = 0,
+    waiter: str | None = None,
+) -> Opened:
+    """See :func:`parlex.runs.open_run`."""
+    dataset = resources.datasets[request.dataset]
+    with resources.db() as db:
+        return runs.open_run(
+            db,
+            request,
+            source=dataset.source,
+            now=now(),
+            carrier=carrier,
+            entry=entry,
+            slot=slot,
+            missed_slots=missed_slots,
+            waiter=waiter,
+        )
+
+
+# Planning.
+
+
+def plan(resources: Resources, run_id: UUID) -> None:
+    """Ask for the lists and write down which keys are due.
+
+    Returns without doing anything where the run is planned, closed or in another's hands. Retryable: it is to be called
+    again after ``retry_after`` seconds. Any other ParlexError: the run is closed as a failure.
+    """
+    with resources.db() as db:
+        run = runs.claim_planning(db, run_id, now=now(), lease=_lease(resources))
+        if run is None:
+            return
+        dataset = resources.datasets[run.dataset]
+        context = _context(run)
+        due = dataset.lists_due(db, context)
+    tally = Tally()
+    try:
+        survey = dataset.survey(due, context, tally)
+    except Retryable as error:
+        raise _planning_again(resources, run, error, tally) from error
+    except ParlexError as error:
+        _planning_ends(resources, run, error, tally)
+        raise
+    _keep_plan(resources, dataset, run, survey, tally)
+
+
+def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Survey, tally: Tally) -> None:
+    context = _context(run)
+    try:
+        with resources.db() as db:
+            plan = dataset.plan(db, survey, context)
+            runs.planned(db, run.run_id, plan, now=now())
+            _spend(db, run.run_id, tally)
+            if plan.failure is not None:
+                _close_unbelieved(db, run.run_id, plan.failure)
+    except UsageError as error:
+        _planning_ends(resources, run, error, tally)
+        raise
+    log.info(
+        "planned", extra={"run_id": str(run.run_id), "scope": plan.scope, "listed": plan.listed, "due": len(plan.due)}
+    )
+
+
+def _close_unbelieved(db: Session, run_id: UUID, failure: str) -> None:
+    runs.note_errors(db, run_id, [failure])
+    runs.close(db, runs.get_run(db, run_id), now=now(), status="failure")
+
+
+def _planning_again(resources: Resources, run: RunRow, error: Retryable, tally: Tally) -> Retryable:
+    """Put the planning off, or close the run when its retries are spent. What the caller is to raise."""
+    spent = run.attempt > runs.MAX_RETRIES and not _asked_to_wait(error)
+    wait = None if spent else _wait(error, run.attempt, resources)
+    with resources.db() as db:
+        runs.planning_failed(db, run, now=now(), wait=wait, error=str(error))
+        _spend(db, run.run_id, tally)
+        if spent:
+            runs.close(db, runs.get_run(db, run.run_id), now=now(), status="failure")
+    error.retry_after = wait
+    return error
+
+
+def _planning_ends(resources: Resources, run: RunRow, error: ParlexError, tally: Tally) -> None:
+    with resources.db() as db:
+        runs.planning_failed(db, run, now=now(), wait=None, error=str(error))
+        _spend(db, run.run_id, tally)
+        runs.close(db, runs.get_run(db, run.run_id), now=now(), status="failure")
+
+
+# Fetching.
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReport:
+    """``persist``: keys with something to save. ``retry_after``: seconds until others are due; None: none are soon."""
+
+    persist: tuple[str, ...]
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one source said of one key: a document, nothing new (both None), or an error."""
+
+    key: str
+    source: str
+    document: Document | None
+    error: ParlexError | None
+
+
+def fetch(resources: Resources, run_id: UUID, keys: Sequence[str]) -> FetchReport:
+    """Ask the sources for those of ``keys`` that are due, and keep the documents."""
+    with resources.db() as db:
+        claims = runs.claim_fetch(db, run_id, keys, now=now(), lease=_lease(resources))
+        if not claims:
+            return FetchReport((), None)
+        run = runs.get_run(db, run_id)
+        held = documents.held(db, run.dataset, [claim.key for claim in claims])
+    dataset = resources.datasets[run.dataset]
+    context = _context(run)
+    tally = Tally()
+    answers = _ask_all(resources, dataset, claims, held, context, tally)
+    with resources.db() as db:
+        _keep_answers(db, dataset, run_id, answers, held)
+        steps = [_next_step(claim, answers, dataset, resources) for claim in claims]
+        runs.record(db, run_id, steps, now=now())
+        errors = [str(a.error) for a in answers if a.error is not None and not _not_yet(a, dataset)]
+        _spend(db, run_id, tally, errors)
+        lost = {step.key: _fingerprint(claims, step.key) for step in steps if step.state == "failed"}
+        if lost:
+            dataset.failed(db, lost, context)
+    return _report(steps)
+
+
+def _ask_all(
+    resources: Resources,
+    dataset: Dataset,
+    claims: Sequence[Claim],
+    held: Mapping[tuple[str, str], Held],
+    context: Context,
+    tally: Tally,
+) -> list[Answer]:
+    def ask(pair: tuple[str, str]) -> Answer:
+        key, source = pair
+        try:
+            document = dataset.ask(key, source, held.get(pair), context, tally)
+        except ParlexError as error:
+            return Answer(key, source, None, error)
+        return Answer(key, source, document, None)
+
+    pairs = [(claim.key, source) for claim in claims for source in claim.wants]
+    with ThreadPoolExecutor(min(len(pairs), resources.settings.fetch_threads), "fetch") as pool:
+        return list(pool.map(ask, pairs))
+
+
+def _keep_answers(
+    db: Session,
+    dataset: Dataset,
+    run_id: UUID,
+    answers: Sequence[Answer],
+    held: Mapping[tuple[str, str], Held],
+) -> None:
+    fetched = [Fetched(a.source, "detail", a.key, a.document) for a in answers if a.document is not None]
+    documents.keep_documents(db, fetched, dataset=dataset.name, run_id=run_id)
+    quiet = [a for a in answers if a.document is None and a.error is None]
+    unchanged = [(a.key, a.source, held[a.key, a.source]) for a in quiet]
+    documents.keep_unchanged(db, unchanged, dataset=dataset.name, run_id=run_id, now=now())
+    absent = {(a.key, a.source): None for a in answers if _not_yet(a, dataset)}
+    documents.mark_checked(db, dataset.name, dict(absent), now())
+    failed = [(a.key, a.source) for a in answers if a.error is not None and not _not_yet(a, dataset)]
+    documents.mark_failed(db, dataset.name, failed, now())
+
+
+def _not_yet(answer: Answer, dataset: Dataset) -> bool:
+    """A companion that does not know a key will know it later. The deciding source listed it: there a 404 is an error."""
+    return isinstance(answer.error, NotFound) and answer.source != dataset.decides
+
+
+def _next_step(claim: Claim, answers: Iterable[Answer], dataset: Dataset, resources: Resources) -> Progress:
+    """What becomes of a key after its sources were asked.
+
+    Without the deciding source there is nothing to save yet; a companion that failed is asked again after the rest is saved.
+    """
+    mine = [answer for answer in answers if answer.key == claim.key]
+    errors = [answer for answer in mine if answer.error is not None and not _not_yet(answer, dataset)]
+    text = "; ".join(str(answer.error) for answer in errors) or None
+    again = [answer for answer in errors if isinstance(answer.error, Retryable)]
+    attempt = claim.attempt + any(not _asked_to_wait(answer.error) for answer in again)
+    if attempt > runs.MAX_RETRIES:
+        again = []
+    wants = tuple(answer.source for answer in again)
+    if _decider_failed(errors, dataset) and dataset.decides not in wants:
+        return Progress(claim.key, "failed", (), attempt, None, Outcome.FAILED, text)
+    if len(errors) < len(mine) and not _decider_failed(errors, dataset):
+        return Progress(claim.key, "fetched", wants, attempt, None, error=text)
+    if wants:
+        wait = max(_wait(answer.error, attempt, resources) for answer in again)
+        return Progress(claim.key, "waiting", wants, attempt, now() + timedelta(seconds=wait), error=text)
+    return Progress(claim.key, "done", (), attempt, None, Outcome.UNCHANGED, text)
+
+
+def _decider_failed(errors: Iterable[Answer], dataset: Dataset) -> bool:
+    return any(answer.source == dataset.decides for answer in errors)
+
+
+def _asked_to_wait(error: ParlexError | None) -> bool:
+    """A source that says how long to wait is obeyed, and that costs no retry."""
+    return isinstance(error, RateLimited) and error.retry_after is not None
+
+
+def _wait(error: ParlexError | None, attempt: int, resources: Resources) -> float:
+    delay = runs.backoff(max(attempt, 1), resources.settings.retry_delay)
+    asked = error.retry_after if isinstance(error, Retryable) else None
+    return max(asked, 0.0) if asked is not None and _asked_to_wait(error) else max(delay, asked or 0.0)
+
+
+def _report(steps: Sequence[Progress]) -> FetchReport:
+    waits = [
+        (step.next_attempt_at - now()).total_seconds()
+        for step in steps
+        if step.state == "waiting" and step.next_attempt_at
+    ]
+    soon = [max(wait, 0.0) for wait in waits if wait <= LONGEST_COUNTDOWN]
+    return FetchReport(tuple(s.key for s in steps if s.state == "fetched"), max(soon, default=None))
+
+
+def _fingerprint(claims: Sequence[Claim], key: str) -> str | None:
+    return next(claim.fingerprint for claim in claims if claim.key == key)
+
+
+# Persisting.
+
+
+def persist(resources: Resources, run_id: UUID, keys: Sequence[str]) -> float | None:
+    """Turn the documents of those of ``keys`` that were fetched into rows.
+
+    Seconds until a source is to be asked again for some of them, None where there is nothing left to ask.
+    """
+    with resources.db() as db:
+        claims = runs.claim_persist(db, run_id, keys, now=now(), lease=_lease(resources))
+        if not claims:
+            return None
+        run = runs.get_run(db, run_id)
+    dataset = resources.datasets[run.dataset]
+    mine = {claim.key: claim for claim in claims}
+    with resources.db() as db:
+        offered = documents.fetched_by_run(db, run.dataset, run_id, mine)
+        saved = dataset.save(db, {key: claim.fingerprint for key, claim in mine.items()}, offered, _context(run))
+        before = runs.outcomes(db, run_id, mine)
+        steps = [_last_step(mine[item.key], item, before[item.key], resources) for item in saved]
+        runs.record(db, run_id, steps, now=now())
+        _spend(db, run_id, Tally(), [item.error for item in saved if item.error])
+    waits = [
+        (step.next_attempt_at - now()).total_seconds()
+        for step in steps
+        if step.state == "waiting" and step.next_attempt_at
+    ]
+    return max((max(wait, 0.0) for wait in waits), default=None)
+
+
+def _last_step(claim: Claim, saved: Saved, before: str | None, resources: Resources) -> Progress:
+    outcome = runs.combine(before, saved.outcome)
+    if saved.outcome is Outcome.FAILED:
+        return Progress(claim.key, "failed", (), claim.attempt, None, outcome, saved.error)
+    if claim.wants:
+        due = now() + timedelta(seconds=runs.backoff(max(claim.attempt, 1), resources.settings.retry_delay))
+        return Progress(claim.key, "waiting", claim.wants, claim.attempt, due, outcome, saved.error)
+    return Progress(claim.key, "done", (), claim.attempt, None, outcome, saved.error)
+
+
+# Closing.
+
+
+def close_if_complete(resources: Resources, run_id: UUID) -> Figures | None:
+    """The run's figures if this call closed it; None if it is not complete, or was closed before."""
+    with resources.db() as db:
+        run = runs.close_if_complete(db, run_id, now=now())
+        if run is None:
+            return None
+        resources.datasets[run.dataset].complete(db, _context(run))
+        figures = runs.figures(run)
+    log.info("closed", extra=figures.to_dict())
+    return figures
+
+
+def figures(resources: Resources, run_id: UUID) -> Figures:
+    """The figures of a run as they stand."""
+    with resources.db() as db:
+        return runs.figures(runs.get_run(db, run_id))
+
+
+def take_chunk(resources: Resources, run_id: UUID, *, in_flight: int = CHUNKS_IN_FLIGHT) -> list[str]:
+    """The next keys of a run to send, within its share of the queue."""
+    with resources.db() as db:
+        run = runs.get_run(db, run_id)
+        size = chunk_size(resources.datasets[run.dataset])
+        return runs.take_chunk(db, run_id, size=size, in_flight=size * in_flight, now=now())
+
+
+def chunk_size(dataset: Dataset) -> int:
+    """Keys in one message: as many as the slowest budget lets through in half a minute."""
+    if not dataset.requests_a_minute:
+        return CHUNK
+    return max(1, min(CHUNK, int(dataset.requests_a_minute * POLITE_CHUNK_SECONDS / 60)))
+
+
+# Without workers.
+
+
+def run_latest(
+    resources: Resources,
+    *,
+    limit: int = 50,
+    recheck_after_days: int | None = None,
+    on_progress: Progressed | None = None,
+) -> Figures:
+    """Fetch the latest bills in this process and wait for the end."""
+    return run_here(resources, latest_request(limit, recheck_after_days), on_progress)
+
+
+def run_session(
+    resources: Resources, session: SessionId, *, limit: int | None = None, on_progress: Progressed | None = None
+) -> Figures:
+    """Fetch a session's bills in this process and wait for the end."""
+    return run_here(resources, session_request(session, limit), on_progress)
+
+
+def run_here(resources: Resources, request: Request, on_progress: Progressed | None = None) -> Figures:
+    """Open a run, or join the equal one under way, and see it to its end. UsageError if the request is wrong."""
+    abandon_dead(resources)
+    opened = open_run(resources, request, carrier="process")
+    if opened.joined:
+        return _watch(resources, opened.run.run_id, on_progress)
+    run_id = opened.run.run_id
+    _plan_here(resources, run_id)
+    while (ended := close_if_complete(resources, run_id)) is None:
+        if figures(resources, run_id).status != "running":
+            return figures(resources, run_id)
+        _step_here(resources, run_id)
+        _tell(resources, run_id, on_progress)
+    return ended
+
+
+def _plan_here(resources: Resources, run_id: UUID) -> None:
+    while True:
+        try:
+            return plan(resources, run_id)
+        except Retryable as error:
+            if error.retry_after is None:
+                return
+            _wait_alive(resources, run_id, error.retry_after)
+        except UsageError:
+            raise
+        except ParlexError as error:
+            log.error("planning failed", extra={"run_id": str(run_id), "error": str(error)})
+            return
+
+
+def _step_here(resources: Resources, run_id: UUID) -> None:
+    """Work on what is due, or wait until something is."""
+    with resources.db() as db:
+        run = runs.get_run(db, run_id)
+        size = chunk_size(resources.datasets[run.dataset])
+        keys = runs.due_keys(db, run_id, size=size, now=now())
+        due = runs.next_due(db, run_id)
+    if keys:
+        persist(resources, run_id, fetch(resources, run_id, keys).persist)
+    elif due is not None:
+        _wait_alive(resources, run_id, (due - now()).total_seconds())
+
+
+def _watch(resources: Resources, run_id: UUID, on_progress: Progressed | None) -> Figures:
+    """Follow a run that somebody else carries."""
+    while (current := figures(resources, run_id)).status == "running":
+        _tell(resources, run_id, on_progress)
+        time.sleep(0.5)
+        abandon_dead(resources)
+    return current
+
+
+def _wait_alive(resources: Resources, run_id: UUID, seconds: float) -> None:
+    """Sleep, and say every half minute that the run is alive."""
+    until = time.monotonic() + max(seconds, 0.0)
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 30.0))
+        with resources.db() as db:
+            runs.touch(db, run_id, now=now())
+
+
+def _tell(resources: Resources, run_id: UUID, on_progress: Progressed | None) -> None:
+    if on_progress is not None:
+        with resources.db() as db:
+            done, total = runs.progress(db, run_id)
+        on_progress(done, total)
+
+
+# Keeping house.
+
+
+def sweep(resources: Resources, *, patience: timedelta, most: int = 2000) -> Overdue:
+    """Free what dead workers held, and find the work that nobody carries, for the caller to send."""
+    with resources.db() as db:
+        runs.free_leases(db, now=now())
+        return runs.take_overdue(db, now=now(), patience=patience, most=most)
+
+
+def abandon_dead(resources: Resources) -> list[Figures]:
+    """Close the runs that nobody moves any more. Their slots may be run again."""
+    settings = resources.settings
+    with resources.db() as db:
+        dead = runs.abandon_dead(
+            db,
+            now=now(),
+            process_patience=timedelta(seconds=settings.lease_seconds),
+            worker_patience=timedelta(minutes=settings.abandon_after_minutes),
+            deadline=timedelta(minutes=settings.run_deadline_minutes),
+        )
+        return [runs.figures(run) for run in dead]
+
+
+def _lease(resources: Resources) -> timedelta:
+    return timedelta(seconds=resources.settings.lease_seconds)
+
+
+def _context(run: RunRow) -> Context:
+    request = runs.request_of(run)
+    return Context(
+        run_id=run.run_id,
+        request=request,
+        by_hand=run.entry is None,
+        # A backfill leaves a fifth of the budget to the scheduled runs.
+        background=request.job == SESSION,
+        now=now(),
+    )
+
+
+def _spend(db: Session, run_id: UUID, tally: Tally, errors: Sequence[str] = ()) -> None:
+    runs.account(db, run_id, requests=tally.requests, received=tally.bytes, errors=errors, now=now())

@@ -1,0 +1,69 @@
+"""The Celery application, its base task, and what a worker process opens and closes.
+
+Importing this module starts nothing and connects to nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from celery import Celery, Task
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutdown
+
+from parlex import logs, runs
+from parlex.embedded import resolve
+from parlex.errors import Retryable
+from parlex.resources import Resources
+from parlex.settings import settings
+
+
+class ParlexTask(Task):
+    """Retries what may succeed later, three times, after about 60, 120 and 240 s (``PARLEX_RETRY_DELAY``).
+
+    Celery's own back-off draws the whole wait at random; ours varies by a fifth, and a source that says how long to wait
+    is obeyed.
+    """
+
+    autoretry_for = (Retryable,)
+    max_retries = runs.MAX_RETRIES
+    retry_backoff = False
+
+    def retry(
+        self, *args: Any, exc: BaseException | None = None, countdown: float | None = None, **options: Any
+    ) -> Any:
+        if countdown is None:
+            asked = exc.retry_after if isinstance(exc, Retryable) else None
+            delay = runs.backoff(self.request.retries + 1, settings().retry_delay)
+            countdown = asked if asked is not None else delay
+        return super().retry(*args, exc=exc, countdown=countdown, **options)
+
+
+app = Celery("parlex", task_cls=ParlexTask)
+app.config_from_object("celeryconfig")
+app.conf.imports = ("workers.tasks",)
+
+
+@cache
+def resources() -> Resources:
+    """This process's engine and client, opened on first use: after the fork, never before."""
+    return Resources(settings(), resolve(settings()))
+
+
+@worker_process_init.connect
+def _forget_parent(**_: Any) -> None:
+    """A child opens its own connections; the parent never had any, since it runs no task."""
+    resources.cache_clear()
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def _close(**_: Any) -> None:
+    if resources.cache_info().currsize:
+        resources().close()
+        resources.cache_clear()
+
+
+@setup_logging.connect
+def _log_as_we_do(**_: Any) -> None:
+    logs.configure(settings())

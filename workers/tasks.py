@@ -1,0 +1,189 @@
+"""Doors, not rooms: each task takes its arguments to the pipeline and its answer back.
+
+The tasks that start a run do not return its figures: the run goes on after them, on other queues. They end with ``Ignore``,
+and whoever closes the run stores the figures as their result, so that ``.get()`` answers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from celery import Task, states
+from celery.exceptions import Ignore
+
+from parlex import housekeeping, monitor, pipeline, runs
+from parlex.bills import SessionId
+from parlex.datasets import Request
+from parlex.errors import ParlexError, Retryable, UsageError
+from workers import beat
+from workers.app import app, resources
+
+# How long a message may be under way before the sweeper sends it again.
+PATIENCE = timedelta(seconds=120)
+
+
+@app.task(bind=True, name="parlex.fetch_latest_bills", ignore_result=False)
+def fetch_latest_bills(self: Task, limit: int = 50, recheck_after_days: int | None = None) -> dict[str, Any]:
+    """Fetch the current session's bills that are new or changed, newest activity first.
+
+    Answers the run's final figures. ``recheck_after_days`` also takes details that nobody looked at for so long.
+    """
+    return _start(self, pipeline.latest_request(limit, recheck_after_days))
+
+
+@app.task(bind=True, name="parlex.fetch_session_bills", ignore_result=False)
+def fetch_session_bills(self: Task, parliament: int, session: int, limit: int | None = None) -> dict[str, Any]:
+    """Fetch a whole session, 35-1 to the current one. Answers the run's final figures."""
+    return _start(self, pipeline.session_request(_session(parliament, session), limit))
+
+
+@app.task(name="parlex.plan_run")
+def plan_run(run_id: str) -> None:
+    """Plan a run that is in the log, and send its first chunks."""
+    _carry_on(UUID(run_id))
+
+
+@app.task(name="parlex.fetch_bills")
+def fetch_bills(run_id: str, keys: list[str]) -> None:
+    """Fetch the documents of these keys of a run."""
+    report = pipeline.fetch(resources(), UUID(run_id), keys)
+    if report.persist:
+        persist_bills.delay(run_id, list(report.persist))
+    _send_chunks(UUID(run_id))
+    _finish(UUID(run_id))
+    if report.retry_after is not None:
+        raise Retryable("some keys are due again", retry_after=report.retry_after)
+
+
+@app.task(name="parlex.persist_bills")
+def persist_bills(run_id: str, keys: list[str]) -> None:
+    """Turn the documents of these keys of a run into rows."""
+    retry_after = pipeline.persist(resources(), UUID(run_id), keys)
+    if retry_after is not None and retry_after <= pipeline.LONGEST_COUNTDOWN:
+        fetch_bills.apply_async((run_id, keys), countdown=retry_after)
+    _send_chunks(UUID(run_id))
+    _finish(UUID(run_id))
+
+
+@app.task(name="parlex.sweep_sessions")
+def sweep_sessions() -> list[str]:
+    """List every session held, one request each, and fetch what differs. Answers the ids of the runs."""
+    return [_open_and_plan(request) for request in housekeeping.session_requests(resources())]
+
+
+@app.task(name="parlex.monitor_fetch_operations", ignore_result=False)
+def monitor_fetch_operations(hours_back: int = 24) -> dict[str, Any]:
+    """What the runs of the last hours came to: totals, success rate, durations, freshness, requests."""
+    now = datetime.now(UTC)
+    with resources().db() as db:
+        return monitor.statistics(db, now - timedelta(hours=hours_back), now).to_dict()
+
+
+@app.task(name="parlex.prune", ignore_result=False)
+def prune() -> dict[str, int]:
+    """Delete logs and documents that are older than the settings keep them. Answers how many of each."""
+    return housekeeping.prune(resources())
+
+
+@app.task(bind=True, name="parlex.keep_house")
+def keep_house(self: Task) -> None:
+    """Send again what is overdue, close what is dead, run missed slots, and leave a heartbeat."""
+    housekeeping.heartbeat(resources(), "beat")
+    for dead in pipeline.abandon_dead(resources()):
+        _deliver(UUID(dead.run_id))
+    overdue = pipeline.sweep(resources(), patience=PATIENCE)
+    for run_id in overdue.plan:
+        plan_run.delay(str(run_id))
+    _send_overdue(fetch_bills, overdue.fetch)
+    _send_overdue(persist_bills, overdue.persist)
+    for run_id in housekeeping.open_runs(resources()):
+        _send_chunks(run_id)
+        _finish(run_id)
+    for run_id in housekeeping.undelivered(resources(), PATIENCE):
+        _deliver(run_id)
+    for tick in beat.missed(app.conf.beat_schedule, resources()):
+        app.send_task(tick.task, kwargs=tick.kwargs, headers=tick.headers())
+
+
+def _session(parliament: int, session: int) -> SessionId:
+    try:
+        return SessionId.parse(f"{parliament}-{session}")
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _start(task: Task, request: Request) -> dict[str, Any]:
+    """Open or join the run; answer its figures if it is over, else leave the answer to whoever closes it."""
+    tick = beat.tick_of(task.request)
+    opened = pipeline.open_run(
+        resources(),
+        request,
+        entry=tick.entry if tick else None,
+        slot=tick.slot if tick else None,
+        missed_slots=tick.missed if tick else 0,
+        waiter=None if tick else task.request.id,
+    )
+    if opened.open and (not opened.joined or not opened.run.planned):
+        _carry_on(opened.run.run_id)
+    figures = pipeline.figures(resources(), opened.run.run_id)
+    if figures.status == "running":
+        raise Ignore
+    return figures.to_dict()
+
+
+def _carry_on(run_id: UUID) -> None:
+    """Plan the run and send its first chunks. A run that could not be planned is closed, and its figures are the answer."""
+    try:
+        pipeline.plan(resources(), run_id)
+    except Retryable as error:
+        if error.retry_after is not None:
+            plan_run.apply_async((str(run_id),), countdown=min(error.retry_after, pipeline.LONGEST_COUNTDOWN))
+            return
+    except UsageError:
+        _deliver(run_id)
+        raise
+    except ParlexError:
+        # The run says why; the figures are the answer.
+        pass
+    _send_chunks(run_id)
+    _finish(run_id)
+
+
+def _open_and_plan(request: Request) -> str:
+    opened = pipeline.open_run(resources(), request)
+    plan_run.delay(str(opened.run.run_id))
+    return str(opened.run.run_id)
+
+
+def _send_chunks(run_id: UUID) -> None:
+    while keys := pipeline.take_chunk(resources(), run_id):
+        fetch_bills.delay(str(run_id), keys)
+
+
+def _send_overdue(task: Task, found: Any) -> None:
+    for run_id, keys in found.items():
+        for start in range(0, len(keys), pipeline.CHUNK):
+            task.delay(str(run_id), keys[start : start + pipeline.CHUNK])
+
+
+def _finish(run_id: UUID) -> None:
+    if pipeline.close_if_complete(resources(), run_id) is not None or housekeeping.is_closed(resources(), run_id):
+        _deliver(run_id)
+
+
+def _deliver(run_id: UUID) -> None:
+    """Give the figures to the tasks that wait for them, and let Flower know that they succeeded."""
+    figures, waiters = housekeeping.take_waiters(resources(), run_id)
+    for task_id in waiters:
+        app.backend.store_result(task_id, figures.to_dict(), states.SUCCESS)
+    _tell_flower(waiters, figures)
+    housekeeping.mark_delivered(resources(), run_id)
+
+
+def _tell_flower(task_ids: Iterable[str], figures: runs.Figures) -> None:
+    with app.events.default_dispatcher() as dispatcher:
+        for task_id in task_ids:
+            dispatcher.send("task-succeeded", uuid=task_id, result=repr(figures), runtime=figures.duration_seconds)
