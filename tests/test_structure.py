@@ -1,0 +1,305 @@
+"""The arrows and the wiring, read from the files: which part may know which, and that every queue, tick and task meets.
+
+A failure names the arrow, the queue or the entry that is wrong.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from celery.schedules import BaseSchedule
+from honcho.environ import parse_procfile
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = sorted(path for folder in ("parlex", "workers") for path in (ROOT / folder).rglob("*.py"))
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in CODE}
+MODULES["celeryconfig"] = ROOT / "celeryconfig.py"
+
+# Who, whom not, and why. A name stands for the module and all below it; cli.py may, inside a function, see WITHIN.
+FORBIDDEN = [
+    ("parlex.*", ["celery", "kombu", "workers", "celeryconfig"], "the library does not know how it is run"),
+    ("parlex.sources.*", ["parlex.store", "parlex.db", "parlex.runs", "parlex.datasets"], "a source asks and parses"),
+    ("parlex.store", ["parlex.sources", "parlex.http", "parlex.pipeline"], "the store does not know the sources"),
+    ("parlex.db.*", ["parlex.sources", "parlex.store", "parlex.pipeline", "parlex.http"], "tables know nobody"),
+    ("parlex.runs", ["parlex.sources", "parlex.http", "parlex.pipeline"], "runs are rows"),
+    ("parlex.bills", ["parlex.db", "parlex.store", "parlex.http", "parlex.sources", "sqlalchemy", "httpx"], "no I/O"),
+    ("parlex.errors", ["parlex"], "everybody imports the errors"),
+    ("parlex.merge", ["parlex.db", "parlex.store", "parlex.http", "parlex.sources", "httpx"], "merging is pure"),
+    ("parlex.guards", ["parlex.sources", "parlex.http", "httpx"], "a guard judges what it is handed"),
+    ("parlex.queries", ["parlex.sources", "parlex.http", "parlex.pipeline", "parlex.resources"], "reads only"),
+    ("parlex.monitor", ["parlex.sources", "parlex.http", "parlex.pipeline"], "the monitor reads runs, not sources"),
+    ("parlex.http", ["parlex.db", "parlex.store", "parlex.sources", "parlex.datasets", "parlex.runs"], "one client"),
+    ("parlex.throttle", ["parlex.db", "parlex.store", "parlex.sources", "parlex.http"], "the budget serves the client"),
+    ("parlex.sandbox.*", ["parlex.db", "parlex.store", "parlex.pipeline", "parlex.sources"], "it stands in, alone"),
+    ("workers.*", ["parlex.sources", "parlex.http", "parlex.cli"], "tasks are doors, not rooms"),
+]
+COMPOSITION_ROOT = {"parlex.resources", "parlex.cli"}  # who may build a client, an engine, a throttle, a source
+BUILT_THERE = {"Client", "RedisThrottle", "Legisinfo", "OpenParliament", "build_engine"}
+READS_ENVIRONMENT = {"parlex.settings"}
+QUEUES = {"control", "fetch", "persist"}
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def package_of(module: str) -> str:
+    return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
+def imports_of(module: str) -> Iterator[tuple[str, int, bool]]:
+    """(imported name, line, whether inside a function) of each import; ``from a import b`` gives ``a.b``."""
+    tree = tree_of(module)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno, id(node) in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package_of(module).split(".")
+                base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+            yield from ((f"{base}.{alias.name}", node.lineno, id(node) in inside) for alias in node.names)
+
+
+def below(name: str, parent: str) -> bool:
+    return name == parent or name.startswith(parent + ".")
+
+
+def matches(module: str, pattern: str) -> bool:
+    return fnmatch(module, pattern) or fnmatch(module + ".", pattern)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_forbidden_import(module: str) -> None:
+    wrong = [
+        f"{module}:{line} imports {name}: {reason}"
+        for pattern, forbidden, reason in FORBIDDEN
+        if matches(module, pattern)
+        for name, line, in_function in imports_of(module)
+        if any(below(name, target) for target in forbidden)
+        # The one exception: a command that dispatches.
+        and not (module == "parlex.cli" and in_function and not below(name, "kombu"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_environment_is_read_in_settings_only(module: str) -> None:
+    if module in READS_ENVIRONMENT:
+        return
+    wrong = [
+        f"{module}:{node.lineno} reads the environment"
+        for node in ast.walk(tree_of(module))
+        if (isinstance(node, ast.Attribute | ast.alias))
+        and (node.attr if isinstance(node, ast.Attribute) else node.name) in {"environ", "environb", "getenv"}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in COMPOSITION_ROOT])
+def test_only_the_composition_root_builds(module: str) -> None:
+    wrong = [
+        f"{module}:{node.lineno} builds {node.func.id}; resources.py hands it out"
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BUILT_THERE
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_says_nothing_by_its_name(module: str) -> None:
+    assert not re.match(r"(utils?|helpers?|common|misc)\b", module.rpartition(".")[2]), f"{module}: name what it does"
+
+
+def test_no_test_patches_our_functions() -> None:
+    """Fake the edge, run the rest: a patched function is a function that is not tested."""
+    wrong = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and _patches(node):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)[:100]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _patches(call: ast.Call) -> bool:
+    """Whether a call replaces an attribute of ours: by its dotted name, or on an imported module or class."""
+    name = ast.unparse(call.func)
+    if not call.args or not re.search(r"(^|\.)(setattr|setitem|patch|patch\.(object|dict|multiple))$", name):
+        return False
+    target = call.args[0]
+    if isinstance(target, ast.Constant):
+        return isinstance(target.value, str) and target.value.split(".")[0] in {"parlex", "workers", "celeryconfig"}
+    # The environment and the path are edges; every other object handed to a patching call is suspect.
+    return ast.unparse(target) not in {"os.environ", "sys.modules", "sys"}
+
+
+# The wiring.
+
+
+@pytest.fixture(scope="module")
+def config() -> Any:
+    import celeryconfig
+
+    return celeryconfig
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, Any]:
+    """Every task of ours by its name."""
+    import workers.tasks  # noqa: F401  registers them
+    from workers.app import app
+
+    return {name: task for name, task in app.tasks.items() if name.startswith("parlex.")}
+
+
+@pytest.fixture(scope="module")
+def procfile() -> dict[str, list[str]]:
+    """Each process's command in words, as honcho reads the file."""
+    processes = parse_procfile((ROOT / "Procfile").read_text()).processes
+    return {name: shlex.split(command) for name, command in processes.items()}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return services
+
+
+def consumed(commands: dict[str, list[str]]) -> dict[str, str]:
+    """Queue to the process that consumes it, by the -Q of each worker's command."""
+    found: dict[str, str] = {}
+    for process, words in commands.items():
+        for option, value in pairwise(words):
+            if option in ("-Q", "--queues"):
+                found |= dict.fromkeys(value.split(","), process)
+    return found
+
+
+def compose_commands(compose: dict[str, Any]) -> dict[str, list[str]]:
+    commands = ((name, service.get("command") or []) for name, service in compose.items())
+    return {name: shlex.split(c) if isinstance(c, str) else [str(word) for word in c] for name, c in commands}
+
+
+def declared_queues(config: Any) -> set[str]:
+    """The queues that the configuration declares or routes to, and the default one."""
+    routes = getattr(config, "task_routes", {})
+    routed = {r["queue"] if isinstance(r, dict) else r for r in routes.values()}
+    declared = {getattr(q, "name", q) for q in getattr(config, "task_queues", ()) or ()}
+    return routed | declared | {config.task_default_queue}
+
+
+def test_the_queues_are_these_three(config: Any) -> None:
+    assert declared_queues(config) == QUEUES
+
+
+def test_every_queue_has_a_consumer_in_the_procfile(config: Any, procfile: dict[str, list[str]]) -> None:
+    assert set(consumed(procfile)) == declared_queues(config)
+
+
+def test_every_queue_has_a_consumer_in_compose(config: Any, compose: dict[str, Any]) -> None:
+    assert set(consumed(compose_commands(compose))) == declared_queues(config)
+
+
+def test_a_tick_never_waits_behind_a_backfill(procfile: dict[str, list[str]], compose: dict[str, Any]) -> None:
+    for commands in (procfile, compose_commands(compose)):
+        assert len(set(consumed(commands).values())) == len(QUEUES), "one process for each queue"
+
+
+def test_procfile_processes_take_the_signals_themselves(procfile: dict[str, list[str]]) -> None:
+    """A shell in between would swallow the TERM that a warm stop needs."""
+    assert set(procfile) == {"release", "worker-control", "worker-fetch", "worker-persist", "beat", "flower"}
+    without = [name for name, words in procfile.items() if name != "release" and "exec" not in words]
+    assert not without
+
+
+def test_every_task_goes_to_a_queue_on_purpose(config: Any, tasks: dict[str, Any]) -> None:
+    from workers.app import app
+
+    routed = {name: app.amqp.router.route({}, name)["queue"].name for name in tasks}
+    assert set(routed.values()) <= QUEUES, routed
+
+
+def test_every_beat_entry_names_a_task_that_takes_its_arguments(config: Any, tasks: dict[str, Any]) -> None:
+    for entry, tick in config.beat_schedule.items():
+        assert tick["task"] in tasks, f"{entry} names {tick['task']}, which does not exist"
+        signature = inspect.signature(tasks[tick["task"]].run)
+        signature.bind(*tick.get("args", ()), **tick.get("kwargs", {}))
+
+
+def test_every_beat_entry_expires_before_its_next_tick(config: Any) -> None:
+    for entry, tick in config.beat_schedule.items():
+        expires = tick.get("options", {}).get("expires")
+        assert expires, f"{entry}: a tick that nobody took is stale when the next one comes"
+        if not isinstance(tick["schedule"], BaseSchedule):
+            seconds = getattr(tick["schedule"], "total_seconds", lambda s=tick["schedule"]: s)()
+            assert expires <= max(seconds, 1), entry
+
+
+def test_the_schedule_is_the_promised_one(config: Any) -> None:
+    """Hourly at minute 0 with 50, daily at 02:00 UTC with 100 and the weekly recheck, monitor daily at 03:00 UTC."""
+    ticks = [
+        (tick["task"], tick.get("kwargs", {}), _cron(tick["schedule"])) for tick in config.beat_schedule.values()
+    ]
+    assert ("parlex.fetch_latest_bills", 50, "0 *") in [(t, k.get("limit"), c) for t, k, c in ticks]
+    assert ("parlex.fetch_latest_bills", 100, 7, "0 2") in [
+        (t, k.get("limit"), k.get("recheck_after_days"), c) for t, k, c in ticks
+    ]
+    assert ("parlex.monitor_fetch_operations", 24, "0 3") in [(t, k.get("hours_back", 24), c) for t, k, c in ticks]
+    assert config.timezone == "UTC"
+    assert config.enable_utc
+
+
+def _cron(schedule: Any) -> str:
+    return f"{schedule._orig_minute} {schedule._orig_hour}" if hasattr(schedule, "_orig_minute") else ""
+
+
+def test_nothing_waits_in_a_worker_longer_than_the_visibility_timeout(config: Any, tasks: dict[str, Any]) -> None:
+    """Redis would deliver it a second time while the first waits or runs."""
+    visibility = config.broker_transport_options["visibility_timeout"]
+    assert config.result_backend_transport_options["visibility_timeout"] == visibility
+    for name, task in tasks.items():
+        limit = task.time_limit or config.task_time_limit
+        longest_wait = max(
+            float(getattr(task, "retry_backoff_max", 0) or 0) if getattr(task, "autoretry_for", ()) else 0,
+            float(task.default_retry_delay or 0),
+        )
+        assert limit + longest_wait < visibility, f"{name}: {limit} s to run and {longest_wait} s to wait"
+
+
+def test_no_countdown_in_the_code_exceeds_the_visibility_timeout(config: Any) -> None:
+    visibility = config.broker_transport_options["visibility_timeout"]
+    for module in MODULES:
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, ast.keyword) and node.arg == "countdown" and isinstance(node.value, ast.Constant):
+                assert node.value.value < visibility, f"{module}:{node.value.lineno}"
+
+
+def test_messages_are_json_only(config: Any) -> None:
+    """Pickle would run the code of whoever reaches the broker."""
+    assert config.task_serializer == config.result_serializer == "json"
+    assert list(config.accept_content) == ["json"]
+
+
+def test_running_needs_only_pinned_packages() -> None:
+    """pyproject.toml names what running needs, requirements.txt its exact version, with the same marker."""
+    pinned = {}
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if match := re.match(r"([a-z0-9-]+)==([^;\s]+)(?:; *([^#]+))?", line):
+            pinned[match[1]] = (match[3] or "").strip().replace('"', "'")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in [*project["dependencies"], *project["optional-dependencies"]["local"]]:
+        name, _, marker = (part.strip() for part in requirement.partition(";"))
+        assert pinned.get(name, "not pinned") == marker, requirement
