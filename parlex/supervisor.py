@@ -1,0 +1,366 @@
+"""Everything that ``parlex up`` runs: the embedded servers, a worker for each queue, beat and Flower.
+
+The supervisor starts the servers and the keeper (see keeper.py), which keeps the other processes, and looks after both.
+The keeper has its own session, so that Ctrl-C in a terminal reaches only us; if we are killed, it ends its children.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Event, Lock, Thread
+from types import FrameType, TracebackType
+from typing import IO, TextIO
+
+from parlex import embedded
+from parlex.errors import ConfigurationError
+from parlex.keeper import BACKOFF_SECONDS, GRACE_SECONDS, STEADY_SECONDS, Plan, Program, labelled
+from parlex.locks import held, is_held, wait_until, write_private
+from parlex.settings import Settings, environment, load
+
+APP = "workers.app"
+HOST = "127.0.0.1"
+READY_SECONDS = 60.0
+TICK_SECONDS = 0.2
+SERVERS_SECONDS = 1.0
+QUEUES = {"control": 1, "fetch": 2, "persist": 1}  # queue: processes that work on it
+
+_WORKER_OPTIONS = ("--without-gossip", "--without-mingle")  # they cost connections; the heartbeat stays, for Flower
+_KEEPER_ENVIRONMENT = {
+    "PYTHONUNBUFFERED": "1",
+    # Without it TERM waits for a task to end, and a task that outlasts the grace is lost for long.
+    "REMAP_SIGTERM": "SIGQUIT",
+    # Whoever starts us as root knows it; Celery would say so eight lines long, for each worker.
+    "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
+}
+_SHARED_MODULES = (
+    "celery.bin.worker",
+    "celery.apps.worker",
+    "celery.apps.beat",
+    "celery.concurrency.prefork",
+    "celery.worker.consumer",
+    "celery.events.state",
+    "flower.command",
+    "kombu.transport.redis",
+    "celery.backends.redis",
+)
+
+
+def migrate() -> None:
+    """Bring the schema of DATABASE_URL up to date. The supervisor calls it in a process of its own, to stay small."""
+    from parlex.db.migrate import upgrade
+
+    database_url = load().database_url
+    if database_url is None:
+        raise ConfigurationError("no database: set DATABASE_URL")
+    upgrade(database_url.get_secret_value())
+
+
+def run(
+    settings: Settings,
+    *,
+    flower_port: int = 5555,
+    beat: bool = True,
+    on_ready: Callable[[Stack], None] | None = None,
+    app: str = APP,
+    out: TextIO | None = None,
+) -> int:
+    """Run everything until Ctrl-C or SIGTERM; the exit code.
+
+    ``on_ready`` is called once every worker has answered. ConfigurationError if nothing could be started.
+    """
+    stack = Stack(settings, flower_port=flower_port, beat=beat, app=app, out=out)
+    with _signals(stack.hurry) as stopped, stack:
+        for line in stack.describe():
+            stack.say(line)
+        if stack.wait_ready(READY_SECONDS, unless=lambda: stopped(0)):
+            stack.say("ready; Ctrl-C stops everything")
+            if on_ready:
+                on_ready(stack)
+        elif not stopped(0):
+            stack.say("not every process has answered yet; still trying")
+        stopped(None)
+        stack.say("stopping")
+    return 0
+
+
+class Stack:
+    """A whole Parlex while the block lasts: servers joined or started, schema migrated, children kept alive.
+
+    ``flower_port`` 0 takes a free one. Output of the children goes to ``out`` (standard output), a name before each
+    line. ConfigurationError from ``with`` if it cannot start; nothing is left behind then.
+    """
+
+    addresses: embedded.Addresses
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        app: str = APP,
+        flower_port: int = 5555,
+        beat: bool = True,
+        out: TextIO | None = None,
+    ) -> None:
+        self._settings = settings
+        self._home = settings.home.absolute()
+        self._app = app
+        self._beat = beat
+        self._flower_port = flower_port
+        self._out = out or sys.stdout
+        self._writing = Lock()
+        self._running = ExitStack()
+        self._ending = Event()
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Stack:
+        with ExitStack() as starting:
+            self._make_home()
+            starting.enter_context(self._only_one())
+            self._flower_port = _claim_port(self._flower_port)
+            self.flower_auth = self._flower_credentials()
+            self.addresses = starting.enter_context(embedded.servers(self._settings))
+            self._migrate()
+            watch = Thread(target=self._watch, name="supervisor")
+            watch.start()
+            starting.callback(watch.join)
+            starting.callback(self._ending.set)
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._running.close()
+
+    @property
+    def flower_url(self) -> str:
+        return f"http://{HOST}:{self._flower_port}"
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which another process finds this stack's servers."""
+        return environment(
+            self._settings,
+            DATABASE_URL=self.addresses.database_url,
+            REDIS_URL=self.addresses.redis_url,
+            PARLEX_HOME=str(self._home),
+        )
+
+    def wait_ready(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
+        """Whether Flower sees every worker alive within ``timeout`` seconds (and before ``unless`` says to give up)."""
+        return (
+            wait_until(lambda: unless() or self._workers_seen() >= set(QUEUES), timeout, every=TICK_SECONDS)
+            and not unless()
+        )
+
+    def hurry(self) -> None:
+        """Do not wait for what the children are doing."""
+        if self._keeper:
+            self._keeper.terminate()
+
+    def describe(self) -> Iterator[str]:
+        """What runs and where, a line each, without secrets."""
+        given = self._settings
+        yield "PostgreSQL: " + (
+            "as DATABASE_URL says" if given.database_url else f"embedded, in {self._home / 'postgres'}"
+        )
+        yield "Redis: " + ("as REDIS_URL says" if given.redis_url else f"embedded Valkey, in {self._home / 'valkey'}")
+        for queue, processes in QUEUES.items():
+            yield f"{queue}: a worker, {processes} process{'es' * (processes > 1)}"
+        if self._beat:
+            yield "beat: sends what the schedule says"
+        yield f"flower: the queues to look at, {self.flower_url}"
+        yield f"Flower's name and password: {self._flower_hint()}"
+
+    def say(self, line: str) -> None:
+        """Write one line of our own. What nobody reads any more is dropped."""
+        self._write(labelled("parlex", line))
+
+    def _write(self, text: str) -> None:
+        with self._writing, contextlib.suppress(OSError, ValueError):
+            self._out.write(text)
+            self._out.flush()
+
+    def _make_home(self) -> None:
+        for folder in (self._home, self._home / "beat", self._home / "flower"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextmanager
+    def _only_one(self) -> Iterator[None]:
+        """Two beats in one home would send everything twice.
+
+        ``up.lock`` is ours; the children inherit ``children.lock``, which shows those that outlive a killed supervisor.
+        """
+        with ExitStack() as locks:
+            try:
+                locks.enter_context(held(self._home / "up.lock", wait=False))
+            except BlockingIOError:
+                raise ConfigurationError(f"`parlex up` runs already in {self._home}") from None
+            if not self._children_are_gone():
+                raise ConfigurationError(
+                    f"processes of an earlier `parlex up` in {self._home} still run: end them first"
+                )
+            yield
+
+    def _children_are_gone(self) -> bool:
+        return wait_until(lambda: not is_held(self._home / "children.lock"), GRACE_SECONDS)
+
+    def _flower_credentials(self) -> str:
+        """``name:password``: as set, else made once and kept in a private file."""
+        if self._settings.flower_basic_auth:
+            return self._settings.flower_basic_auth.get_secret_value()
+        kept = self._home / "flower" / "password"
+        if not kept.exists():
+            write_private(kept, f"parlex:{secrets.token_urlsafe(12)}\n")
+        return kept.read_text().strip()
+
+    def _flower_hint(self) -> str:
+        return (
+            "as FLOWER_BASIC_AUTH says" if self._settings.flower_basic_auth else str(self._home / "flower" / "password")
+        )
+
+    def _migrate(self) -> None:
+        command = [sys.executable, "-c", "from parlex import supervisor; supervisor.migrate()"]
+        done = subprocess.run(
+            command, env=self.environment(), capture_output=True, text=True, start_new_session=True, check=False
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise ConfigurationError(f"the database could not be migrated: {last}")
+
+    def _programs(self) -> Iterator[Program]:
+        celery = ("-A", self._app, "-q")
+        level = f"--loglevel={self._settings.log_level}"
+        for queue, processes in QUEUES.items():
+            named = ("-Q", queue, "-n", f"{queue}@%h", "-c", str(processes))
+            yield Program(queue, "celery", (*celery, "worker", *named, *_WORKER_OPTIONS, level))
+        if self._beat:
+            schedule = self._home / "beat" / "schedule"
+            yield Program("beat", "celery", (*celery, "beat", "-s", str(schedule), "--pidfile=", level))
+        listen = (f"--address={HOST}", f"--port={self._flower_port}")
+        # What it saw survives a restart, and is bounded.
+        memory = ("--persistent=True", f"--db={self._home / 'flower' / 'state'}", "--max_tasks=10000")
+        yield Program("flower", "celery", (*celery, "flower", *listen, *memory, "--state_save_interval=30000"))
+
+    def _watch(self) -> None:
+        """Have a keeper and the embedded servers as long as we run."""
+        failures = 0
+        while not self._ending.is_set():
+            born = time.monotonic()
+            with self._kept() as keeper:
+                while keeper.poll() is None and not self._ending.wait(SERVERS_SECONDS) and self._servers_stand():
+                    pass
+            failures = 0 if time.monotonic() - born > STEADY_SECONDS else failures + 1
+            self._ending.wait(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+
+    @contextmanager
+    def _kept(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A keeper while the block lasts; the children of the last one are gone before, those of this one after it."""
+        if not self._children_are_gone():
+            self.say(f"waiting for processes that are left over in {self._home}")
+        with held(self._home / "children.lock") as lock:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-m", "parlex.keeper"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self.environment() | _KEEPER_ENVIRONMENT | {"FLOWER_BASIC_AUTH": self.flower_auth},
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+        plan = Plan(tuple(self._programs()), (*_SHARED_MODULES, self._app), self._out.isatty())
+        with self._keeper as keeper:
+            assert keeper.stdin is not None
+            relay = Thread(target=self._relay, args=(keeper.stdout,), name="output")
+            relay.start()
+            with contextlib.suppress(BrokenPipeError):
+                keeper.stdin.write(plan.to_json())
+                keeper.stdin.flush()
+            try:
+                yield keeper
+            finally:
+                keeper.stdin.close()  # this ends it and its children
+                keeper.wait()
+                relay.join()
+
+    def _relay(self, output: IO[bytes]) -> None:
+        for line in output:
+            self._write(line.decode(errors="replace"))
+
+    def _servers_stand(self) -> bool:
+        """Start again what died of the embedded servers; False if the children must learn a new address."""
+        try:
+            found = embedded.revive(self._settings)
+        except ConfigurationError as error:
+            self.say(str(error))
+            self._ending.wait(BACKOFF_SECONDS[-1])
+            return True
+        moved = found != self.addresses
+        self.addresses = found
+        return not moved
+
+    def _workers_seen(self) -> set[str]:
+        """The queues whose workers Flower counts as alive; none while Flower itself does not answer."""
+        token = b64encode(self.flower_auth.encode()).decode()
+        link = http.client.HTTPConnection(HOST, self._flower_port, timeout=5)
+        try:
+            link.request("GET", "/api/workers?status=True", headers={"Authorization": f"Basic {token}"})
+            answer = link.getresponse()
+            alive = json.loads(answer.read()) if answer.status == http.client.OK else {}
+        except (OSError, http.client.HTTPException):
+            return set()
+        finally:
+            link.close()
+        return {name.split("@")[0] for name, is_alive in alive.items() if is_alive}
+
+
+def _claim_port(wanted: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Flower's port {wanted} cannot be used ({error.strerror}): choose another"
+            ) from None
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _signals(again: Callable[[], None]) -> Iterator[Callable[[float | None], bool]]:
+    """Turn Ctrl-C, SIGTERM and the end of the terminal into a question: ``stopped(seconds)`` waits for one.
+
+    ``again`` is called at each one after the first.
+    """
+    reader, writer = os.pipe()
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if seen:
+            again()
+        else:
+            os.write(writer, b"!")
+        seen.append(number)
+
+    def stopped(seconds: float | None) -> bool:
+        return bool(select.select([reader], [], [], seconds)[0])
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
