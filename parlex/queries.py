@@ -372,10 +372,14 @@ def current_session(db: Session) -> SessionId | None:
     return SessionId.parse(scope) if scope else None
 
 
-def open_keys(db: Session, run_id: UUID) -> dict[str, int]:
-    """How many keys of a run are in each state, for those who watch it."""
-    counts = select(RunKeyRow.state, func.count()).where(RunKeyRow.run_id == run_id).group_by(RunKeyRow.state)
-    return dict(db.execute(counts).tuples().all())
+def run_of_task(db: Session, task_id: str) -> UUID | None:
+    """The run whose figures a dispatched task waits for; None until a worker has taken the task up."""
+    return db.scalar(select(RunRow.run_id).where(RunRow.waiters.contains([task_id])))
+
+
+def last_seq(db: Session) -> int:
+    """The newest sequence number of the history; 0 where there is none."""
+    return db.scalar(select(func.max(BillChangeRow.seq))) or 0
 
 
 def _is_bill(table: Any, at: tuple[int, int, str]) -> tuple[ColumnElement[bool], ...]:

@@ -1,0 +1,112 @@
+"""Logging: one line an event, for a person or as JSON, to standard error; standard output is for answers.
+
+The lines of libraries (celery, httpx, alembic) go the same way. What a block of work is about (task, run, bill) is
+bound once with ``about`` and stands on every line inside it. Secrets are taken out last, whoever wrote them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import structlog
+from pydantic import SecretStr
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from parlex.settings import Settings
+
+HIDDEN = "***"
+_URL_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/]+(?=@)", re.IGNORECASE)
+_QUERY_SECRET = re.compile(r"(?P<before>[?&][^=&\s]*(?:secret|password|token|key)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"secret|password|passwd|token|authorization|api_?key|credential", re.IGNORECASE)
+
+# One icon for each kind of event, told by the first word of its name; most events have none, so that these are seen.
+ICONS = {"planned": "▶", "retry": "↻", "quarantine": "⚠", "guard": "⚠", "alert": "🔔"}
+_OUTCOME_ICONS = {"success": "✔", "partial": "◐", "failure": "✖", "abandoned": "✖", "skipped": "↷"}
+# Chatter that repeats what our own events say; DEBUG shows it all the same.
+_CHATTY = ("httpx", "httpcore", "alembic.runtime.migration", "kombu", "urllib3")
+
+
+def configure(settings: Settings, *, level: str | None = None) -> None:
+    """Route structlog and the standard library's logging through one formatter. May be called again after a fork."""
+    level = level or settings.log_level
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(settings.log_format, colours=sys.stderr.isatty()))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
+
+
+def about(**context: str) -> AbstractContextManager[None]:
+    """Bind ``task_id``, ``run_id`` or ``bill`` to every line written inside the block."""
+    return structlog.contextvars.bound_contextvars(**context)
+
+
+def redact(value: Any) -> Any:
+    """The value without its secrets: passwords in URLs, secret query parameters, SecretStr, also deep inside."""
+    if isinstance(value, SecretStr):
+        return HIDDEN
+    if isinstance(value, str):
+        return _QUERY_SECRET.sub(rf"\g<before>{HIDDEN}", _URL_PASSWORD.sub(rf"\g<before>{HIDDEN}", value))
+    if isinstance(value, Mapping):
+        return {key: HIDDEN if _SECRET_NAME.search(str(key)) else redact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return type(value)(redact(item) for item in value) if type(value) in _PLAIN else redact(str(value))
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value))
+
+
+_PLAIN = (list, tuple, set, frozenset)
+
+
+def _redact_event(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """The private keys (_record and the like) are structlog's own and never printed."""
+    return {key: value if key.startswith("_") else redact({key: value})[key] for key, value in event.items()}
+
+
+def _icon(logger: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    icon = _OUTCOME_ICONS.get(str(event.get("status"))) or ICONS.get(str(event["event"]).partition(" ")[0])
+    event["event"] = f"{icon or ' '} {event['event']}"
+    return event
+
+
+def _shared() -> list[Processor]:
+    """What every line goes through, ours or a library's."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _formatter(log_format: str, *, colours: bool) -> logging.Formatter:
+    rendering: list[Processor] = (
+        [structlog.processors.JSONRenderer(ensure_ascii=False)]
+        if log_format == "json"
+        else [_icon, structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0)]
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact_event, *rendering],
+    )
