@@ -13,6 +13,7 @@ from parlex.sandbox.sample import HOUSE, State
 
 Json = dict[str, Any]
 DEFAULT_LIMIT, MAX_LIMIT = 20, 500
+POLITICIANS_LIMIT = 338  # its default for politicians, fewer than the 343 seats of today
 
 STATUSES: dict[int, tuple[str, str]] = {
     341: ("BillDefeated", "Defeated"),
@@ -50,9 +51,9 @@ def slug(name: str) -> str:
     return re.sub(r"[-\s]+", "-", re.sub(r"[^a-z\s-]", "", plain)).strip("-")
 
 
-def membership_id(person_id: int, session: str) -> int:
-    """Made up, but stable: the real ids are the site's own."""
-    return person_id * 100 + int(session.partition("-")[0])
+def membership_id(person_id: int, parliament: int, turn: int = 0) -> int:
+    """Made up, but stable: the real ids are the site's own. ``turn`` counts a member's memberships in a parliament."""
+    return person_id * 1000 + parliament * 10 + turn
 
 
 def row(state: State) -> Json:
@@ -95,9 +96,10 @@ def _sponsor(state: State) -> Json:
     bill = state.bill
     if bill.sponsor is None or bill.chamber != HOUSE:
         return {"sponsor_politician_url": None, "sponsor_politician_membership_url": None}
-    membership = membership_id(bill.sponsor.person_id, bill.session)
+    sponsor = bill.sponsor
+    membership = membership_id(sponsor.person_id, int(bill.session.partition("-")[0]))
     return {
-        "sponsor_politician_url": f"/politicians/{slug(bill.sponsor.name)}/",
+        "sponsor_politician_url": f"/politicians/{slug(f'{sponsor.first} {sponsor.last}')}/",
         "sponsor_politician_membership_url": f"/politicians/memberships/{membership}/",
     }
 
@@ -125,7 +127,7 @@ def filtered(states: Iterable[State], query: Mapping[str, list[str]]) -> list[St
         field, _, operator = name.partition("__")
         if field not in _FIELDS or not values[-1]:
             continue
-        matches = _comparison(operator, values[-1])
+        matches = comparison(operator, values[-1])
         found = [state for state in found if matches(_FIELDS[field](state))]
     return found
 
@@ -143,17 +145,26 @@ _FIELDS: dict[str, Callable[[State], Any]] = {
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "none": None, "null": None}
 
 
-def _comparison(operator: str, value: str) -> Callable[[Any], bool]:
+def comparison(operator: str, value: str) -> Callable[[Any], bool]:
+    """Whether a held value matches; numbers compare as numbers, days as text; BadQuery for another operator."""
     if operator == "":
         wanted: Any = _WORDS.get(value.lower(), value)
         return lambda held: held is wanted if wanted in (True, False, None) else _same(held, value)
     compare = _OPERATORS.get(operator)
     if compare is None:
         raise BadQuery(f"Invalid filter operator '{operator}'.")
-    return lambda held: held is not None and compare(str(held), value)
+    return lambda held: held is not None and compare(held, _like(held, value))
 
 
-_OPERATORS: dict[str, Callable[[str, str], bool]] = {
+def _like(held: Any, value: str) -> Any:
+    """The value in the type of what is held; BadQuery when it cannot be."""
+    try:
+        return type(held)(value)
+    except ValueError as error:
+        raise BadQuery(f"Invalid value '{value}'.") from error
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "gt": lambda held, value: held > value,
     "gte": lambda held, value: held >= value,
     "lt": lambda held, value: held < value,

@@ -233,9 +233,9 @@ def _text_is_out(bill: Bill, kind: int, passed: dict[str, str]) -> bool:
 
 def load(multiply: int = 0) -> Sample:
     """The sample, and ``multiply`` made-up copies of each bill beside it (for benchmarks of growth only)."""
-    committees = {row["acronym"]: _committee(row) for row in _rows("committees.csv")}
-    sponsors = {(row["session"], row["person_id"]): _sponsor(row) for row in _rows("sponsors.csv")}
-    real = [_bill(row, committees, sponsors) for row in _rows("bills.csv")]
+    committees = {row["acronym"]: _committee(row) for row in rows("committees.csv")}
+    sponsors = {(row["session"], row["person_id"]): _sponsor(row) for row in rows("sponsors.csv")}
+    real = [_bill(row, committees, sponsors) for row in rows("bills.csv")]
     bills = [*real, *_copies(real, multiply)]
     return Sample(tuple(sorted(bills, key=_list_order)))
 
@@ -253,7 +253,8 @@ def _copies(real: Iterable[Bill], times: int) -> Iterator[Bill]:
         yield replace(bill, number=number, id=90_000_000 + index, sponsor=sponsor, texts=())
 
 
-def _rows(name: str) -> Iterator[dict[str, str]]:
+def rows(name: str) -> Iterator[dict[str, str]]:
+    """The rows of one file of facts, its comments left out."""
     text = (files("parlex.sandbox") / "facts" / name).read_text(encoding="utf-8")
     yield from csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from parlex.sandbox import legisinfo, openparliament
 from parlex.sandbox.faults import HOSTS, Fault, Faults, fault
+from parlex.sandbox.house import House
 from parlex.sandbox.sample import RECORDED, SESSIONS, START, Sample, current_session, load
 from parlex.sandbox.web import Answer, Listener, Request, pack
 
@@ -29,6 +30,9 @@ _LI_LIST = re.compile(r"/legisinfo/en/bills/json")
 _LI_BILL = re.compile(r"/legisinfo/en/bill/(\d+-\d)/([cs]-[0-9a-z]+)/json")
 _LI_ID = re.compile(r"/legisinfo/en/bill/(\d+)")
 _OP_BILL = re.compile(r"/bills/(\d+-\d)/([CS]-[0-9A-Z]+)/")
+_OP_VOTE = re.compile(r"/votes/(\d+-\d)/(\d+)/")
+_OP_MEMBERSHIP = re.compile(r"/politicians/memberships/(\d+)/")
+_OP_POLITICIAN = re.compile(r"/politicians/[a-z-]+/")
 _OP_SESSION = re.compile(r"/(bills|votes)/(\d+-\d)/")
 
 
@@ -85,6 +89,7 @@ class World:
         self.day = day
         self._cache.clear()
         self.states = self.sample.on(day)
+        self.house = House(day)
         self.by_url = {(state.bill.session, state.bill.number): state for state in self.states}
 
     def advance(self) -> bool:
@@ -181,7 +186,7 @@ class LegisinfoHost:
 
 
 class OpenParliamentHost:
-    """api.openparliament.ca: bills and their pages."""
+    """api.openparliament.ca: bills, votes and politicians, and their pages."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -211,14 +216,20 @@ class OpenParliamentHost:
             return Answer(400, str(error).encode(), "text/plain")
 
     def _route(self, request: Request) -> Answer:
-        path = request.path
-        if path == "/bills/":
-            return self._bills(request)
-        if match := _OP_BILL.fullmatch(path):
-            return self._bill(match[1], match[2])
-        if match := _OP_SESSION.fullmatch(path):
+        lists = {
+            "/bills/": self._bills,
+            "/votes/": self._votes,
+            "/votes/ballots/": self._ballots,
+            "/politicians/": self._politicians,
+            "/politicians/memberships/": self._memberships,
+        }
+        if request.path in lists:
+            return lists[request.path](request)
+        if request.path == "/politicians/former/":
+            return _moved(301, "/politicians/?include=former")
+        if match := _OP_SESSION.fullmatch(request.path):
             return _moved(302, f"/{match[1]}/?session={match[2]}")
-        return _html(404, "Page not found", "not_found")
+        return self._one(request.path)
 
     def _bills(self, request: Request) -> Answer:
         limit, offset = openparliament.bounds(request.query)
@@ -228,11 +239,44 @@ class OpenParliamentHost:
         rows = [openparliament.row(state) for state in ordered]
         return self._json(openparliament.page(request.path, request.query, rows, limit, offset), "list")
 
-    def _bill(self, session: str, number: str) -> Answer:
+    def _votes(self, request: Request) -> Answer:
+        return self._page(request, self.world.house.votes(request.query), "votes")
+
+    def _ballots(self, request: Request) -> Answer:
+        return self._page(request, self.world.house.ballots(request.query), "ballots")
+
+    def _politicians(self, request: Request) -> Answer:
+        found = self.world.house.politicians_list(request.query)
+        return self._page(request, found, "politicians", default=openparliament.POLITICIANS_LIMIT)
+
+    def _memberships(self, request: Request) -> Answer:
+        return self._page(request, self.world.house.memberships_list(), "memberships")
+
+    def _page(
+        self, request: Request, rows: list[Json], kind: str, *, default: int = openparliament.DEFAULT_LIMIT
+    ) -> Answer:
+        limit, offset = openparliament.bounds(request.query, default)
+        return self._json(openparliament.page(request.path, request.query, rows, limit, offset), kind)
+
+    def _one(self, path: str) -> Answer:
+        """The detail of one thing, or the site's 404."""
+        house = self.world.house
+        document: Json | None = None
+        kind = "other"
+        if match := _OP_BILL.fullmatch(path):
+            document, kind = self._bill(match[1], match[2]), "detail"
+        elif match := _OP_VOTE.fullmatch(path):
+            document, kind = house.vote(match[1], int(match[2])), "vote"
+        elif match := _OP_MEMBERSHIP.fullmatch(path):
+            document, kind = house.membership(int(match[1])), "membership"
+        elif _OP_POLITICIAN.fullmatch(path):
+            document, kind = house.politician(path), "politician"
+        return _html(404, "Page not found", "not_found") if document is None else self._json(document, kind)
+
+    def _bill(self, session: str, number: str) -> Json | None:
         state = self.world.by_url.get((session, number))
-        if state is None:
-            return _html(404, "Page not found", "not_found")
-        return self._json(openparliament.detail(state), "detail")
+        votes = self.world.house.vote_urls(session, number)
+        return None if state is None else openparliament.detail(state, votes)
 
     def _json(self, document: object, kind: str) -> Answer:
         headers = (("Vary", "Accept"), ("API-Version", "v1"))
