@@ -6,7 +6,6 @@ while the network is. Running any step twice changes nothing but the log.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import structlog
 from sqlalchemy.orm import Session
 
 from parlex import documents, runs
@@ -26,7 +26,7 @@ from parlex.http import Tally
 from parlex.resources import Resources
 from parlex.runs import Claim, Figures, Opened, Overdue, Progress
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 LATEST = "fetch_latest_bills"
 SESSION = "fetch_session_bills"
@@ -134,9 +134,7 @@ def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Surv
     except UsageError as error:
         _planning_ends(resources, run, error, tally)
         raise
-    log.info(
-        "planned", extra={"run_id": str(run.run_id), "scope": plan.scope, "listed": plan.listed, "due": len(plan.due)}
-    )
+    log.info("planned", run_id=str(run.run_id), scope=plan.scope, listed=plan.listed, due=len(plan.due))
 
 
 def _close_unbelieved(db: Session, run_id: UUID, failure: str) -> None:
@@ -356,7 +354,7 @@ def close_if_complete(resources: Resources, run_id: UUID) -> Figures | None:
             return None
         resources.datasets[run.dataset].complete(db, _context(run))
         figures = runs.figures(run)
-    log.info("closed", extra=figures.to_dict())
+    log.info("closed", **figures.to_dict())
     return figures
 
 
@@ -408,14 +406,28 @@ def run_here(resources: Resources, request: Request, on_progress: Progressed | N
     opened = open_run(resources, request, carrier="process")
     if opened.joined:
         return _watch(resources, opened.run.run_id, on_progress)
-    run_id = opened.run.run_id
+    try:
+        return _carry(resources, opened.run.run_id, on_progress)
+    except BaseException:
+        # Nobody else carries this run on: Ctrl-C or an error ends it, and the log says so at once.
+        _abandon(resources, opened.run.run_id)
+        raise
+
+
+def _carry(resources: Resources, run_id: UUID, on_progress: Progressed | None) -> Figures:
     _plan_here(resources, run_id)
     while (ended := close_if_complete(resources, run_id)) is None:
-        if figures(resources, run_id).status != "running":
-            return figures(resources, run_id)
+        current = figures(resources, run_id)
+        if current.status != "running":
+            return current
         _step_here(resources, run_id)
         _tell(resources, run_id, on_progress)
     return ended
+
+
+def _abandon(resources: Resources, run_id: UUID) -> None:
+    with resources.db() as db:
+        runs.abandon(db, run_id, now=now())
 
 
 def _plan_here(resources: Resources, run_id: UUID) -> None:
@@ -429,7 +441,7 @@ def _plan_here(resources: Resources, run_id: UUID) -> None:
         except UsageError:
             raise
         except ParlexError as error:
-            log.error("planning failed", extra={"run_id": str(run_id), "error": str(error)})
+            log.error("planning failed", run_id=str(run_id), error=str(error))
             return
 
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -344,11 +344,11 @@ def record(db: Session, run_id: UUID, progress: Sequence[Progress], *, now: date
     offered = upsert(RunKeyRow)
     columns = ("state", "wants", "attempt", "next_attempt_at", "sent_at")
     changes: dict[str, Any] = {name: offered.excluded[name] for name in columns}
-    changes["lease_until"] = None
+    changes["lease_until"] = null()
     changes["outcome"] = func.coalesce(offered.excluded.outcome, RunKeyRow.outcome)
     changes["error"] = func.coalesce(offered.excluded.error, RunKeyRow.error)
     # A worker whose lease ran out may report late; by then the key may be done.
-    mine = RunKeyRow.state.in_(("fetching", "persisting"))
+    mine = or_(RunKeyRow.state == "fetching", RunKeyRow.state == "persisting")
     db.execute(offered.on_conflict_do_update(index_elements=["run_id", "key"], set_=changes, where=mine), rows)
 
 
@@ -579,9 +579,20 @@ def abandon_dead(
     query = select(RunRow).where(RunRow.status == "running", dead).with_for_update(skip_locked=True)
     runs = db.scalars(query).all()
     for run in runs:
-        _give_up_keys(db, run.run_id)
-        close(db, run, now=now, status="abandoned")
+        _give_up(db, run, now)
     return list(runs)
+
+
+def abandon(db: Session, run_id: UUID, *, now: datetime) -> None:
+    """Close a run that its carrier gives up, unless it is closed already."""
+    run = _lock(db, run_id)
+    if run.status == "running":
+        _give_up(db, run, now)
+
+
+def _give_up(db: Session, run: RunRow, now: datetime) -> None:
+    _give_up_keys(db, run.run_id)
+    close(db, run, now=now, status="abandoned")
 
 
 def _give_up_keys(db: Session, run_id: UUID) -> None:

@@ -18,7 +18,7 @@ from parlex.resources import Resources
 from parlex.settings import settings
 
 
-class ParlexTask(Task):
+class ParlexTask(Task):  # type: ignore[misc]
     """Retries what may succeed later, three times, after about 60, 120 and 240 s (``PARLEX_RETRY_DELAY``).
 
     Celery's own back-off draws the whole wait at random; ours varies by a fifth, and a source that says how long to wait

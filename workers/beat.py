@@ -49,7 +49,7 @@ def tick_of(request: Any) -> Tick | None:
     return Tick.read(headers) if _ENTRY in headers else None
 
 
-class SlotScheduler(PersistentScheduler):
+class SlotScheduler(PersistentScheduler):  # type: ignore[misc]
     """Beat's own scheduler, whose messages say which slot they are for."""
 
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:

@@ -127,15 +127,18 @@ def _start(task: Task, request: Request) -> dict[str, Any]:
         waiter=None if tick else task.request.id,
     )
     if opened.open and (not opened.joined or not opened.run.planned):
-        _carry_on(opened.run.run_id)
+        _carry_on(opened.run.run_id, task.request.id)
     figures = pipeline.figures(resources(), opened.run.run_id)
     if figures.status == "running":
         raise Ignore
     return figures.to_dict()
 
 
-def _carry_on(run_id: UUID) -> None:
-    """Plan the run and send its first chunks. A run that could not be planned is closed, and its figures are the answer."""
+def _carry_on(run_id: UUID, task_id: str | None = None) -> None:
+    """Plan the run and send its first chunks. A run that could not be planned is closed, and its figures are the answer.
+
+    A wrong request is raised in the task that made it, and answered with the figures to all others that joined it.
+    """
     try:
         pipeline.plan(resources(), run_id)
     except Retryable as error:
@@ -143,7 +146,7 @@ def _carry_on(run_id: UUID) -> None:
             plan_run.apply_async((str(run_id),), countdown=min(error.retry_after, pipeline.LONGEST_COUNTDOWN))
             return
     except UsageError:
-        _deliver(run_id)
+        _deliver(run_id, leave_out=task_id)
         raise
     except ParlexError:
         # The run says why; the figures are the answer.
@@ -174,9 +177,10 @@ def _finish(run_id: UUID) -> None:
         _deliver(run_id)
 
 
-def _deliver(run_id: UUID) -> None:
+def _deliver(run_id: UUID, leave_out: str | None = None) -> None:
     """Give the figures to the tasks that wait for them, and let Flower know that they succeeded."""
-    figures, waiters = housekeeping.take_waiters(resources(), run_id)
+    figures, waiting = housekeeping.take_waiters(resources(), run_id)
+    waiters = [task_id for task_id in waiting if task_id != leave_out]
     for task_id in waiters:
         app.backend.store_result(task_id, figures.to_dict(), states.SUCCESS)
     _tell_flower(waiters, figures)

@@ -18,6 +18,7 @@ def build_engine(database_url: str, *, pool_size: int = 2) -> Engine:
         max_overflow=2,
         pool_pre_ping=True,
         pool_recycle=300,
+        hide_parameters=True,  # an error text names no bill summaries of 30 KB, and no secret
         insertmanyvalues_page_size=500,
         connect_args={
             "application_name": "parlex",
