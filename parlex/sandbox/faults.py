@@ -40,6 +40,9 @@ class Fault:
             raise ValueError(f"unknown kind of fault {self.kind!r}; known: {', '.join(KINDS)}")
         if self.host not in (*HOSTS, "both"):
             raise ValueError(f"unknown host {self.host!r}; known: {', '.join((*HOSTS, 'both'))}")
+        counts = (self.skip, self.status, 0 if self.first is None else self.first)
+        if not all(isinstance(count, int) for count in counts) or not isinstance(self.seconds, int | float):
+            raise ValueError("first, skip, status and seconds are numbers")
         re.compile(self.path)
 
     def fires(self, host: str, target: str, answer: Answer) -> bool:

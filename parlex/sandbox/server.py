@@ -1,286 +1,26 @@
-"""The two hosts and the control port: routes, time, faults, statistics."""
+"""The two hosts and the control port as a server: in this process, or as a program of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 import signal
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from datetime import date
-from hashlib import sha256
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from parlex.sandbox import legisinfo, openparliament
-from parlex.sandbox.faults import HOSTS, Fault, Faults, fault
-from parlex.sandbox.house import House
-from parlex.sandbox.sample import RECORDED, SESSIONS, START, Sample, current_session, load
-from parlex.sandbox.web import Answer, Listener, Request, pack
+from parlex.sandbox.faults import Fault, fault
+from parlex.sandbox.hosts import LegisinfoHost, OpenParliamentHost
+from parlex.sandbox.sample import RECORDED, SESSIONS, START, current_session, load
+from parlex.sandbox.web import Answer, Listener, Request
+from parlex.sandbox.world import World
 
 Json = dict[str, Any]
 T = TypeVar("T")
-_LOG = 5000  # requests kept for GET /log, the newest; the counters count all
-_CACHE = 20_000  # rendered answers; the cache is emptied when it is full and when time moves
-_BOM = b"\xef\xbb\xbf"
-_LI_LIST = re.compile(r"/legisinfo/en/bills/json")
-_LI_BILL = re.compile(r"/legisinfo/en/bill/(\d+-\d)/([cs]-[0-9a-z]+)/json")
-_LI_ID = re.compile(r"/legisinfo/en/bill/(\d+)")
-_OP_BILL = re.compile(r"/bills/(\d+-\d)/([CS]-[0-9A-Z]+)/")
-_OP_VOTE = re.compile(r"/votes/(\d+-\d)/(\d+)/")
-_OP_MEMBERSHIP = re.compile(r"/politicians/memberships/(\d+)/")
-_OP_POLITICIAN = re.compile(r"/politicians/[a-z-]+/")
-_OP_SESSION = re.compile(r"/(bills|votes)/(\d+-\d)/")
-
-
-@dataclass
-class HostStats:
-    """What one host was asked. ``bytes`` counts bodies as sent; ``max_in_flight`` counts answers still owed."""
-
-    requests: int = 0
-    bytes: int = 0
-    faults: int = 0
-    in_flight: int = 0
-    max_in_flight: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[str] = field(default_factory=Counter)
-    user_agents: Counter[str] = field(default_factory=Counter)
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=_LOG))
-
-    def asked(self, request: Request) -> None:
-        self.requests += 1
-        self.in_flight += 1
-        self.max_in_flight = max(self.max_in_flight, self.in_flight)
-        self.user_agents[request.headers.get("user-agent", "")] += 1
-
-    def answered(self, request: Request, answer: Answer, sent: int) -> None:
-        self.in_flight -= 1
-        self.bytes += sent
-        self.kinds[answer.kind] += 1
-        self.statuses[str(answer.status)] += 1
-        self.log.append(f"{request.method} {request.target} {answer.status}")
-
-    def figures(self) -> Json:
-        figures = {name: value for name, value in vars(self).items() if name not in ("log", "in_flight")}
-        return {name: dict(value) if isinstance(value, Counter) else value for name, value in figures.items()}
-
-
-class World:
-    """What both hosts show: the sample at a day, the list's shape, the faults, the statistics."""
-
-    def __init__(self, sample: Sample, start: date, shape: str, *, bom: bool, etag: bool) -> None:
-        self.sample = sample
-        self.start, self.first_shape = start, shape
-        self.bom, self.etag = bom, etag
-        self.faults = Faults()
-        self._cache: dict[tuple[str, ...], Answer] = {}
-        self.reset()
-
-    def reset(self) -> None:
-        self.faults.clear()
-        self.stats = {host: HostStats() for host in HOSTS}
-        self.shape = self.first_shape
-        self.move(self.start)
-
-    def move(self, day: date) -> None:
-        self.day = day
-        self._cache.clear()
-        self.states = self.sample.on(day)
-        self.house = House(day)
-        self.by_url = {(state.bill.session, state.bill.number): state for state in self.states}
-
-    def advance(self) -> bool:
-        """To the next day on which a bill changes; False when the record ends."""
-        following = next(self.sample.steps(self.day), None)
-        if following is not None:
-            self.move(following)
-        return following is not None
-
-    def set_shape(self, shape: str) -> None:
-        if shape not in ("A", "B"):
-            raise ValueError("list_shape is A or B")
-        self.shape = shape
-        self._cache.clear()
-
-    def cached(self, key: tuple[str, ...], make: Callable[[], Answer]) -> Answer:
-        answer = self._cache.get(key)
-        if answer is None:
-            answer = make()
-            if len(answer.body) > 200:
-                answer = replace(answer, packed=pack(answer.body))
-            if len(self._cache) >= _CACHE:
-                self._cache.clear()
-            self._cache[key] = answer
-        return answer
-
-    def spoiled(self, host: str, request: Request, answer: Answer) -> Answer:
-        for one in self.faults.firing(host, request.target, answer):
-            self.stats[host].faults += 1
-            answer = one.spoil(answer)
-        return answer
-
-    def tagged(self, request: Request, answer: Answer) -> Answer:
-        """ETag and 304, which neither site documents: only when asked for."""
-        if not self.etag or answer.status != 200:
-            return answer
-        tag = f'"{sha256(answer.body).hexdigest()[:16]}"'
-        if request.headers.get("if-none-match") == tag:
-            return Answer(304, kind=answer.kind, headers=(("ETag", tag),))
-        return replace(answer, headers=(*answer.headers, ("ETag", tag)))
-
-
-def _html(status: int, text: str, kind: str = "other") -> Answer:
-    page = f'<!DOCTYPE html>\n<html lang="en"><head><title>{text}</title></head><body><h1>{text}</h1></body></html>'
-    return Answer(status, page.encode(), kind=kind)
-
-
-def _moved(status: int, location: str) -> Answer:
-    return Answer(status, kind="redirect", headers=(("Location", location),))
-
-
-class LegisinfoHost:
-    """www.parl.ca/legisinfo: the list, the detail, and their redirects."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def answer(self, request: Request) -> Answer:
-        if request.method != "GET":
-            return _html(405, "Method not allowed")
-        path = request.path
-        if path != path.lower():  # paths are case-insensitive; the canonical ones are lower case
-            return _moved(301, request.target.replace(path, path.lower()))
-        if _LI_LIST.fullmatch(path):
-            wanted = request.query.get("parlsession", [""])[-1] or current_session(self.world.day)
-            return self.world.cached(("legisinfo", "list", wanted), lambda: self._list(wanted))
-        if match := _LI_BILL.fullmatch(path):
-            session, number = match[1], match[2].upper()
-            return self.world.cached(("legisinfo", session, number), lambda: self._bill(session, number))
-        if match := _LI_ID.fullmatch(path):
-            return self._by_id(int(match[1]))
-        return _html(404, "404 - Page not found", "not_found")
-
-    def _list(self, session: str) -> Answer:
-        row = legisinfo.row_a if self.world.shape == "A" else legisinfo.row_b
-        states = [state for state in self.world.states if session in ("all", state.bill.session)]
-        return self._json([row(state) for state in states], "list")
-
-    def _bill(self, session: str, number: str) -> Answer:
-        state = self.world.by_url.get((session, number))
-        if state is None:
-            return _html(404, "404 - Page not found", "not_found")
-        return self._json([legisinfo.detail(state)], "detail")
-
-    def _by_id(self, legisinfo_id: int) -> Answer:
-        for state in self.world.states:
-            if state.bill.id == legisinfo_id:
-                return _moved(302, f"/legisinfo/en/bill/{state.bill.session}/{state.bill.number.lower()}")
-        return _html(404, "404 - Page not found", "not_found")
-
-    def _json(self, document: object, kind: str) -> Answer:
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        return Answer(200, _BOM + text if self.world.bom else text, "application/json; charset=utf-8", kind)
-
-
-class OpenParliamentHost:
-    """api.openparliament.ca: bills, votes and politicians, and their pages."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def answer(self, request: Request) -> Answer:
-        if request.method != "GET":
-            return Answer(405, headers=(("Allow", "GET"),))
-        if not request.path.endswith("/"):
-            return _moved(301, request.target.replace(request.path, request.path + "/", 1))
-        form = request.query.get("format", [""])[-1]
-        if form not in ("", "json"):
-            return Answer(406, b"unknown format", "text/plain")
-        as_json = form == "json" or openparliament.wants_json(request.headers.get("accept"))
-        key = ("openparliament", request.target, str(as_json))
-        return self.world.cached(key, lambda: self._dressed(request, as_json))
-
-    def _dressed(self, request: Request, as_json: bool) -> Answer:
-        answer = self._document(request)
-        if answer.status != 200 or as_json:
-            return answer
-        return replace(_html(200, "OpenParliament API", answer.kind), headers=answer.headers)
-
-    def _document(self, request: Request) -> Answer:
-        try:
-            return self._route(request)
-        except openparliament.BadQuery as error:
-            return Answer(400, str(error).encode(), "text/plain")
-
-    def _route(self, request: Request) -> Answer:
-        lists = {
-            "/bills/": self._bills,
-            "/votes/": self._votes,
-            "/votes/ballots/": self._ballots,
-            "/politicians/": self._politicians,
-            "/politicians/memberships/": self._memberships,
-        }
-        if request.path in lists:
-            return lists[request.path](request)
-        if request.path == "/politicians/former/":
-            return _moved(301, "/politicians/?include=former")
-        if match := _OP_SESSION.fullmatch(request.path):
-            return _moved(302, f"/{match[1]}/?session={match[2]}")
-        return self._one(request.path)
-
-    def _bills(self, request: Request) -> Answer:
-        limit, offset = openparliament.bounds(request.query)
-        found = openparliament.filtered(self.world.states, request.query)
-        one_session = bool(request.query.get("session", [""])[-1])
-        ordered = openparliament.ordered(found, stable=one_session, offset=offset)
-        rows = [openparliament.row(state) for state in ordered]
-        return self._json(openparliament.page(request.path, request.query, rows, limit, offset), "list")
-
-    def _votes(self, request: Request) -> Answer:
-        return self._page(request, self.world.house.votes(request.query), "votes")
-
-    def _ballots(self, request: Request) -> Answer:
-        return self._page(request, self.world.house.ballots(request.query), "ballots")
-
-    def _politicians(self, request: Request) -> Answer:
-        found = self.world.house.politicians_list(request.query)
-        return self._page(request, found, "politicians", default=openparliament.POLITICIANS_LIMIT)
-
-    def _memberships(self, request: Request) -> Answer:
-        return self._page(request, self.world.house.memberships_list(), "memberships")
-
-    def _page(
-        self, request: Request, rows: list[Json], kind: str, *, default: int = openparliament.DEFAULT_LIMIT
-    ) -> Answer:
-        limit, offset = openparliament.bounds(request.query, default)
-        return self._json(openparliament.page(request.path, request.query, rows, limit, offset), kind)
-
-    def _one(self, path: str) -> Answer:
-        """The detail of one thing, or the site's 404."""
-        house = self.world.house
-        document: Json | None = None
-        kind = "other"
-        if match := _OP_BILL.fullmatch(path):
-            document, kind = self._bill(match[1], match[2]), "detail"
-        elif match := _OP_VOTE.fullmatch(path):
-            document, kind = house.vote(match[1], int(match[2])), "vote"
-        elif match := _OP_MEMBERSHIP.fullmatch(path):
-            document, kind = house.membership(int(match[1])), "membership"
-        elif _OP_POLITICIAN.fullmatch(path):
-            document, kind = house.politician(path), "politician"
-        return _html(404, "Page not found", "not_found") if document is None else self._json(document, kind)
-
-    def _bill(self, session: str, number: str) -> Json | None:
-        state = self.world.by_url.get((session, number))
-        votes = self.world.house.vote_urls(session, number)
-        return None if state is None else openparliament.detail(state, votes)
-
-    def _json(self, document: object, kind: str) -> Answer:
-        headers = (("Vary", "Accept"), ("API-Version", "v1"))
-        return Answer(200, json.dumps(document).encode(), "application/json", kind, headers)
 
 
 class Control:
@@ -376,7 +116,7 @@ class Servers:
             ("openparliament", OpenParliamentHost(world).answer),
             ("legisinfo", LegisinfoHost(world).answer),
         ):
-            self._listeners[name] = Listener(self._counted(name, answer), self._done(name))
+            self._listeners[name] = Listener(self._counted(name, answer), self._done(name), self._lost(name))
         self.urls: dict[str, str] = {}
 
     def _counted(self, name: str, answer: Callable[[Request], Answer]) -> Callable[[Request], Answer]:
@@ -388,6 +128,9 @@ class Servers:
 
     def _done(self, name: str) -> Callable[[Request, Answer, int], None]:
         return lambda request, answer, sent: self.world.stats[name].answered(request, answer, sent)
+
+    def _lost(self, name: str) -> Callable[[], None]:
+        return lambda: self.world.stats[name].lost()
 
     async def open(self, host: str, port_base: int) -> None:
         """``port_base`` is the control port, the next two are the hosts'; 0 takes three free ports."""

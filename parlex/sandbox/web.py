@@ -7,10 +7,11 @@ import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 1024 * 1024
+_REASONS = {status.value: status.phrase for status in HTTPStatus}  # front servers send others too, such as 520
 _GZIP_FROM = 200  # bytes; below that gzip only adds
 
 
@@ -24,6 +25,11 @@ class Request:
     @property
     def path(self) -> str:
         return unquote(urlsplit(self.target).path)
+
+    def with_path(self, path: str) -> str:
+        """The same target under another path."""
+        query = urlsplit(self.target).query
+        return f"{quote(path)}?{query}" if query else quote(path)
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -58,6 +64,7 @@ class Listener:
 
     handler: Handler
     done: Done = lambda request, answer, sent: None
+    lost: Callable[[], None] = lambda: None
     connections: set[Connection] = field(default_factory=set)
     server: asyncio.Server | None = None
 
@@ -93,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._listener.connections.discard(self)
         if self._waiting is not None:
             self._waiting.cancel()
+            self._waiting = None
+            self._listener.lost()
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -179,8 +188,10 @@ def render(request: Request | None, answer: Answer, *, close: bool) -> tuple[byt
         body = answer.packed if answer.packed is not None else pack(body)
         headers.append(("Content-Encoding", "gzip"))
     headers += [("Content-Length", str(len(body))), ("Connection", "close" if close else "keep-alive")]
-    reason = HTTPStatus(answer.status).phrase
-    lines = [f"HTTP/1.1 {answer.status} {reason}", *(f"{name}: {value}" for name, value in headers)]
+    lines = [
+        f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Unknown')}",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
     if answer.status == 304:
         body = b""
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"), body

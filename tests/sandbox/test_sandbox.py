@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -410,6 +413,7 @@ def test_control_moves_time_and_shape(control: httpx.Client, legisinfo: httpx.Cl
         ("POST", "/config", {"list_shape": "C"}, 400),
         ("POST", "/faults", {"kind": "gremlin"}, 400),
         ("POST", "/faults", {"kind": "error", "hosts": "legisinfo"}, 400),
+        ("POST", "/faults", {"kind": "error", "first": "one"}, 400),
         ("POST", "/faults", [], 400),
         ("GET", "/nowhere", None, 404),
     ],
@@ -546,17 +550,46 @@ def test_etag_only_when_asked_for(legisinfo: httpx.Client) -> None:
         assert client.get(LIST, headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
 
 
-def test_requests_in_flight_are_counted(sandbox: Sandbox, legisinfo: httpx.Client) -> None:
-    sandbox.fault("slow", path="c-2/", seconds=0.2)
-    threads = [
-        threading.Thread(target=httpx.get, args=[f"{sandbox.legisinfo_url}/legisinfo/en/bill/45-1/c-2/json"])
-        for _ in range(2)
-    ]
+def test_answers_still_owed_are_counted_until_sent_or_given_up(sandbox: Sandbox) -> None:
+    url = f"{sandbox.legisinfo_url}/legisinfo/en/bill/45-1/c-2/json"
+    sandbox.fault("slow", seconds=60)
+    for turn in (1, 2):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(url, timeout=0.05)
+        _until(lambda turn=turn: sandbox.stats()["legisinfo"]["statuses"].get("none") == turn)
+    assert sandbox.stats()["legisinfo"]["max_in_flight"] == 1
+    threads = [threading.Thread(target=_give_up, args=[url, sandbox]) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert 1 <= sandbox.stats()["legisinfo"]["max_in_flight"] <= 2
+    assert sandbox.stats()["legisinfo"]["max_in_flight"] == 2
+
+
+def _give_up(url: str, sandbox: Sandbox) -> None:
+    """Ask, and go away once both threads' requests have arrived."""
+    with socket.create_connection(_address(url)) as connection:
+        connection.sendall(f"GET {urlsplit(url).path} HTTP/1.1\r\nHost: sandbox\r\n\r\n".encode())
+        _until(lambda: sandbox.stats()["legisinfo"]["requests"] == 4)
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_status_no_standard_names_is_sent(sandbox: Sandbox, legisinfo: httpx.Client) -> None:
+    sandbox.fault("error", status=520, first=1)
+    assert legisinfo.get(LIST).status_code == 520
 
 
 def test_multiply_makes_copies_under_numbers_no_bill_has() -> None:
