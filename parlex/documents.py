@@ -111,7 +111,8 @@ def _fetch_row(fetched: Fetched, dataset: str, run_id: UUID | None) -> dict[str,
 def keep_unchanged(
     db: Session, unchanged: Iterable[tuple[str, str, Held]], *, dataset: str, run_id: UUID, now: datetime
 ) -> None:
-    """Record fetches that the source answered with 304: the (key, source, held) document was fetched again in effect."""
+    """Record fetches that the source answered with 304: the (key, source, held) document was fetched again in
+    effect."""
     rows = [
         {
             "run_id": run_id,

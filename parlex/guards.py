@@ -1,16 +1,16 @@
 """What must hold before a list, or a handful of details, is believed.
 
-A source fails in ways that parse: an empty list with status 200, half of the rows, a field gone blank for all. Each guard
-names one of them. What fails is parked whole or by field; the last good value stays; the rest lands. Comparing is done
-within one session only, since sessions differ: 35-1 names no sponsor for four fifths of its bills.
+A source fails in ways that parse: an empty list with status 200, half of the rows, a field gone blank for all. Each
+guard names one of them. What fails is parked whole or by field; the last good value stays; the rest lands. Comparing
+is done within one session only, since sessions differ: 35-1 names no sponsor for four fifths of its bills.
 
 ``empty``      a list without rows, for a session that the mirror holds
-``shrunken``   the list lost more than ``guard_max_shrink`` (a tenth) of its rows since the last good sweep, and more than
-               two: LEGISinfo withdraws single bills, never a tenth of a session
+``shrunken``   the list lost more than ``guard_max_shrink`` (a tenth) of its rows since the last good sweep, and more
+               than two: LEGISinfo withdraws single bills, never a tenth of a session
 ``malformed``  more than ``guard_max_blanked`` (half) of the rows cannot be read: then the format changed, not the bills
-``blanked``    a field lost its value in more than ``guard_max_blanked`` (half) of the rows, or of the details of one chunk,
-               that had one, and in at least ``guard_min_rows`` (five) of them: a source does withdraw a date of one bill,
-               and the small number is its own evidence
+``blanked``    a field lost its value in more than ``guard_max_blanked`` (half) of the rows that had one, or of the
+               details of one chunk, and in at least ``guard_min_rows`` (five) of them: a source does withdraw a date of
+               one bill, and the small number is its own evidence
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The use cases: open, plan, fetch, persist, close. The same below a task and in a process without workers.
 
-Each step claims its work in the database, does it, and writes down what became of it, in short transactions; none is open
-while the network is. Running any step twice changes nothing but the log.
+Each step claims its work in the database, does it, and writes down what became of it, in short transactions; none is
+open while the network is. Running any step twice changes nothing but the log.
 """
 
 from __future__ import annotations
@@ -247,14 +247,16 @@ def _keep_answers(
 
 
 def _not_yet(answer: Answer, dataset: Dataset) -> bool:
-    """A companion that does not know a key will know it later. The deciding source listed it: there a 404 is an error."""
+    """A companion that does not know a key will know it later. The deciding source listed it: there a 404 is an
+    error."""
     return isinstance(answer.error, NotFound) and answer.source != dataset.decides
 
 
 def _next_step(claim: Claim, answers: Iterable[Answer], dataset: Dataset, resources: Resources) -> Progress:
     """What becomes of a key after its sources were asked.
 
-    Without the deciding source there is nothing to save yet; a companion that failed is asked again after the rest is saved.
+    Without the deciding source there is nothing to save yet; a companion that failed is asked again after the rest is
+    saved.
     """
     mine = [answer for answer in answers if answer.key == claim.key]
     errors = [answer for answer in mine if answer.error is not None and not _not_yet(answer, dataset)]
@@ -436,13 +438,13 @@ def _plan_here(resources: Resources, run_id: UUID) -> None:
             return plan(resources, run_id)
         except Retryable as error:
             if error.retry_after is None:
-                return
+                return None
             _wait_alive(resources, run_id, error.retry_after)
         except UsageError:
             raise
         except ParlexError as error:
             log.error("planning failed", run_id=str(run_id), error=str(error))
-            return
+            return None
 
 
 def _step_here(resources: Resources, run_id: UUID) -> None:

@@ -80,4 +80,3 @@ class Resources:
             self.redis.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
-

@@ -78,7 +78,8 @@ def open_run(
 ) -> Opened:
     """The run for this request: a new one, the one of its slot, or by hand the equal one that is under way.
 
-    A tick whose entry's last run is still going leaves a row ``skipped``. ``waiter`` is a task that is to get the figures.
+    A tick whose entry's last run is still going leaves a row ``skipped``. ``waiter`` is a task that is to get the
+    figures.
     """
     _lock_request(db, request, entry)
     twin = _twin(db, request, entry, slot)
@@ -385,7 +386,7 @@ def combine(before: str | None, now: Outcome) -> Outcome:
 def outcomes(db: Session, run_id: UUID, keys: Iterable[str]) -> dict[str, str | None]:
     """The outcome so far of each key."""
     query = select(RunKeyRow.key, RunKeyRow.outcome).where(RunKeyRow.run_id == run_id, RunKeyRow.key.in_(list(keys)))
-    return {key: outcome for key, outcome in db.execute(query)}
+    return {row.key: row.outcome for row in db.execute(query)}
 
 
 # The end.
@@ -565,8 +566,8 @@ def abandon_dead(
 ) -> list[RunRow]:
     """Close as ``abandoned`` the runs that nobody moves any more.
 
-    A run of a process dies with it. One of the workers is taken up again and again, and given up only when nothing moved
-    for ``worker_patience`` though work was due, or after ``deadline``.
+    A run of a process dies with it. One of the workers is taken up again and again, and given up only when nothing
+    moved for ``worker_patience`` though work was due, or after ``deadline``.
     """
     waits = select(RunKeyRow.key).where(
         RunKeyRow.run_id == RunRow.run_id, RunKeyRow.state == "waiting", RunKeyRow.next_attempt_at > now

@@ -1,8 +1,9 @@
 """The legal order of stages, as data, and the bills that break it.
 
 A bill passes first, second and third reading in the chamber it starts in, then in the other one, then receives royal
-assent (House of Commons Procedure and Practice, chapter 16; Rules of the Senate, chapter 10). A bill whose days or status
-break this order is flagged and still mirrored as the source says: the flag is for readers, the source is not corrected.
+assent (House of Commons Procedure and Practice, chapter 16; Rules of the Senate, chapter 10). A bill whose days or
+status break this order is flagged and still mirrored as the source says: the flag is for readers, the source is not
+corrected.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class TimeInStage:
 
 
 def times_in_stage(bill: Bill, today: date) -> tuple[TimeInStage, ...]:
-    """The days that a bill spent after each of its milestones, in legal order; the time after royal assent is left out."""
+    """The days that a bill spent after each of its milestones, in legal order; the time after royal assent is left
+    out."""
     known = [(name, day) for name in order(bill.chamber) if (day := getattr(bill, name))]
     spans = [TimeInStage(_short(a), since, until, (until - since).days) for (a, since), (_, until) in pairwise(known)]
     if known and not bill.royal_assent_on:

@@ -231,8 +231,9 @@ def append_changes(db: Session, changes: Sequence[Change], *, now: datetime, run
 def next_seq(db: Session, count: int, *, name: str = "bill_changes") -> int:
     """The first of ``count`` numbers.
 
-    A PostgreSQL sequence hands out numbers that commit in another order, so that a reader who asks "after N" misses those
-    that commit late, and leaves gaps on a rollback. A counter row does neither: its lock is held until the commit.
+    A PostgreSQL sequence hands out numbers that commit in another order, so that a reader who asks "after N" misses
+    those that commit late, and leaves gaps on a rollback. A counter row does neither: its lock is held until the
+    commit.
     """
     counter = upsert(CounterRow).values(name=name, value=count)
     counter = counter.on_conflict_do_update(index_elements=["name"], set_={"value": CounterRow.value + count})

@@ -18,11 +18,11 @@ from parlex.resources import Resources
 from parlex.settings import settings
 
 
-class ParlexTask(Task):  # type: ignore[misc]
+class ParlexTask(Task):
     """Retries what may succeed later, three times, after about 60, 120 and 240 s (``PARLEX_RETRY_DELAY``).
 
-    Celery's own back-off draws the whole wait at random; ours varies by a fifth, and a source that says how long to wait
-    is obeyed.
+    Celery's own back-off draws the whole wait at random; ours varies by a fifth, and a source that says how long to
+    wait is obeyed.
     """
 
     autoretry_for = (Retryable,)

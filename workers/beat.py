@@ -1,7 +1,7 @@
 """Slots: the instants that ticks stand for.
 
-Each message of the schedule carries its entry's name and its slot, so that the same tick twice (two beats, a late copy) is
-one run. What beat missed is found in the log, not in beat's file: a lost file loses nothing.
+Each message of the schedule carries its entry's name and its slot, so that the same tick twice (two beats, a late
+copy) is one run. What beat missed is found in the log, not in beat's file: a lost file loses nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def tick_of(request: Any) -> Tick | None:
     return Tick.read(headers) if _ENTRY in headers else None
 
 
-class SlotScheduler(PersistentScheduler):  # type: ignore[misc]
+class SlotScheduler(PersistentScheduler):
     """Beat's own scheduler, whose messages say which slot they are for."""
 
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
 """Doors, not rooms: each task takes its arguments to the pipeline and its answer back.
 
-The tasks that start a run do not return its figures: the run goes on after them, on other queues. They end with ``Ignore``,
-and whoever closes the run stores the figures as their result, so that ``.get()`` answers them.
+The tasks that start a run do not return its figures: the run goes on after them, on other queues. They end with
+``Ignore``, and whoever closes the run stores the figures as their result, so that ``.get()`` answers them.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def _start(task: Task, request: Request) -> dict[str, Any]:
 
 
 def _carry_on(run_id: UUID, task_id: str | None = None) -> None:
-    """Plan the run and send its first chunks. A run that could not be planned is closed, and its figures are the answer.
+    """Plan the run and send its first chunks. A run that could not be planned is closed, and its figures are the
+    answer.
 
     A wrong request is raised in the task that made it, and answered with the figures to all others that joined it.
     """

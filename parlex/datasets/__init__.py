@@ -23,8 +23,8 @@ from parlex.http import Tally
 class Request:
     """What a caller asks of a run. Two runs with equal requests are the same work.
 
-    ``scope`` is a session's text, or None for the current one. ``limit`` bounds the keys of this run; what is due beyond
-    it is deferred and counted. ``recheck_after_days`` also takes details that nobody looked at for so long.
+    ``scope`` is a session's text, or None for the current one. ``limit`` bounds the keys of this run; what is due
+    beyond it is deferred and counted. ``recheck_after_days`` also takes details that nobody looked at for so long.
     """
 
     job: str

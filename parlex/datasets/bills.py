@@ -178,7 +178,8 @@ class BillDataset:
             db.add(self._sweep_row(look, context, believed=False))
         # Each row that cannot be read is named too, so that "unknown status" is not hidden behind "malformed".
         rows = [str(error) for error in look.listed.rejected]
-        failure = f"{SPINE} list of {look.scope or 'the current session'} parked by guard {look.trip.guard}: {look.trip.reason}"
+        where = look.scope or "the current session"
+        failure = f"{SPINE} list of {where} parked by guard {look.trip.guard}: {look.trip.reason}"
         return Plan(look.scope, len(look.listed.listings), 0, 0, (), tuple(rows), failure=failure)
 
     def _sweep_row(self, look: _Look, context: Context, *, believed: bool) -> SweepRow:

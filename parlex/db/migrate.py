@@ -21,7 +21,8 @@ def _config(database_url: str) -> Config:
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Bring the schema to ``revision``. Several processes may call it at once: a lock lets one work, the others wait."""
+    """Bring the schema to ``revision``. Several processes may call it at once: a lock lets one work, the others
+    wait."""
     command.upgrade(_config(database_url), revision)
 
 
