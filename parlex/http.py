@@ -48,7 +48,11 @@ class Tally:
 
 
 class Client:
-    """Thread-safe; one for each process. ``max_body_bytes`` counts decoded bytes, and wire bytes too."""
+    """Thread-safe; one for each process.
+
+    Timeouts are in seconds: ``read_timeout`` between two pieces of an answer, ``answer_timeout`` for the whole of one (by
+    default ten times the former). ``max_body_bytes`` counts decoded bytes, and wire bytes too.
+    """
 
     def __init__(
         self,
@@ -58,11 +62,12 @@ class Client:
         connect_timeout: float,
         read_timeout: float,
         max_body_bytes: int,
+        answer_timeout: float | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._throttle = throttle
         self._max_body_bytes = max_body_bytes
-        self._patience = _PATIENCE * read_timeout
+        self._patience = _PATIENCE * read_timeout if answer_timeout is None else answer_timeout
         self._http = httpx.Client(
             headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"},
             timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
@@ -183,7 +188,7 @@ class Client:
 
     def _wire(self, response: httpx.Response, tally: Tally) -> Iterator[bytes]:
         url, deadline, total = response.request.url, time.monotonic() + self._patience, 0
-        for chunk in response.iter_raw():
+        for chunk in _raw(response):
             tally.add(bytes=len(chunk))
             total += len(chunk)
             if total > self._max_body_bytes:
@@ -217,13 +222,19 @@ class Client:
         """Read a small page of an error to its end: a connection that is left in the middle cannot be kept."""
         try:
             total, deadline = 0, time.monotonic() + self._patience
-            for chunk in response.iter_raw():
+            for chunk in _raw(response):
                 tally.add(bytes=len(chunk))
                 total += len(chunk)
                 if total > _DRAIN or time.monotonic() > deadline:
                     return
         except httpx.TransportError:
             return  # The status is known, and it says more than this.
+
+
+def _raw(response: httpx.Response) -> Iterator[bytes]:
+    """The bytes on the wire. Unlike ``iter_raw`` this serves the answers of ``httpx.MockTransport`` too."""
+    assert isinstance(response.stream, httpx.SyncByteStream)
+    yield from response.stream
 
 
 def retry_after(value: str | None, *, date: str | None = None) -> float | None:

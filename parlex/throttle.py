@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
-from urllib.parse import urlsplit
 
+import httpx
 import redis
 import structlog
 
@@ -76,8 +76,11 @@ _log = structlog.get_logger(__name__)
 
 
 def host_of(url: str) -> str:
-    """Name the host of a URL as the throttle knows it: ``www.parl.ca``, ``127.0.0.1:8702``; no credentials."""
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
+    """Name the host of a URL as the throttle knows it: ``www.parl.ca``, ``127.0.0.1:8702``.
+
+    One name for one host: in lower case, without credentials and without a port that goes without saying.
+    """
+    return httpx.URL(url).netloc.decode("ascii")
 
 
 class Throttle(Protocol):
