@@ -113,6 +113,7 @@ def plan(resources: Resources, run_id: UUID) -> None:
         due = dataset.lists_due(db, context)
     tally = Tally()
     try:
+        resources.settings.require_contact()
         survey = dataset.survey(due, context, tally)
     except Retryable as error:
         raise _planning_again(resources, run, error, tally) from error
