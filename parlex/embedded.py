@@ -365,24 +365,27 @@ class _Postgres(_Server):
         return place.readlink() if place.is_symlink() else place
 
     def _make_socket_folder(self, account: _Account) -> None:
-        """``socket``, or where its path would be too long for the kernel, a link to a private folder elsewhere."""
+        """``socket``, or where its path would be too long for the kernel, a link to a private folder elsewhere.
+
+        Always a new one: a lock file that a killed server left in it may name a process that somebody else has now.
+        """
         place = self.folder / "socket"
-        self._drop_socket_link()
+        self._drop_socket_folder()
         if _fits(place):
-            place.mkdir(mode=0o700, exist_ok=True)
+            place.mkdir(mode=0o700)
         else:
             place.symlink_to(tempfile.mkdtemp(prefix="parlex-"))
         account.give(self._socket_folder)
 
-    def _drop_socket_link(self) -> None:
+    def _drop_socket_folder(self) -> None:
+        shutil.rmtree(self._socket_folder, ignore_errors=True)
         place = self.folder / "socket"
         if place.is_symlink():
-            shutil.rmtree(place.readlink(), ignore_errors=True)
             place.unlink()
 
     def _stop(self) -> None:
         super()._stop()
-        self._drop_socket_link()
+        self._drop_socket_folder()
 
     def _pid(self) -> int | None:
         return _read_pid(self._data / "postmaster.pid")
