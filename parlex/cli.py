@@ -511,7 +511,7 @@ def _database_errors() -> Iterator[None]:
     except DBAPIError as error:
         if not error.connection_invalidated and error.statement is not None:
             raise
-        reason = str(error.orig).strip().splitlines()[-1]
+        reason = str(error.orig).strip().splitlines()[0]
         raise ParlexError(f"the database does not answer ({reason}): start it, or mend DATABASE_URL") from error
 
 

@@ -28,7 +28,7 @@ _SECRET_NAME = re.compile(r"secret|password|passwd|token|authorization|api_?key|
 ICONS = {"planned": "▶", "retry": "↻", "quarantine": "⚠", "guard": "⚠", "alert": "🔔"}
 _OUTCOME_ICONS = {"success": "✔", "partial": "◐", "failure": "✖", "abandoned": "✖", "skipped": "↷"}
 # Chatter that repeats what our own events say; DEBUG shows it all the same.
-_CHATTY = ("httpx", "httpcore", "alembic.runtime.migration", "kombu", "urllib3")
+_CHATTY = ("httpx", "httpcore", "alembic", "kombu", "urllib3")
 
 
 def configure(settings: Settings, *, level: str | None = None) -> None:
@@ -76,6 +76,14 @@ def redact(value: Any) -> Any:
 _PLAIN = (list, tuple, set, frozenset)
 
 
+_extras = structlog.stdlib.ExtraAdder()
+
+
+def _own_extras(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """What our modules say beside the text. Celery repeats its whole message there: task arguments, tracebacks."""
+    return _extras(logger, method, event) if event["_record"].name.startswith(("parlex.", "workers.")) else event
+
+
 def _redact_event(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """The private keys (_record and the like) are structlog's own and never printed."""
     return {key: value if key.startswith("_") else redact({key: value})[key] for key, value in event.items()}
@@ -107,6 +115,6 @@ def _formatter(log_format: str, *, colours: bool) -> logging.Formatter:
         else [_icon, structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0)]
     )
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+        foreign_pre_chain=[*_shared(), _own_extras],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact_event, *rendering],
     )

@@ -58,7 +58,7 @@ class Report:
     current_session: str | None
     freshness_seconds: float | None  # since the current session's list was last believed
     last_good_run: GoodRun | None
-    last_failed_jobs: tuple[str, ...]  # jobs whose newest ended run, of whatever time, is a failure or abandoned
+    last_failed_jobs: tuple[str, ...]  # jobs whose newest run that ended is a failure or abandoned
     beat_age_seconds: float | None
     stuck_runs: tuple[UUID, ...]
     quarantined: int
@@ -146,7 +146,7 @@ def statistics(db: Session, since: datetime, now: datetime, *, dataset: str = "b
         current_session=session,
         freshness_seconds=_age(listed_at, now),
         last_good_run=_last_good_run(db, dataset),
-        last_failed_jobs=_last_failed_jobs(db, dataset),
+        last_failed_jobs=_last_failed_jobs(db, within),
         beat_age_seconds=_age(heartbeat(db, BEAT), now),
         stuck_runs=_stuck_runs(db, dataset, now),
         quarantined=_quarantined(db, dataset),
@@ -206,10 +206,10 @@ def _last_good_run(db: Session, dataset: str) -> GoodRun | None:
     return GoodRun(row.run_id, row.finished_at) if row else None
 
 
-def _last_failed_jobs(db: Session, dataset: str) -> tuple[str, ...]:
+def _last_failed_jobs(db: Session, within: tuple[ColumnElement[bool], ...]) -> tuple[str, ...]:
     newest = (
         select(RunRow.job, RunRow.status)
-        .where(RunRow.dataset == dataset, RunRow.status.in_(ENDED))
+        .where(*within, RunRow.status.in_(ENDED))
         .distinct(RunRow.job)
         .order_by(RunRow.job, RunRow.started_at.desc())
         .subquery()

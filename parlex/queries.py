@@ -307,13 +307,6 @@ def changes(
         yield ChangeRecord(*row)
 
 
-def changes_of_run(db: Session, run_id: UUID) -> list[ChangeRecord]:
-    """What one run changed, in order."""
-    columns = [getattr(BillChangeRow, f.name) for f in fields(ChangeRecord)]
-    statement = select(*columns).where(BillChangeRow.run_id == run_id).order_by(BillChangeRow.seq)
-    return [ChangeRecord(*row) for row in db.execute(statement)]
-
-
 def runs(db: Session, limit: int | None = None, *, dataset: str | None = None) -> Iterator[RunRecord]:
     """Runs, newest first."""
     statement = _select_runs().order_by(RunRow.started_at.desc(), RunRow.run_id).limit(limit)

@@ -43,7 +43,7 @@ def console() -> Console:
 def bills(found: Sequence[BillRecord], *, title: str | None = None) -> Table:
     """One line a bill; the session's column only where there are several."""
     several = len({(bill.parliament, bill.session) for bill in found}) > 1
-    table = _table(title)
+    table = _widest(_table(title))
     for name in (*(["Session"] if several else []), "Number"):
         table.add_column(name, no_wrap=True)
     table.add_column("Title", ratio=5, no_wrap=True, overflow="ellipsis")
@@ -61,7 +61,7 @@ def bills(found: Sequence[BillRecord], *, title: str | None = None) -> Table:
 def bill(story: BillStory) -> Table:
     """Everything the mirror holds of one bill, but its stages and its history."""
     record = story.bill
-    table = _facts(f"{record.key}  {record.short_title_en or record.title_en}")
+    table = _facts(f"{record.key}  {record.short_title_en or ''}".rstrip())
     for name, value in _bill_facts(story):
         if value is not None:
             _add(table, name, value)
@@ -112,7 +112,7 @@ def stages(found: Sequence[StageRecord]) -> Table:
 
 
 def changes(found: Sequence[ChangeRecord], *, title: str | None = None) -> Table:
-    table = _table(title)
+    table = _widest(_table(title))
     table.add_column("Seq", justify="right", no_wrap=True)
     for name in ("When (UTC)", "Bill", "What"):
         table.add_column(name, no_wrap=True)
@@ -126,13 +126,19 @@ def changes(found: Sequence[ChangeRecord], *, title: str | None = None) -> Table
 
 
 def runs(found: Sequence[RunRecord], *, title: str | None = None) -> Table:
-    table = _table(title, "Run", "Job", "Started (UTC)", "Status")
-    for name in ("Seconds", "Fetched", "New", "Upd", "Same", "Fail", "Defer", "Req"):
+    table = _table(title)
+    table.padding = (0, 0, 0, 0)  # twelve columns are to fit into 80 characters
+    table.add_column("Run", no_wrap=True)
+    table.add_column("Job", min_width=7)
+    table.add_column("Started (UTC)", min_width=10)
+    table.add_column("Status", no_wrap=True)
+    for name in ("Sec", "Bills", "New", "Upd", "Same", "Fail", "Defer", "Req"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in found:
         figures = (run.bills_fetched, run.created, run.updated, run.unchanged, run.failed, run.deferred, run.requests)
-        job = run.job.removeprefix("fetch_") + (" (tick)" if run.entry else "")
-        _add(table, str(run.run_id)[:RUN_ID_SHOWN], job, run.started_at, run.status, run.duration_seconds, *figures)
+        job = _words(run.job.removeprefix("fetch_")) + (" (tick)" if run.entry else "")
+        started = _cell(run.started_at)[: len("2026-11-22 22:56")]
+        _add(table, str(run.run_id)[:RUN_ID_SHOWN], job, started, run.status, run.duration_seconds, *figures)
     return table
 
 
@@ -167,7 +173,7 @@ def _run_parts(story: RunStory) -> Iterable[Table]:
             _add(errors, error)
         yield errors
     if story.keys:
-        keys = _table("Keys", "Key", "State", "Outcome")
+        keys = _widest(_table("Keys", "Key", "State", "Outcome"))
         keys.add_column("Retries", justify="right")
         keys.add_column("Error", ratio=1, overflow="fold")
         for key in story.keys:
@@ -176,7 +182,7 @@ def _run_parts(story: RunStory) -> Iterable[Table]:
     if story.sweeps:
         yield sweeps(story.sweeps)
     if story.quarantine:
-        held = _table("Quarantine", "Id", "What", "Guard", "Field", "State")
+        held = _widest(_table("Quarantine", "Id", "What", "Guard", "Field", "State"))
         held.add_column("Reason", ratio=1, overflow="fold")
         for row in story.quarantine:
             _add(held, row.id, row.key or row.scope, row.guard, row.field, row.state, row.reason)
@@ -261,8 +267,15 @@ class _Count(ProgressColumn):
 
 def _table(title: str | None, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, 1, 0, 0)
     for column in columns:
         table.add_column(column, overflow="fold")
+    return table
+
+
+def _widest(table: Table) -> Table:
+    """A table whose columns with a ratio share what the others leave of the terminal's width."""
+    table.expand = True
     return table
 
 
@@ -291,7 +304,7 @@ def _cell(value: Any) -> str:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={_cell(value)}" for name, value in values.items())
+    return " ".join(f"{name}={_cell(value)}" for name, value in values.items() if value is not None)
 
 
 def _words(code: str) -> str:

@@ -1,0 +1,233 @@
+"""``parlex demo``: the main job end to end, offline, on real parts, in a temporary folder and on free ports.
+
+Embedded PostgreSQL and Valkey, real workers, beat and Flower, and the sandbox in place of the two sources. What it asks
+for goes through ``parlex fetch --dispatch``, as a user would send it. Nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
+
+import httpx
+from rich.console import Console, RenderableType
+from rich.table import Table
+from sqlalchemy.orm import Session
+
+from parlex import monitor, queries, tables
+from parlex.db.engine import build_engine
+from parlex.errors import ParlexError
+from parlex.locks import wait_until
+from parlex.queries import RunRecord
+from parlex.sandbox import Sandbox
+from parlex.settings import Settings, load
+from parlex.supervisor import QUEUES, Stack
+
+LIMIT = 100  # more than the sandbox's current session holds
+STEPS = 3  # days on which some bill changes, to move forward by
+READY_SECONDS = 60.0
+FETCH_SECONDS = 120.0
+FLOWER_SECONDS = 30.0
+LOG_LINES = 30  # of the processes, shown when something failed
+
+
+class StepFailed(ParlexError):
+    """A step of the demo did not come out as it should."""
+
+
+def run() -> int:
+    """Show it; 0, or 1 if any step failed."""
+    began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a TERM, too, stops what was started
+    # Directly in the system's temporary folder: run by root, PostgreSQL becomes another user, who has to reach it.
+    with TemporaryDirectory(prefix="parlex-demo-") as folder:
+        log = Path(folder) / "log"
+        try:
+            with log.open("w") as out, Sandbox() as sandbox:
+                _show(sandbox, _settings(Path(folder), sandbox), out)
+        except (ParlexError, httpx.HTTPError) as error:
+            print(*log.read_text().splitlines()[-LOG_LINES:], sep="\n", file=sys.stderr)
+            print(f"parlex: the demo failed: {error}", file=sys.stderr)
+            return 1
+    print(f"\nEverything is stopped, nothing is left behind. {time.monotonic() - began:.0f} s in all.")
+    return 0
+
+
+def _settings(folder: Path, sandbox: Sandbox) -> Settings:
+    """Whatever the environment says, the demo touches no database, no source and no bucket of the user."""
+    changes = {
+        "database_url": None,
+        "redis_url": None,
+        "archive_url": None,
+        "home": folder / "home",
+        "legisinfo_url": sandbox.legisinfo_url,
+        "openparliament_url": sandbox.openparliament_url,
+        "legisinfo_rate": 0.0,
+        "openparliament_rate": 0.0,
+        "contact": None,
+        "retry_delay": 1.0,
+    }
+    return load().model_copy(update=changes)
+
+
+def _show(sandbox: Sandbox, settings: Settings, out: Any) -> None:
+    console = tables.console()
+    console.print("Starting PostgreSQL, Valkey, three workers, beat and Flower against the sandbox ...")
+    with Stack(settings, flower_port=0, out=out) as stack:
+        demo = _Demo(console, sandbox, stack)
+        for line in stack.describe():
+            console.print(f"  {line}")
+        demo.wait_ready()
+        demo.fetch_first()
+        demo.fetch_again()
+        demo.fetch_nothing_new()
+        demo.ask_flower()
+        demo.judge()
+        console.print("\nStopping everything ...")
+
+
+@dataclass
+class _Demo:
+    """The steps, each printed, each checked."""
+
+    console: Console
+    sandbox: Sandbox
+    stack: Stack
+    spent: dict[str, RunRecord] = field(default_factory=dict)
+    seen: int = 0  # the newest change shown
+
+    def wait_ready(self) -> None:
+        _require(self.stack.wait_ready(READY_SECONDS), f"not every worker was ready within {READY_SECONDS:.0f} s")
+
+    def fetch_first(self) -> None:
+        self._title(f"The bills of the current session, as of {self.sandbox.as_of}")
+        self._fetch("first fetch")
+        with self._db() as db:
+            bills = list(queries.bills(db, queries.current_session(db)))
+            self.seen = queries.last_seq(db)
+        self._print(tables.bills(bills))
+        _require(len(bills) > 0, "no bill is held")
+
+    def fetch_again(self) -> None:
+        moved = sum(self.sandbox.advance() for _ in range(STEPS))
+        _require(moved == STEPS, "the sandbox did not move forward")
+        self._title(f"What changed by {self.sandbox.as_of}")
+        self._fetch("after changes")
+        with self._db() as db:
+            # Not of this run alone: at the full hour, beat sends one of its own.
+            changes = list(queries.changes(db, self.seen))
+        shown = [change for change in changes if change.field is None or _is_shown(change.field)]
+        self._print(tables.changes(shown))
+        bills = {(change.parliament, change.session, change.number) for change in changes}
+        self.console.print(f"  {len(changes)} changes of {len(bills)} bills; here: new bills, statuses and days")
+        _require(len(changes) > 0, "no bill changed")
+
+    def fetch_nothing_new(self) -> None:
+        self._title("What each run took; in the last one nothing had changed")
+        figures = self._fetch("nothing new")
+        _require(figures["bills_fetched"] == 0, "bills were fetched although nothing had changed")
+        table = Table(box=None)
+        for name in ("Fetch", "Requests", "Bills", "Created", "Updated", "Seconds"):
+            table.add_column(name, justify="left" if name == "Fetch" else "right")
+        for name, run in self.spent.items():
+            numbers = (run.requests, run.bills_fetched, run.created, run.updated)
+            table.add_row(name, *map(str, numbers), f"{run.duration_seconds or 0:.1f}")
+        self._print(table)
+
+    def ask_flower(self) -> None:
+        self._title(f"Flower at {self.stack.flower_url}, behind a password")
+        _require(wait_until(self._flower_knows_queues, FLOWER_SECONDS), "Flower does not show every queue")
+        queues = self._queue_lengths()
+        workers = self._flower("workers?status=true")
+        for queue in sorted(QUEUES):
+            alive = [name for name, is_alive in workers.items() if is_alive and name.startswith(f"{queue}@")]
+            self.console.print(f"  queue {queue:8} {queues[queue]} waiting, worker {', '.join(alive) or '-'}")
+            _require(len(alive) == 1, f"Flower does not show the worker of queue {queue}")
+
+    def judge(self) -> None:
+        self._title("The monitor")
+        now = datetime.now(UTC)
+        with self._db() as db:
+            report = monitor.statistics(db, now - timedelta(hours=1), now)
+        self._print(tables.monitor(report))
+        _require(report.healthy, "; ".join(report.problems))
+
+    def _fetch(self, name: str) -> dict[str, Any]:
+        """Dispatch to the workers, wait for the figures, note what the run spent."""
+        command = [sys.executable, "-m", "parlex", "fetch", "--limit", str(LIMIT), "--dispatch", "--json"]
+        try:
+            done = subprocess.run(
+                command,
+                env=self.stack.environment(),
+                capture_output=True,
+                text=True,
+                timeout=FETCH_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise StepFailed(f"{name}: no answer within {FETCH_SECONDS:.0f} s") from None
+        _require(done.returncode == 0, f"{name}: {(done.stdout + done.stderr).strip()}")
+        figures: dict[str, Any] = json.loads(done.stdout)
+        with self._db() as db:
+            story = queries.run_story(db, UUID(figures["run_id"]))
+        _require(story is not None and story.run.status == "success", f"{name}: the log does not tell of a success")
+        assert story is not None
+        self.spent[name] = story.run
+        return figures
+
+    def _flower(self, what: str) -> Mapping[str, Any]:
+        user, _, password = self.stack.flower_auth.partition(":")
+        answer = httpx.get(f"{self.stack.flower_url}/api/{what}", auth=(user, password), timeout=10)
+        found: Mapping[str, Any] = answer.raise_for_status().json()
+        return found
+
+    def _flower_knows_queues(self) -> bool:
+        """Flower learns the queues from the workers, when it is asked to ask them."""
+        self._flower("workers?refresh=true")
+        return set(QUEUES) <= set(self._queue_lengths())
+
+    def _queue_lengths(self) -> dict[str, int]:
+        return {queue["name"]: queue["messages"] for queue in self._flower("queues/length")["active_queues"]}
+
+    def _db(self) -> _Reading:
+        return _Reading(self.stack.addresses.database_url)
+
+    def _title(self, text: str) -> None:
+        self.console.print(f"\n== {text}")
+
+    def _print(self, table: RenderableType) -> None:
+        self.console.print(table)
+
+
+class _Reading:
+    """A database session for one step: the next step may find the database restarted."""
+
+    def __init__(self, database_url: str) -> None:
+        self._engine = build_engine(database_url)
+
+    def __enter__(self) -> Session:
+        self._session = Session(self._engine)
+        return self._session
+
+    def __exit__(self, *error: object) -> None:
+        self._session.close()
+        self._engine.dispose()
+
+
+def _is_shown(field: str) -> bool:
+    return field == "status_en" or (field.endswith("_on") and not field.startswith("stages."))
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise StepFailed(otherwise)
