@@ -108,10 +108,13 @@ class Keeper:
         """Start ``child``; True in the new process."""
         reader, writer = os.pipe()
         keeper = os.getpid()
+        # A TERM that comes before the new process has laid off our handler must wait until it has.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         pid = os.fork()
         if pid == 0:
             self._leave(writer, keeper)
             return True
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         os.close(writer)
         self._selector.register(reader, selectors.EVENT_READ, _Output(child.program.name, reader))
         child.born(pid)
@@ -122,6 +125,7 @@ class Keeper:
         """Make the fork a process of its own: its session, its output, no handler and no descriptor of the keeper."""
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         for key in list(self._selector.get_map().values()):
             os.close(key.fd)
         self._selector.close()

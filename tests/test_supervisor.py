@@ -1,0 +1,188 @@
+"""``parlex up`` as real processes: servers, workers, beat and Flower."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from parlex import embedded
+from parlex.errors import ConfigurationError
+from parlex.locks import wait_until
+from parlex.settings import Settings
+from parlex.supervisor import QUEUES, Stack
+
+pytestmark = pytest.mark.live
+
+UP = """
+import sys
+from pathlib import Path
+from parlex import supervisor
+from parlex.settings import Settings
+sys.exit(supervisor.run(Settings(home=Path(sys.argv[1])), flower_port=0))
+"""
+READY = "ready; Ctrl-C"
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Directly in the temporary folder: PostgreSQL may run as nobody, who cannot pass pytest's private ones."""
+    folder = Path(tempfile.mkdtemp(prefix="parlex-up-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def up(home: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", UP, str(home)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or not re.search(wanted, lines[-1]):
+        line = process.stdout.readline()
+        assert line, f"ended without {wanted!r}:\n{''.join(lines)}"
+        lines.append(line)
+    return lines
+
+
+def family(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def servers_of(home: Path) -> list[psutil.Process]:
+    files = ("postgres/data/postmaster.pid", "valkey/pid")
+    return [psutil.Process(int((home / file).read_text().split()[0])) for file in files]
+
+
+def is_gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return all(is_gone(process) for process in processes)
+
+
+def worker_of(lines: list[str], queue: str) -> int:
+    return next(int(line.split()[-1]) for line in lines if line.startswith(queue) and "started, process" in line)
+
+
+def test_up_runs_everything_mends_what_dies_and_leaves_nothing(home: Path) -> None:
+    with up(home) as supervisor:
+        lines = lines_until(supervisor, READY)
+        told = "".join(lines)
+        names = (*QUEUES, "beat", "flower")
+        assert all(re.search(rf"^{name} *\| started", told, re.MULTILINE) for name in names)
+        assert str(home / "flower" / "password") in told
+
+        # No secret in the output, nor where everybody can read it.
+        files = (home / "flower" / "password", home / "postgres" / "password", home / "valkey" / "password")
+        secrets = [file.read_text().strip().rpartition(":")[2] for file in files]
+        processes = family(supervisor.pid) + servers_of(home)
+        assert not any(secret in told or secret in str(p.cmdline()) for secret in secrets for p in processes)
+
+        # One supervisor a home.
+        with pytest.raises(ConfigurationError, match="runs already"), Stack(Settings(home=home), flower_port=0):
+            pass
+
+        # A worker that is killed takes its pool with it, and comes again.
+        killed = psutil.Process(worker_of(lines, "fetch"))
+        pool = killed.children(recursive=True)
+        assert len(pool) == QUEUES["fetch"]
+        killed.kill()
+        again = lines_until(supervisor, r"fetch@\S+ ready")
+        assert any("fetch" in line and "ended (SIGKILL)" in line for line in again)
+        assert wait_until(lambda: all_gone([killed, *pool]), 10)
+
+        # So does a server.
+        before = embedded.running(home)
+        valkey = servers_of(home)[1]
+        valkey.kill()
+        assert wait_until(lambda: is_gone(valkey) and embedded.running(home) == before, 60)
+        assert servers_of(home)[1] != valkey
+
+        everything = family(supervisor.pid) + servers_of(home)
+        supervisor.terminate()
+        assert supervisor.wait(timeout=120) == 0
+        assert all_gone(everything)
+        assert embedded.running(home) is None
+
+
+def test_a_killed_supervisor_leaves_no_worker_and_can_start_again(home: Path) -> None:
+    with up(home) as supervisor:
+        lines_until(supervisor, READY)
+        children = family(supervisor.pid)
+        assert len(children) > len(QUEUES)
+        supervisor.kill()
+        assert wait_until(lambda: all_gone(children), 60)
+    with up(home) as supervisor:
+        lines_until(supervisor, READY)
+        supervisor.send_signal(signal.SIGINT)
+        assert supervisor.wait(timeout=120) == 0
+    assert embedded.running(home) is None
+
+
+def test_a_stack_says_when_its_workers_answer(make_settings: Callable[..., Settings], home: Path) -> None:
+    out = io.StringIO()
+    settings = make_settings(home=home, flower_basic_auth="somebody:open sesame")
+    with Stack(settings, flower_port=0, beat=False, out=out) as stack:
+        assert stack.wait_ready(120)
+        workers = f"{stack.flower_url}/api/workers"
+        assert httpx.get(workers).status_code == 401
+        answer = httpx.get(workers, auth=("somebody", "open sesame"), params={"status": True})
+        assert {name.split("@")[0] for name, alive in answer.json().items() if alive} == set(QUEUES)
+        assert settings.database_url
+        assert stack.environment()["DATABASE_URL"] == settings.database_url.get_secret_value()
+        assert not (home / "postgres").exists()
+    assert "beat" not in out.getvalue()
+    assert "sesame" not in out.getvalue()
+
+
+def test_a_taken_port_is_named_before_anything_starts(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=str(port)), Stack(Settings(home=home), flower_port=port):
+            pass
+    assert not (home / "postgres").exists()
+
+
+def test_a_database_that_cannot_be_migrated_stops_the_start(home: Path, redis_url: str) -> None:
+    settings = Settings(database_url="postgresql://user:hush@127.0.0.1:1/db", redis_url=redis_url, home=home)
+    with pytest.raises(ConfigurationError, match="migrated") as refused, Stack(settings, flower_port=0):
+        pass
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is counted by Linux alone")
+def test_everything_but_the_servers_fits_into_350_mb(home: Path) -> None:
+    """Pages that several processes share are counted once, which is what forking them from one place is for."""
+    with up(home) as supervisor:
+        lines_until(supervisor, READY)
+        processes = [psutil.Process(supervisor.pid), *family(supervisor.pid)]
+        used = sum(process.memory_full_info().pss for process in processes)
+    assert used < 350 * 1024 * 1024, f"{used / 1024 / 1024:.0f} MB"
