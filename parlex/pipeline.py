@@ -36,6 +36,9 @@ CHUNK = 50
 POLITE_CHUNK_SECONDS = 30
 CHUNKS_IN_FLIGHT = 4  # of one run, so that a backfill leaves room in the queue for the scheduled runs
 
+# How long a scheduled run waits before it looks again whether its turn has come.
+TAKE_TURNS = timedelta(seconds=5)
+
 # Longer waits are rows that the sweeper sends, not countdowns.
 LONGEST_COUNTDOWN = 300.0  # seconds
 
@@ -105,9 +108,17 @@ def plan(resources: Resources, run_id: UUID) -> None:
     again after ``retry_after`` seconds. Any other ParlexError: the run is closed as a failure.
     """
     with resources.db() as db:
-        run = runs.claim_planning(db, run_id, now=now(), lease=_lease(resources))
-        if run is None:
+        run = runs.get_run(db, run_id)
+        waits = run.entry is not None and runs.goes_after_another(db, run)
+        if waits:
+            runs.put_off(db, run_id, until=now() + TAKE_TURNS)
+    if waits:
+        raise Retryable("another run of the same job goes first", retry_after=TAKE_TURNS.total_seconds())
+    with resources.db() as db:
+        claimed = runs.claim_planning(db, run_id, now=now(), lease=_lease(resources))
+        if claimed is None:
             return
+        run = claimed
         dataset = resources.datasets[run.dataset]
         context = _context(run)
         due = dataset.lists_due(db, context)
@@ -202,7 +213,7 @@ def fetch(resources: Resources, run_id: UUID, keys: Sequence[str]) -> FetchRepor
         runs.record(db, run_id, steps, now=now())
         errors = [str(a.error) for a in answers if a.error is not None and not _not_yet(a, dataset)]
         _spend(db, run_id, tally, errors)
-        lost = {step.key: _fingerprint(claims, step.key) for step in steps if step.state == "failed"}
+        lost = {key: _fingerprint(claims, key) for key in _refused(steps, answers, dataset)}
         if lost:
             dataset.failed(db, lost, context)
     return _report(steps)
@@ -275,6 +286,12 @@ def _next_step(claim: Claim, answers: Iterable[Answer], dataset: Dataset, resour
         wait = max(_wait(answer.error, attempt, resources) for answer in again)
         return Progress(claim.key, "waiting", wants, attempt, now() + timedelta(seconds=wait), error=text)
     return Progress(claim.key, "done", (), attempt, None, Outcome.UNCHANGED, text)
+
+
+def _refused(steps: Iterable[Progress], answers: Sequence[Answer], dataset: Dataset) -> list[str]:
+    """Keys that failed for good. Those of a source that was merely away are due again at the next run."""
+    final = {a.key for a in answers if a.source == dataset.decides and a.error and not isinstance(a.error, Retryable)}
+    return [step.key for step in steps if step.state == "failed" and step.key in final]
 
 
 def _decider_failed(errors: Iterable[Answer], dataset: Dataset) -> bool:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, delete, func, insert, null, or_, select, update
+from sqlalchemy import and_, delete, func, insert, literal, null, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -167,6 +167,25 @@ def request_of(run: RunRow) -> Request:
 
 
 # Planning.
+
+
+def goes_after_another(db: Session, run: RunRow) -> bool:
+    """Whether a scheduled run of the same job came first and is not over: two at once would fetch the same bills twice."""
+    query = select(RunRow.run_id).where(
+        RunRow.status == "running",
+        RunRow.dataset == run.dataset,
+        RunRow.job == run.job,
+        RunRow.entry.is_not(None),
+        tuple_(RunRow.started_at, RunRow.run_id) < tuple_(literal(run.started_at), literal(run.run_id)),
+    )
+    return db.scalars(query.limit(1)).first() is not None
+
+
+def put_off(db: Session, run_id: UUID, *, until: datetime) -> None:
+    """Plan the run later. It has not failed, and it is alive."""
+    db.execute(
+        update(RunRow).where(RunRow.run_id == run_id).values(next_attempt_at=until, progress_at=func.clock_timestamp())
+    )
 
 
 def claim_planning(db: Session, run_id: UUID, *, now: datetime, lease: timedelta) -> RunRow | None:
