@@ -50,7 +50,7 @@ class Tally:
 class Client:
     """Thread-safe; one for each process.
 
-    Timeouts are in seconds: ``read_timeout`` between two pieces of an answer, ``answer_timeout`` for the whole of one (by
+    Timeouts are in seconds: ``read_timeout`` between two pieces of an answer, ``answer_timeout`` for a whole one (by
     default ten times the former). ``max_body_bytes`` counts decoded bytes, and wire bytes too.
     """
 
