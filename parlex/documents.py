@@ -16,6 +16,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import delete, insert, null, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -140,7 +141,7 @@ def fetched_by_run(db: Session, dataset: str, run_id: UUID, keys: Iterable[str])
         select(fetch.key, fetch.source, *_DOCUMENT_COLUMNS)
         .join(DocumentRow, DocumentRow.sha256 == fetch.sha256)
         .where(fetch.run_id == run_id, fetch.dataset == dataset, fetch.kind == "detail", fetch.key.in_(list(keys)))
-        .distinct(fetch.key, fetch.source)
+        .ext(distinct_on(fetch.key, fetch.source))
         .order_by(fetch.key, fetch.source, fetch.id.desc())
     )
     return {(row.key, row.source): _document(row) for row in db.execute(query)}
