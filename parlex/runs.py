@@ -26,9 +26,10 @@ from parlex.datasets import Due, Plan, Request
 from parlex.db.models import RunKeyRow, RunRow
 
 MAX_RETRIES = 3
-# Claims count also workers that died. Honest work claims a key at most twice for each of its four attempts.
-MAX_CLAIMS = 12
+# Workers that may die over a key, one after the other, before it is given up.
+MAX_DEATHS = 3
 KEPT_ERRORS = 20
+BATCH = 50  # keys in one message of the sweeper
 
 Carrier = Literal["worker", "process"]
 
@@ -170,7 +171,7 @@ def request_of(run: RunRow) -> Request:
 
 
 def goes_after_another(db: Session, run: RunRow) -> bool:
-    """Whether a scheduled run of the same job came first and is not over: two at once would fetch the same bills twice."""
+    """Whether a scheduled run of the same job came first and is not over: two at once would ask for the same twice."""
     query = select(RunRow.run_id).where(
         RunRow.status == "running",
         RunRow.dataset == run.dataset,
@@ -365,6 +366,7 @@ def record(db: Session, run_id: UUID, progress: Sequence[Progress], *, now: date
     columns = ("state", "wants", "attempt", "next_attempt_at", "sent_at")
     changes: dict[str, Any] = {name: offered.excluded[name] for name in columns}
     changes["lease_until"] = null()
+    changes["claims"] = literal(0)  # whoever had the key came back with it
     changes["outcome"] = func.coalesce(offered.excluded.outcome, RunKeyRow.outcome)
     changes["error"] = func.coalesce(offered.excluded.error, RunKeyRow.error)
     # A worker whose lease ran out may report late; by then the key may be done.
@@ -506,12 +508,20 @@ def backoff(attempt: int, delay: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """Keys of one run for one message."""
+
+    run_id: UUID
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Overdue:
-    """Work that nobody carries: runs to plan, and keys to fetch or to persist, by run."""
+    """Work that nobody carries: runs to plan, and keys to fetch or to persist."""
 
     plan: tuple[UUID, ...]
-    fetch: Mapping[UUID, list[str]]
-    persist: Mapping[UUID, list[str]]
+    fetch: Sequence[Batch]
+    persist: Sequence[Batch]
 
 
 def free_leases(db: Session, *, now: datetime) -> None:
@@ -520,12 +530,12 @@ def free_leases(db: Session, *, now: datetime) -> None:
     expired = and_(key.state.in_(("fetching", "persisting")), key.lease_until < now)
     db.execute(
         update(key)
-        .where(expired, key.claims >= MAX_CLAIMS)
+        .where(expired, key.claims >= MAX_DEATHS)
         .values(
             state="failed",
             outcome=Outcome.FAILED,
             lease_until=None,
-            error=f"given up: {MAX_CLAIMS} workers took it up and none finished it",
+            error=f"given up: {MAX_DEATHS} workers died over it",
         )
     )
     for held, freed in (("fetching", "waiting"), ("persisting", "fetched")):
@@ -552,12 +562,10 @@ def take_overdue(db: Session, *, now: datetime, patience: timedelta, most: int) 
     )
 
 
-def _overdue_keys(
-    db: Session, carried: Any, state: str, now: datetime, patience: timedelta, most: int
-) -> dict[UUID, list[str]]:
+def _overdue_keys(db: Session, carried: Any, state: str, now: datetime, patience: timedelta, most: int) -> list[Batch]:
     key = RunKeyRow
     query = (
-        select(key.run_id, key.key)
+        select(key.run_id, key.key, key.claims)
         .join(RunRow, RunRow.run_id == key.run_id)
         .where(carried, key.state == state, key.next_attempt_at <= now)
         # Keys that were never sent are the pump's, but those whose worker died are nobody's.
@@ -566,12 +574,23 @@ def _overdue_keys(
         .limit(most)
         .with_for_update(of=key, skip_locked=True)
     )
-    found: dict[UUID, list[str]] = {}
-    for run_id, name in db.execute(query):
-        found.setdefault(run_id, []).append(name)
-    for run_id, names in found.items():
-        _stamp_sent(db, run_id, names, now)
-    return found
+    batches: list[Batch] = []
+    fit: dict[UUID, list[str]] = {}
+    for run_id, name, claims in db.execute(query):
+        if claims:
+            # One of these may have killed its worker, and would kill its neighbours' next one with it.
+            batches.append(Batch(run_id, (name,)))
+        else:
+            fit.setdefault(run_id, []).append(name)
+    batches += [Batch(run_id, tuple(part)) for run_id, names in fit.items() for part in batched(names, BATCH)]
+    for batch in batches:
+        _stamp_sent(db, batch.run_id, batch.keys, now)
+    return batches
+
+
+def batched(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    """``names`` in pieces of at most ``size``."""
+    return [names[start : start + size] for start in range(0, len(names), size)]
 
 
 def open_runs(db: Session) -> list[UUID]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import redis
 from celery import Celery, Task
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutdown
+from sqlalchemy.exc import OperationalError
 
 from parlex import logs, runs
 from parlex.embedded import resolve
@@ -25,7 +27,8 @@ class ParlexTask(Task):
     wait is obeyed.
     """
 
-    autoretry_for = (Retryable,)
+    # A database or a Redis that restarts is worth another try as well.
+    autoretry_for = (Retryable, OperationalError, redis.ConnectionError, redis.TimeoutError)
     max_retries = runs.MAX_RETRIES
     retry_backoff = False
 

@@ -167,10 +167,9 @@ def _send_chunks(run_id: UUID) -> None:
         fetch_bills.delay(str(run_id), keys)
 
 
-def _send_overdue(task: Task, found: Any) -> None:
-    for run_id, keys in found.items():
-        for start in range(0, len(keys), pipeline.CHUNK):
-            task.delay(str(run_id), keys[start : start + pipeline.CHUNK])
+def _send_overdue(task: Task, batches: Iterable[runs.Batch]) -> None:
+    for batch in batches:
+        task.delay(str(batch.run_id), list(batch.keys))
 
 
 def _finish(run_id: UUID) -> None:
