@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 GIVEN_DATABASE = os.environ.get("PARLEX_TEST_DATABASE_URL")
 GIVEN_REDIS = os.environ.get("PARLEX_TEST_REDIS_URL")
 OURS = ("DATABASE_URL", "REDIS_URL", "SENTRY_DSN")
+FOR_TESTS = ("PARLEX_TEST_", "PARLEX_STAND_IN")
 
 
 def pytest_configure() -> None:
     """No test, and no process that a test starts, sees the settings of the person who runs them."""
-    for name in [n for n in os.environ if n in OURS or (n.startswith("PARLEX_") and not n.startswith("PARLEX_TEST_"))]:
+    for name in [n for n in os.environ if n in OURS or (n.startswith("PARLEX_") and not n.startswith(FOR_TESTS))]:
         del os.environ[name]
 
 
@@ -81,10 +82,16 @@ def template(postgres_url: str) -> Iterator[str]:
         yield str(make_url(url).database)
 
 
+@pytest.fixture(scope="session")
+def new_database(postgres_url: str, template: str) -> Callable[[], AbstractContextManager[str]]:
+    """For fixtures of a wider scope: the URL of one more fresh, migrated database, dropped at the end."""
+    return lambda: _temporary_database(postgres_url, template)
+
+
 @pytest.fixture
-def database(postgres_url: str, template: str) -> Iterator[str]:
+def database(new_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """The URL of a fresh, migrated database of the test's own."""
-    with _temporary_database(postgres_url, template) as url:
+    with new_database() as url:
         yield url
 
 
