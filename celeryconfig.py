@@ -139,6 +139,12 @@ beat_schedule = {
         "schedule": crontab(minute=15, hour=5),
         "options": {"expires": 12 * _HOUR},
     },
+    # Does nothing without PARLEX_ARCHIVE_URL. Off the full hour, when the latest bills are fetched.
+    "archive-documents-hourly": {
+        "task": "parlex.archive_documents",
+        "schedule": crontab(minute=40),
+        "options": {"expires": _HOUR - 60},
+    },
     # The heartbeat: sends again what is overdue, closes what is dead, and says that beat and a worker are alive.
     "keep-house": {
         "task": "parlex.keep_house",

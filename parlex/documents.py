@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import delete, insert, null, select
+from sqlalchemy import delete, insert, null, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -26,6 +26,7 @@ from parlex.db.models import DocumentFetchRow, DocumentRow, LatestDocumentRow, Q
 _LEVEL = 1
 
 Kind = Literal["list", "detail"]
+Archived = Callable[[str], bytes | None]  # a body from the long-term store by its sha256; None if that has it not
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,20 @@ def keep_documents(db: Session, fetched: Sequence[Fetched], *, dataset: str, run
     """Store each body once and each fetch of it."""
     if not fetched:
         return
-    known = set(
-        db.scalars(select(DocumentRow.sha256).where(DocumentRow.sha256.in_({f.document.sha256 for f in fetched})))
+    query = select(DocumentRow.sha256).where(
+        DocumentRow.sha256.in_({f.document.sha256 for f in fetched}), DocumentRow.body.is_not(None)
     )
+    known = set(db.scalars(query))
     bodies = {f.document.sha256: f.document for f in fetched if f.document.sha256 not in known}
     if bodies:
         # Sorted, so that two workers that store the same bodies at once wait for each other and never in a circle.
         rows = [_document_row(bodies[sha256]) for sha256 in sorted(bodies)]
-        db.execute(upsert(DocumentRow).on_conflict_do_nothing(), rows)
+        offered = upsert(DocumentRow)
+        # A source that goes back to what it said long ago brings back a body that lived in the archive only.
+        back = offered.on_conflict_do_update(
+            index_elements=["sha256"], set_={"body": offered.excluded.body}, where=DocumentRow.body.is_(None)
+        )
+        db.execute(back, rows)
     db.execute(insert(DocumentFetchRow), [_fetch_row(f, dataset, run_id) for f in fetched])
 
 
@@ -179,6 +186,36 @@ def standing_documents(db: Session, dataset: str, keys: Iterable[str]) -> dict[t
     return {(row.key, row.source): _document(row) for row in db.execute(query)}
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One fetch of a document, without its body."""
+
+    source: str
+    key: str
+    sha256: str
+    url: str
+    fetched_at: datetime
+
+
+def fetches(db: Session, dataset: str, sha256s: Iterable[str]) -> dict[tuple[str, str], Kept]:
+    """The first detail fetch of each document, by (key, sha256)."""
+    fetch = DocumentFetchRow
+    query = (
+        select(fetch.source, fetch.key, fetch.sha256, fetch.url, fetch.fetched_at)
+        .where(fetch.dataset == dataset, fetch.kind == "detail", fetch.sha256.in_(list(sha256s)))
+        .ext(distinct_on(fetch.key, fetch.sha256))
+        .order_by(fetch.key, fetch.sha256, fetch.fetched_at)
+    )
+    return {(row.key, row.sha256): Kept(*row) for row in db.execute(query)}
+
+
+def read_document(db: Session, kept: Kept, archived: Archived | None) -> Document | None:
+    """The document of a fetch, from the database or else the archive; None where neither has its body."""
+    packed = db.scalar(select(DocumentRow.body).where(DocumentRow.sha256 == kept.sha256))
+    body = zlib.decompress(packed) if packed is not None else archived(kept.sha256) if archived else None
+    return Document(kept.url, 200, kept.fetched_at, "application/json", body) if body is not None else None
+
+
 def held(db: Session, dataset: str, keys: Iterable[str]) -> dict[tuple[str, str], Held]:
     """What is held of each (key, source), without the bodies."""
     latest = LatestDocumentRow
@@ -249,17 +286,52 @@ def _latest_row(dataset: str, key: str, source: str, document: Document | None, 
     }
 
 
-def prune_documents(db: Session, cutoff: datetime) -> int:
-    """Forget fetches older than ``cutoff`` and bodies that nothing names any more; how many bodies.
+def unarchived(db: Session, most: int) -> dict[str, bytes]:
+    """At most ``most`` compressed bodies, oldest first, that the archive does not have yet, by their sha256."""
+    query = (
+        select(DocumentRow.sha256, DocumentRow.body)
+        .where(DocumentRow.archived_at.is_(None), DocumentRow.body.is_not(None))
+        .order_by(DocumentRow.stored_at, DocumentRow.sha256)
+        .limit(most)
+    )
+    return {row.sha256: row.body for row in db.execute(query)}
 
-    The document that a key stands on stays, and so does each that the quarantine names as evidence.
+
+def mark_archived(db: Session, sha256s: Iterable[str], *, now: datetime) -> None:
+    """Note that the archive has these bodies."""
+    db.execute(update(DocumentRow).where(DocumentRow.sha256.in_(list(sha256s))).values(archived_at=now))
+
+
+def prune_documents(db: Session, cutoff: datetime, *, archived: bool = False) -> int:
+    """Drop bodies that were stored before ``cutoff`` and that nothing stands on; how many.
+
+    The document that a key stands on stays, and so does each that the quarantine names as evidence. With an archive
+    only bodies that it has are dropped, and the record of every fetch stays; without one the old fetches go too.
     """
+    return _drop_archived(db, cutoff) if archived else _forget(db, cutoff)
+
+
+def _drop_archived(db: Session, cutoff: datetime) -> int:
+    document = DocumentRow
+    drop = (
+        update(document)
+        .where(document.stored_at < cutoff, document.archived_at.is_not(None), document.body.is_not(None))
+        .where(*[~name for name in _names(LatestDocumentRow.sha256, QuarantineRow.document)])
+        .values(body=null())
+    )
+    return len(db.execute(drop.returning(document.sha256)).all())
+
+
+def _forget(db: Session, cutoff: datetime) -> int:
     fetch, document = DocumentFetchRow, DocumentRow
     standing = select(LatestDocumentRow.sha256).where(LatestDocumentRow.sha256 == fetch.sha256)
-    db.execute(delete(fetch).where(fetch.fetched_at < cutoff, ~standing.exists()))
-    named = [
-        select(column).where(column == document.sha256).exists()
-        for column in (fetch.sha256, LatestDocumentRow.sha256, QuarantineRow.document)
-    ]
-    gone = delete(document).where(document.stored_at < cutoff, *[~name for name in named])
+    evidence = select(QuarantineRow.id).where(QuarantineRow.document == fetch.sha256)
+    db.execute(delete(fetch).where(fetch.fetched_at < cutoff, ~standing.exists(), ~evidence.exists()))
+    names = _names(fetch.sha256, LatestDocumentRow.sha256, QuarantineRow.document)
+    gone = delete(document).where(document.stored_at < cutoff, *[~name for name in names])
     return len(db.execute(gone.returning(document.sha256)).all())
+
+
+def _names(*columns: Any) -> list[Any]:
+    """Whether a row of each column's table names the document."""
+    return [select(column).where(column == DocumentRow.sha256).exists() for column in columns]

@@ -16,6 +16,8 @@ from parlex.db.models import BillRow, HeartbeatRow
 from parlex.resources import Resources
 from parlex.runs import Figures
 
+ARCHIVE_BATCH = 200  # documents in memory at a time, some 2 MB compressed; the largest lists are 1 MB each
+
 
 def heartbeat(resources: Resources, name: str) -> None:
     """Note that ``name`` was alive just now."""
@@ -37,8 +39,35 @@ def prune(resources: Resources) -> dict[str, int]:
     with resources.db() as db:
         return {
             "logs": runs.prune_logs(db, now - timedelta(days=settings.keep_logs_days)),
-            "documents": documents.prune_documents(db, now - timedelta(days=settings.keep_documents_days)),
+            "documents": documents.prune_documents(
+                db,
+                now - timedelta(days=settings.keep_documents_days),
+                archived=settings.archive_url is not None,
+            ),
         }
+
+
+def archive(resources: Resources, *, most: int | None = None) -> int:
+    """Write documents that the archive lacks, oldest first, at most ``most``; how many. Nothing without an archive.
+
+    What was written is noted batch by batch, and no transaction is open while the archive is asked. Retryable where the
+    archive does not answer: the rest waits in the database for the next call.
+    """
+    written = 0
+    while resources.archive is not None and (size := _batch(most, written)):
+        with resources.db() as db:
+            bodies = documents.unarchived(db, size)
+        if not bodies:
+            break
+        resources.archive.put_all(bodies)
+        with resources.db() as db:
+            documents.mark_archived(db, bodies, now=pipeline.now())
+        written += len(bodies)
+    return written
+
+
+def _batch(most: int | None, written: int) -> int:
+    return ARCHIVE_BATCH if most is None else min(ARCHIVE_BATCH, most - written)
 
 
 def open_runs(resources: Resources) -> list[UUID]:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from parlex import __version__
+from parlex.archive import Archive, open_archive
 from parlex.datasets import Dataset
 from parlex.datasets.bills import BillDataset
 from parlex.db.engine import build_engine
@@ -62,6 +63,12 @@ class Resources:
             read_timeout=self.settings.read_timeout,
             max_body_bytes=self.settings.max_body_bytes,
         )
+
+    @cached_property
+    def archive(self) -> Archive | None:
+        """The long-term store of documents; None where the operator named none."""
+        url = self.settings.archive_url
+        return open_archive(url.get_secret_value()) if url else None
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:

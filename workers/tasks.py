@@ -88,6 +88,12 @@ def prune() -> dict[str, int]:
     return housekeeping.prune(resources())
 
 
+@app.task(name="parlex.archive_documents", ignore_result=False)
+def archive_documents(most: int = 2000) -> int:
+    """Write documents that the archive lacks, at most so many at a time. Answers how many; 0 without an archive."""
+    return housekeeping.archive(resources(), most=most)
+
+
 @app.task(bind=True, name="parlex.keep_house")
 def keep_house(self: Task) -> None:
     """Send again what is overdue, close what is dead, run missed slots, and leave a heartbeat."""
