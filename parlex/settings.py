@@ -66,12 +66,38 @@ class Settings(BaseSettings):
     keep_documents_days: Positive = 90
     run_deadline_minutes: Positive = 24 * 60
 
+    # Whom to tell of trouble, and when it is trouble (see alerts.py for the rules).
+    alert_urls: SecretStr | None = None  # Apprise addresses, apart by blanks or commas; most hold a secret
+    alert_stale_hours: Annotated[float, Field(gt=0)] = 3.0  # the session is listed hourly; two ticks may be lost
+    alert_failures_in_row: Annotated[int, Field(ge=2)] = 3  # a source that is down for an hour fails one run or two
+    alert_beat_minutes: Annotated[float, Field(gt=0)] = 5.0  # beat is seen twice a minute
+    alert_queue_minutes: Annotated[float, Field(gt=0)] = 30.0  # four polite chunks of a run wait about two minutes
+    alert_budget_minutes: Annotated[float, Field(gt=0)] = 30.0  # a host that asks for patience asks for minutes
+    alert_quarantine_growth: Positive = 1  # each new row is for a person to look at
+    alert_repeat_hours: Annotated[float, Field(gt=0)] = 12.0  # twice a day: not forgotten, and not a nuisance
+    alert_clear_minutes: Annotated[float, Field(ge=0)] = 5.0  # well for so long before the all-clear: no flapping
+
+    # Where the nightly export goes: a folder or s3://bucket/prefix. Unset: there is none.
+    export_url: SecretStr | None = None
+
+    sentry_dsn: SecretStr | None = Field(default=None, validation_alias="SENTRY_DSN")
+
     flower_basic_auth: SecretStr | None = Field(default=None, validation_alias="FLOWER_BASIC_AUTH")  # name:password
 
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("database_url", "redis_url", "archive_url", "contact", "flower_basic_auth", mode="before")
+    @field_validator(
+        "database_url",
+        "redis_url",
+        "archive_url",
+        "contact",
+        "alert_urls",
+        "export_url",
+        "sentry_dsn",
+        "flower_basic_auth",
+        mode="before",
+    )
     @classmethod
     def _blank_is_unset(cls, value: object) -> object:
         """Compose files and ``.env`` files hand out empty strings for what is not set."""

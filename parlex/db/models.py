@@ -380,3 +380,58 @@ class HeartbeatRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     seen_at: Mapped[datetime]
+
+
+class AlertRow(Base):
+    """Something that is wrong, as a rule of alerts.py finds it, from when it was first seen to the all-clear."""
+
+    __tablename__ = "alerts"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    rule: Mapped[str]
+    subject: Mapped[str]  # what it is about: a job, a queue, a host
+    severity: Mapped[str]
+    headline: Mapped[str]
+    detail: Mapped[str]
+    level: Mapped[int]  # how much of it there is, where that can be counted
+    since: Mapped[datetime]  # first seen
+    opened_at: Mapped[datetime | None]  # null: seen, but not for long enough yet
+    seen_at: Mapped[datetime]
+    quiet_since: Mapped[datetime | None]  # no longer seen since
+    told_at: Mapped[datetime | None]
+    told_level: Mapped[int | None]
+    closed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("severity in ('warning', 'failure')", name="severity"),
+        Index("uq_alerts_open", "rule", "subject", unique=True, postgresql_where=text("closed_at is null")),
+    )
+
+
+class NotificationRow(Base):
+    """A message to one address, kept until it is delivered, and then for the record."""
+
+    __tablename__ = "notifications"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    occasion: Mapped[str]  # the same occasion is told to an address once
+    target: Mapped[str]  # the address by its scheme and a digest, since the address itself is a secret
+    severity: Mapped[str]
+    title: Mapped[str]
+    body: Mapped[str]
+    created_at: Mapped[datetime]
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    next_attempt_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    error: Mapped[str | None]  # of the last attempt
+
+    __table_args__ = (
+        CheckConstraint("severity in ('info', 'success', 'warning', 'failure')", name="severity"),
+        Index("uq_notifications_occasion_target", "occasion", "target", unique=True),
+        Index(
+            "ix_notifications_waiting",
+            "next_attempt_at",
+            postgresql_where=text("delivered_at is null and given_up_at is null"),
+        ),
+    )
