@@ -26,7 +26,7 @@ CODE = sorted(path for folder in ("parlex", "workers") for path in (ROOT / folde
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in CODE}
 MODULES["celeryconfig"] = ROOT / "celeryconfig.py"
 
-# Who, whom not, and why. A name stands for the module and all below it; cli.py may, inside a function, see WITHIN.
+# Who, whom not, and why. A name stands for the module and all below it.
 FORBIDDEN = [
     ("parlex.*", ["celery", "kombu", "workers", "celeryconfig"], "the library does not know how it is run"),
     ("parlex.sources.*", ["parlex.store", "parlex.db", "parlex.runs", "parlex.datasets"], "a source asks and parses"),
@@ -44,7 +44,8 @@ FORBIDDEN = [
     ("parlex.sandbox.*", ["parlex.db", "parlex.store", "parlex.pipeline", "parlex.sources"], "it stands in, alone"),
     ("workers.*", ["parlex.sources", "parlex.http", "parlex.cli"], "tasks are doors, not rooms"),
 ]
-COMPOSITION_ROOT = {"parlex.resources", "parlex.cli"}  # who may build a client, an engine, a throttle, a source
+# Who may build a client, an engine, a throttle, a source. demo and doctor are commands of cli, in files of their own.
+COMPOSITION_ROOT = {"parlex.resources", "parlex.cli", "parlex.demo", "parlex.doctor"}
 BUILT_THERE = {"Client", "RedisThrottle", "Legisinfo", "OpenParliament", "build_engine"}
 READS_ENVIRONMENT = {"parlex.settings"}
 QUEUES = {"control", "fetch", "persist"}
@@ -91,7 +92,7 @@ def test_no_forbidden_import(module: str) -> None:
         for name, line, in_function in imports_of(module)
         if any(below(name, target) for target in forbidden)
         # The one exception: a command that dispatches.
-        and not (module == "parlex.cli" and in_function and not below(name, "kombu"))
+        and not (module == "parlex.cli" and in_function)
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -287,6 +288,16 @@ def test_no_countdown_in_the_code_exceeds_the_visibility_timeout(config: Any) ->
                 assert node.value.value < visibility, f"{module}:{node.value.lineno}"
 
 
+def test_what_the_library_waits_for_fits_too(config: Any) -> None:
+    """The last retry's wait with the default delay and the worst jitter, and the longest countdown that a task sets."""
+    from parlex import pipeline, runs
+    from parlex.settings import Settings
+
+    last_retry = Settings.model_fields["retry_delay"].default * 2 ** (runs.MAX_RETRIES - 1) * 1.2
+    for wait in (last_retry, pipeline.LONGEST_COUNTDOWN):
+        assert config.task_time_limit + wait < config.broker_transport_options["visibility_timeout"]
+
+
 def test_messages_are_json_only(config: Any) -> None:
     """Pickle would run the code of whoever reaches the broker."""
     assert config.task_serializer == config.result_serializer == "json"
@@ -303,3 +314,18 @@ def test_running_needs_only_pinned_packages() -> None:
     for requirement in [*project["dependencies"], *project["optional-dependencies"]["local"]]:
         name, _, marker = (part.strip() for part in requirement.partition(";"))
         assert pinned.get(name, "not pinned") == marker, requirement
+
+
+def test_compose_asks_for_nothing_that_the_example_does_not_give() -> None:
+    example = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert set(re.findall(r"\$\{([A-Z_]+):\?", text)) <= example
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", ".env.example"])
+def test_every_variable_of_ours_is_a_setting(file: str) -> None:
+    """A misspelt variable would be ignored in silence."""
+    from parlex.settings import Settings
+
+    known = {f"PARLEX_{name.upper()}" for name in Settings.model_fields} | {"PARLEX_IMAGE"}
+    assert set(re.findall(r"\bPARLEX_[A-Z_]+", (ROOT / file).read_text())) <= known
