@@ -249,7 +249,8 @@ def listings(db: Session, dataset: str, source: str, scope: str) -> dict[str, Li
     query = select(ListingRow).where(
         ListingRow.dataset == dataset, ListingRow.source == source, ListingRow.scope == scope
     )
-    return {row.key: row for row in db.scalars(query)}
+    # Lines are written in bulk, which the rows that this transaction read before do not learn of by themselves.
+    return {row.key: row for row in db.scalars(query.execution_options(populate_existing=True))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,8 +485,10 @@ def resolve(db: Session, dataset: str, kind: str, source: str, *, keys: Iterable
         )
 
 
-def resolve_sweeps(db: Session, dataset: str, source: str, scope: str, *, now: datetime) -> None:
-    """Close the open rows of a scope's list: a list that is believed answers them."""
+def resolve_sweeps(
+    db: Session, dataset: str, source: str, scope: str, *, still: Iterable[str] = (), now: datetime
+) -> None:
+    """Close the rows of a scope's list: a list that is believed answers them, but for the fields ``still`` withheld."""
     db.execute(
         update(QuarantineRow)
         .where(
@@ -493,7 +496,8 @@ def resolve_sweeps(db: Session, dataset: str, source: str, scope: str, *, now: d
             QuarantineRow.kind == "sweep",
             QuarantineRow.source == source,
             QuarantineRow.scope == scope,
-            QuarantineRow.state == "open",
+            QuarantineRow.state.in_(("open", "rejected")),
+            or_(QuarantineRow.field.is_(None), QuarantineRow.field.not_in(list(still))),
         )
         .values(state="resolved", decided_at=now)
     )
