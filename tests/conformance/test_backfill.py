@@ -209,6 +209,7 @@ def test_another_shape_of_the_list_changes_nothing(
 
 # What the stand-in says, read by the rules of the sources' description and nothing of parlex.
 
+
 def details(whole: StandIn, sessions: list[str]) -> Published:
     """LEGISinfo's detail of each bill, and OpenParliament's of those it has."""
     with (
