@@ -45,16 +45,26 @@ _KEEPER_ENVIRONMENT = {
     # Whoever starts us as root knows it; Celery would say so eight lines long, for each worker.
     "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
 }
+# What workers, beat and Flower import sooner or later: found by comparing what each had after ten seconds.
 _SHARED_MODULES = (
-    "celery.bin.worker",
-    "celery.apps.worker",
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
     "celery.apps.beat",
+    "celery.apps.worker",
+    "celery.backends.redis",
+    "celery.bin.celery",
     "celery.concurrency.prefork",
-    "celery.worker.consumer",
     "celery.events.state",
+    "celery.worker.components",
+    "celery.worker.consumer.delayed_delivery",
+    "celery.worker.strategy",
     "flower.command",
     "kombu.transport.redis",
-    "celery.backends.redis",
+    "psycopg2",
+    "sqlalchemy.dialects.postgresql.psycopg2",
+    "workers.tasks",
 )
 
 
@@ -74,14 +84,13 @@ def run(
     flower_port: int = 5555,
     beat: bool = True,
     on_ready: Callable[[Stack], None] | None = None,
-    app: str = APP,
     out: TextIO | None = None,
 ) -> int:
     """Run everything until Ctrl-C or SIGTERM; the exit code.
 
     ``on_ready`` is called once every worker has answered. ConfigurationError if nothing could be started.
     """
-    stack = Stack(settings, flower_port=flower_port, beat=beat, app=app, out=out)
+    stack = Stack(settings, flower_port=flower_port, beat=beat, out=out)
     with _signals(stack.hurry) as stopped, stack:
         for line in stack.describe():
             stack.say(line)
@@ -109,14 +118,12 @@ class Stack:
         self,
         settings: Settings,
         *,
-        app: str = APP,
         flower_port: int = 5555,
         beat: bool = True,
         out: TextIO | None = None,
     ) -> None:
         self._settings = settings
         self._home = settings.home.absolute()
-        self._app = app
         self._beat = beat
         self._flower_port = flower_port
         self._out = out or sys.stdout
@@ -239,7 +246,7 @@ class Stack:
             raise ConfigurationError(f"the database could not be migrated: {last}")
 
     def _programs(self) -> Iterator[Program]:
-        celery = ("-A", self._app, "-q")
+        celery = ("-A", APP, "-q")
         level = f"--loglevel={self._settings.log_level}"
         for queue, processes in QUEUES.items():
             named = ("-Q", queue, "-n", f"{queue}@%h", "-c", str(processes))
@@ -278,7 +285,7 @@ class Stack:
                 start_new_session=True,
                 pass_fds=(lock,),
             )
-        plan = Plan(tuple(self._programs()), (*_SHARED_MODULES, self._app), self._out.isatty())
+        plan = Plan(tuple(self._programs()), _SHARED_MODULES, self._out.isatty())
         with self._keeper as keeper:
             assert keeper.stdin is not None
             relay = Thread(target=self._relay, args=(keeper.stdout,), name="output")
