@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunKeyRow, RunRow, SweepRow
@@ -160,7 +161,7 @@ def heartbeat(db: Session, name: str) -> datetime | None:
 
 def _by_status(db: Session, within: tuple[ColumnElement[bool], ...]) -> dict[str, int]:
     rows = db.execute(select(RunRow.status, func.count()).where(*within).group_by(RunRow.status))
-    return dict.fromkeys(STATUSES, 0) | dict(rows.tuples().all())
+    return dict.fromkeys(STATUSES, 0) | dict(rows.all())
 
 
 def _success_rate(by_status: Mapping[str, int]) -> float | None:
@@ -210,7 +211,7 @@ def _last_failed_jobs(db: Session, within: tuple[ColumnElement[bool], ...]) -> t
     newest = (
         select(RunRow.job, RunRow.status)
         .where(*within, RunRow.status.in_(ENDED))
-        .distinct(RunRow.job)
+        .ext(distinct_on(RunRow.job))
         .order_by(RunRow.job, RunRow.started_at.desc())
         .subquery()
     )

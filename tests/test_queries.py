@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from parlex import queries
+from parlex.bills import BillKey, SessionId
+from parlex.db.models import BillStageRow, QuarantineRow
+from parlex.errors import UsageError
+from tests import rows
+from tests.rows import NOON
+
+C2 = BillKey.parse("45-1 C-2")
+HOUR = timedelta(hours=1)
+
+# As promised to programs; neither a name nor the order may change.
+BILL_KEYS = [
+    "parliament",
+    "session",
+    "number",
+    "title_en",
+    "title_fr",
+    "short_title_en",
+    "short_title_fr",
+    "status_code",
+    "status_en",
+    "status_fr",
+    "bill_type",
+    "chamber",
+    "is_government",
+    "is_pro_forma",
+    "sponsor_person_id",
+    "sponsor_name",
+    "sponsor_slug",
+    "introduced_on",
+    "house_first_reading_on",
+    "house_second_reading_on",
+    "house_third_reading_on",
+    "senate_first_reading_on",
+    "senate_second_reading_on",
+    "senate_third_reading_on",
+    "royal_assent_on",
+    "statute_year",
+    "statute_chapter",
+    "reinstated_from",
+    "reinstated_as",
+    "legisinfo_id",
+    "withdrawn",
+    "first_seen_at",
+    "last_changed_at",
+    "last_checked_at",
+]
+RUN_KEYS = [
+    "run_id",
+    "dataset",
+    "job",
+    "entry",
+    "source",
+    "status",
+    "slot",
+    "started_at",
+    "finished_at",
+    "duration_seconds",
+    "bills_fetched",
+    "created",
+    "updated",
+    "unchanged",
+    "failed",
+    "deferred",
+    "requests",
+    "bytes",
+    "error_count",
+    "errors",
+]
+CHANGE_KEYS = ["seq", "parliament", "session", "number", "kind", "field", "old", "new", "observed_at", "run_id"]
+
+
+@contextmanager
+def statements(db: Session) -> Iterator[list[str]]:
+    """The statements sent inside the block."""
+    sent: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    engine = db.get_bind()
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def save(db: Session, *found: Any) -> None:
+    for row in found:
+        db.add(row)
+        db.flush()
+    db.expire_all()
+
+
+def test_a_bill_s_json_has_the_promised_keys_and_forms(db: Session) -> None:
+    save(db, rows.bill(introduced_on=date(2025, 6, 3), reinstated_from="44-1 C-7"))
+    (bill,) = queries.bills(db)
+    found = bill.as_json()
+    assert list(found) == BILL_KEYS
+    assert found["introduced_on"] == "2025-06-03"
+    assert found["reinstated_from"] == "44-1 C-7"
+    assert found["first_seen_at"] == "2026-06-10T12:00:00+00:00"
+    assert found["royal_assent_on"] is None
+    assert found["last_checked_at"] is None
+    assert found["withdrawn"] is False
+
+
+def test_instants_are_utc_whatever_zone_they_come_in() -> None:
+    ottawa = timezone(timedelta(hours=-4))
+    assert queries.as_json(datetime(2026, 6, 10, 20, tzinfo=ottawa)) == "2026-06-11T00:00:00+00:00"
+
+
+def test_bills_come_in_the_order_of_their_numbers(db: Session) -> None:
+    save(db, *(rows.bill(number) for number in ("S-2", "C-10", "C-15B", "C-15A", "C-2")), rows.bill("C-1", session=2))
+    assert [b.number for b in queries.bills(db)] == ["C-2", "C-10", "C-15A", "C-15B", "S-2", "C-1"]
+
+
+def test_bills_of_one_session_status_and_limit(db: Session) -> None:
+    save(db, rows.bill("C-2"), rows.bill("C-3", status_code="BillDefeated"), rows.bill("C-2", parliament=44))
+    assert [b.number for b in queries.bills(db, SessionId(45, 1))] == ["C-2", "C-3"]
+    assert [b.number for b in queries.bills(db, status="BillDefeated")] == ["C-3"]
+    assert [str(b.key) for b in queries.bills(db, limit=1)] == ["44-1 C-2"]
+
+
+@pytest.mark.parametrize(
+    ("detail", "swept", "expected"),
+    [
+        (NOON, None, NOON),
+        (NOON, NOON + HOUR, NOON + HOUR),
+        (NOON + 2 * HOUR, NOON + HOUR, NOON + 2 * HOUR),
+        (None, NOON, NOON),
+    ],
+)
+def test_last_checked_is_the_later_of_detail_and_list(
+    db: Session, detail: datetime | None, swept: datetime | None, expected: datetime
+) -> None:
+    save(db, rows.bill(), rows.listing("C-2"))
+    if detail:
+        save(db, rows.latest_document("C-2", detail))
+    if swept:
+        save(db, rows.sweep(swept - HOUR), rows.sweep(swept))
+    (bill,) = queries.bills(db, SessionId(45, 1))
+    assert bill.last_checked_at == expected
+
+
+@pytest.mark.parametrize(
+    ("listing", "sweep"),
+    [
+        ({"gone_at": NOON}, {}),
+        ({}, {"believed": False}),
+        ({}, {"source": "openparliament"}),
+        ({}, {"scope": "44-1"}),
+    ],
+    ids=["left the list", "not believed", "the companion's", "of another session"],
+)
+def test_a_list_that_does_not_show_the_bill_is_no_look_at_it(
+    db: Session, listing: dict[str, Any], sweep: dict[str, Any]
+) -> None:
+    save(db, rows.bill(), rows.listing("C-2", **listing), rows.latest_document("C-2", NOON))
+    save(db, rows.sweep(NOON + HOUR, **sweep))
+    (bill,) = queries.bills(db)
+    assert bill.last_checked_at == NOON
+
+
+def test_the_companion_s_answer_is_no_look_at_the_bill(db: Session) -> None:
+    save(db, rows.bill(), rows.latest_document("C-2", NOON, source="openparliament"))
+    (bill,) = queries.bills(db)
+    assert bill.last_checked_at is None
+
+
+@pytest.mark.parametrize(
+    ("ask", "count"),
+    [
+        (lambda db: list(queries.bills(db)), 1),
+        (lambda db: queries.bill(db, C2), 2),
+        (lambda db: list(queries.changes(db)), 1),
+        (lambda db: list(queries.runs(db)), 1),
+    ],
+    ids=["bills", "bill", "changes", "runs"],
+)
+def test_the_number_of_statements_does_not_grow_with_the_rows(
+    db: Session, ask: Callable[[Session], Any], count: int
+) -> None:
+    save(db, *(rows.bill(f"C-{n}") for n in range(2, 30)), *(rows.change(n) for n in range(1, 30)))
+    save(db, *(rows.run() for _ in range(30)))
+    with statements(db) as sent:
+        ask(db)
+    assert len(sent) == count
+
+
+def test_a_bill_s_story_is_flat_and_has_its_stages_in_order(db: Session) -> None:
+    save(db, rows.bill(flags=["third reading before second"], text_url="https://www.parl.ca/x"))
+    for position, stage in enumerate(["second_reading", "committee"]):
+        row = {"chamber": "house", "stage": stage, "state": "completed", "sittings": 3, "committee": "INAN"}
+        save(db, BillStageRow(parliament=45, session=1, number="C-2", position=position, **row))
+    story = queries.bill(db, C2)
+    assert story is not None
+    found = story.as_json()
+    assert list(found) == [*BILL_KEYS, "text_url", "summary_en", "summary_fr", "flags", "stages"]
+    assert found["flags"] == ["third reading before second"]
+    assert [stage["stage"] for stage in found["stages"]] == ["second_reading", "committee"]
+    assert found["stages"][0]["committee"] == "INAN"
+
+
+def test_a_bill_that_is_not_held_is_none(db: Session) -> None:
+    assert queries.bill(db, C2) is None
+
+
+def test_changes_go_on_after_a_number(db: Session) -> None:
+    save(db, *(rows.change(seq, old="a", new={"state": "completed"}) for seq in (3, 1, 2)))
+    save(db, rows.change(4, number="C-3", kind="created", field=None))
+    found = [change.as_json() for change in queries.changes(db, 1)]
+    assert [change["seq"] for change in found] == [2, 3, 4]
+    assert list(found[0]) == CHANGE_KEYS
+    assert found[0]["new"] == {"state": "completed"}
+    assert found[2]["field"] is None
+    assert [change.seq for change in queries.changes(db, key=C2, limit=2)] == [1, 2]
+    assert queries.last_seq(db) == 4
+
+
+def test_runs_come_newest_first_with_the_promised_keys(db: Session) -> None:
+    old = rows.run(started_at=NOON, attempted=5, created=2, errors=["first", "second"], error_count=7)
+    new = rows.run(started_at=NOON + HOUR, entry="hourly", slot=NOON, status="skipped")
+    save(db, old, new)
+    found = [run.as_json() for run in queries.runs(db)]
+    assert [run["run_id"] for run in found] == [str(new.run_id), str(old.run_id)]
+    assert list(found[0]) == RUN_KEYS
+    assert found[0]["slot"] == "2026-06-10T12:00:00+00:00"
+    assert found[1]["bills_fetched"] == 5
+    assert found[1]["errors"] == ["first", "second"]
+    assert [str(run.run_id) for run in queries.runs(db, 1)] == [str(new.run_id)]
+
+
+def test_a_run_s_story_has_its_keys_its_lists_and_its_quarantine(db: Session) -> None:
+    run = rows.run(scope="45-1", params={"limit": 5}, listed=3, not_due=1)
+    save(db, run, rows.run_key(run, "45-1 C-3", 1, state="failed", outcome="failed", error="a bad document"))
+    save(db, rows.run_key(run, "45-1 C-2", 0, state="done", outcome="created"))
+    save(db, rows.sweep(NOON, run_id=run.run_id, missing=["45-1 C-9"]), rows.sweep(NOON))
+    parked = {"kind": "document", "guard": "malformed", "source": "legisinfo", "reason": "StatusName: unknown"}
+    for run_id in (run.run_id, uuid4()):
+        save(db, QuarantineRow(dataset="bills", key="45-1 C-3", run_id=run_id, opened_at=NOON, seen_at=NOON, **parked))
+    story = queries.run_story(db, run.run_id)
+    assert story is not None
+    assert [(key.key, key.outcome) for key in story.keys] == [("45-1 C-2", "created"), ("45-1 C-3", "failed")]
+    found = story.as_json()
+    assert list(found) == [*RUN_KEYS, "scope", "params", "listed", "not_due", "keys", "sweeps", "quarantine"]
+    assert [sweep["missing"] for sweep in found["sweeps"]] == [["45-1 C-9"]]
+    assert [row["reason"] for row in found["quarantine"]] == ["StatusName: unknown"]
+    assert found["params"] == {"limit": 5}
+    assert queries.run_story(db, uuid4()) is None
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(db: Session) -> None:
+    run = rows.run()
+    save(db, run)
+    assert queries.find_run(db, str(run.run_id)[:8].upper()) == run.run_id
+    for wrong in ("abc", "no id", "%%%%", "ffffffff-ffff"):
+        with pytest.raises(UsageError):
+            queries.find_run(db, wrong)
+
+
+def test_an_ambiguous_run_is_refused(db: Session) -> None:
+    first = rows.run()
+    save(db, first, rows.run(run_id=UUID(int=first.run_id.int ^ 1)))
+    with pytest.raises(UsageError, match="several"):
+        queries.find_run(db, str(first.run_id)[:8])
+
+
+def test_the_run_that_a_task_waits_for(db: Session) -> None:
+    run = rows.run(waiters=["another", "mine"])
+    save(db, run, rows.run())
+    assert queries.run_of_task(db, "mine") == run.run_id
+    assert queries.run_of_task(db, "nobody's") is None
+
+
+def test_sweeps_newest_first(db: Session) -> None:
+    save(db, rows.sweep(NOON), rows.sweep(NOON + HOUR), rows.sweep(NOON, scope="44-1"))
+    assert [sweep.swept_at for sweep in queries.sweeps(db, SessionId(45, 1))] == [NOON + HOUR, NOON]
+    assert len(queries.sweeps(db)) == 3
+
+
+def test_the_current_session_is_what_the_last_believed_current_list_held(db: Session) -> None:
+    assert queries.current_session(db) is None
+    save(db, rows.sweep(NOON), rows.sweep(NOON + HOUR, scope="46-1", believed=False))
+    save(db, rows.sweep(NOON + HOUR, scope="44-1", is_current=False))
+    assert queries.current_session(db) == SessionId(45, 1)
