@@ -209,6 +209,18 @@ def fetches(db: Session, dataset: str, sha256s: Iterable[str]) -> dict[tuple[str
     return {(row.key, row.sha256): Kept(*row) for row in db.execute(query)}
 
 
+def newest_fetches(db: Session, dataset: str, keys: Iterable[str]) -> dict[tuple[str, str], Kept]:
+    """The newest detail fetch of each (key, source), believed or not."""
+    fetch = DocumentFetchRow
+    query = (
+        select(fetch.source, fetch.key, fetch.sha256, fetch.url, fetch.fetched_at)
+        .where(fetch.dataset == dataset, fetch.kind == "detail", fetch.key.in_(list(keys)))
+        .ext(distinct_on(fetch.key, fetch.source))
+        .order_by(fetch.key, fetch.source, fetch.id.desc())
+    )
+    return {(row.key, row.source): Kept(*row) for row in db.execute(query)}
+
+
 def read_document(db: Session, kept: Kept, archived: Archived | None) -> Document | None:
     """The document of a fetch, from the database or else the archive; None where neither has its body."""
     packed = db.scalar(select(DocumentRow.body).where(DocumentRow.sha256 == kept.sha256))

@@ -530,6 +530,17 @@ def withheld_fields(db: Session, dataset: str, keys: Iterable[str]) -> dict[tupl
     return {(key, field): state for key, field, state in db.execute(query) if key and field}
 
 
+def parked_documents(db: Session, dataset: str, keys: Iterable[str]) -> dict[tuple[str, str], str]:
+    """The sha256 of the newest unreadable document of each (key, source) that is still open."""
+    query = (
+        select(QuarantineRow.key, QuarantineRow.source, QuarantineRow.document)
+        .where(QuarantineRow.dataset == dataset, QuarantineRow.kind == "document", QuarantineRow.key.in_(list(keys)))
+        .where(QuarantineRow.state == "open", QuarantineRow.document.is_not(None))
+        .order_by(QuarantineRow.seen_at)
+    )
+    return {(str(key), source): str(sha256) for key, source, sha256 in db.execute(query)}
+
+
 def parked_keys(db: Session, dataset: str, scope: str, source: str) -> list[str]:
     """The keys of a scope with something open in quarantine from this source."""
     query = select(QuarantineRow.key).where(

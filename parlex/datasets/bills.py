@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -33,6 +34,8 @@ from parlex.sources import legisinfo, openparliament
 from parlex.sources.legisinfo import Legisinfo, SessionList
 from parlex.sources.openparliament import OpenParliament
 from parlex.store import Change, HeldBill, Line, Parked, Place
+
+log = structlog.get_logger(__name__)
 
 SPINE = "legisinfo"
 COMPANION = "openparliament"
@@ -109,7 +112,8 @@ class BillDataset:
         listings, parked = self._carry_blanked(look)
         parked += [_rejected_row(error, look) for error in look.listed.rejected]
         store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
-        changes = self._keep_list(db, look, listings, context)
+        blanked = [item.field for item in parked if item.kind == "sweep" and item.field]
+        changes = self._keep_list(db, look, listings, blanked, context)
         errors = [item.reason for item in parked] + self._keep_companion_list(db, survey, look, context)
         due, not_due = self._due(db, look, context)
         limit = len(due) if context.request.limit is None else context.request.limit
@@ -163,6 +167,7 @@ class BillDataset:
     def _refuse(self, db: Session, look: _Look, context: Context) -> Plan:
         """Park the whole list. The mirror stays as the last good sweep left it."""
         assert look.trip is not None
+        _alert(look.trip, SPINE, look.scope)
         parked = Parked(
             kind="sweep",
             guard=look.trip.guard,
@@ -212,10 +217,14 @@ class BillDataset:
             for trip in guards.blanked_fields(pairs, _LIST_GUARDED, self._thresholds)
             if (trip.guard, trip.field) not in look.waived
         ]
+        for trip in trips:
+            _alert(trip, SPINE, look.scope)
         carried = [_carry(listing, look.held.get(str(listing.key)), trips) for listing in look.listed.listings]
         return carried, [_blanked_sweep(trip, look) for trip in trips]
 
-    def _keep_list(self, db: Session, look: _Look, listings: Sequence[Listing], context: Context) -> list[Change]:
+    def _keep_list(
+        self, db: Session, look: _Look, listings: Sequence[Listing], blanked: Sequence[str], context: Context
+    ) -> list[Change]:
         """Keep the believed list: its lines, who left it, who came back. The changes to append."""
         assert look.scope is not None
         session = SessionId.parse(look.scope)
@@ -225,7 +234,7 @@ class BillDataset:
         listed = {line.key for line in lines}
         store.mark_gone(db, where, gone := _gone(look, listed), now=context.now)
         db.add(self._sweep_row(look, context, believed=True))
-        store.resolve_sweeps(db, self.name, SPINE, look.scope, now=context.now)
+        store.resolve_sweeps(db, self.name, SPINE, look.scope, still=blanked, now=context.now)
         store.resolve(db, self.name, "row", SPINE, keys=listed, now=context.now)
         withdrawn = {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=True)}
         left = store.withdraw_bills(db, [BillKey.parse(key) for key in gone], True, now=context.now)
@@ -266,6 +275,7 @@ class BillDataset:
             )
             store.resolve_sweeps(db, self.name, COMPANION, look.scope, now=context.now)
         else:
+            _alert(trip, COMPANION, look.scope)
             parked = Parked(
                 "sweep",
                 trip.guard,
@@ -380,7 +390,10 @@ class BillDataset:
         """Keep held values of fields that went blank together, and of those that still wait for a person's word."""
         facts = {key: store.bill_facts(bill) for key, bill in merged.items()}
         pairs = [(held[bill.key].facts, facts[key]) for key, bill in merged.items() if bill.key in held]
-        tripped = {trip.field for trip in guards.blanked_fields(pairs, _DETAIL_GUARDED, self._thresholds)}
+        trips = guards.blanked_fields(pairs, _DETAIL_GUARDED, self._thresholds)
+        for trip in trips:
+            _alert(trip, merge.RULES[str(trip.field)].decides, context.request.scope)
+        tripped = {trip.field for trip in trips}
         states = store.withheld_fields(db, self.name, merged)
         kept: dict[str, Bill] = {}
         parked: list[Parked] = []
@@ -389,7 +402,9 @@ class BillDataset:
             blank = _blank_now(before, facts[key], tripped, states, key) if before else []
             values = {field: before.facts[field] for field in blank} if before else {}
             kept[key] = replace(bill, **values) if values else bill
-            parked += [_blanked_field(key, field, values[field], reading) for field in blank]
+            # What a person rejected is settled; it is no error of this run.
+            news = [field for field in blank if states.get((key, field)) != "rejected"]
+            parked += [_blanked_field(key, field, values[field], reading) for field in news]
         filled = [(key, field) for key, field in states if facts[key].get(field) is not None]
         store.resolve_fields(db, self.name, filled, now=context.now)
         return kept, parked
@@ -619,6 +634,11 @@ def _companion_line(listing: openparliament.CompanionListing) -> Line:
     }
     digest = hashlib.sha256("\x1f".join(str(value) for value in facts.values()).encode()).hexdigest()
     return Line(str(listing.key), digest[:32], listing.introduced_on, facts)
+
+
+def _alert(trip: Trip, source: str, scope: str | None) -> None:
+    """Speak up: a guard that trips is for a person to look at, and the run's errors say the same."""
+    log.error("alert guard", guard=trip.guard, source=source, scope=scope, field=trip.field, reason=trip.reason)
 
 
 def _carry(listing: Listing, held: ListingRow | None, trips: Sequence[Trip]) -> Listing:
