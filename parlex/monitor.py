@@ -63,6 +63,7 @@ class Report:
     beat_age_seconds: float | None
     stuck_runs: tuple[UUID, ...]
     quarantined: int
+    stale_after: timedelta = STALE_AFTER
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -88,7 +89,7 @@ class Report:
     def _freshness_problem(self) -> str | None:
         if self.freshness_seconds is None:
             return "the current session was never listed: run parlex fetch"
-        if self.freshness_seconds > STALE_AFTER.total_seconds():
+        if self.freshness_seconds > self.stale_after.total_seconds():
             return f"session {self.current_session} was last listed {self.freshness_seconds / 3600:.1f} h ago"
         return None
 
@@ -125,8 +126,13 @@ class Report:
         }
 
 
-def statistics(db: Session, since: datetime, now: datetime, *, dataset: str = "bills") -> Report:
-    """Judge the runs of a dataset that started from ``since`` to ``now``."""
+def statistics(
+    db: Session, since: datetime, now: datetime, *, dataset: str = "bills", stale_after: timedelta = STALE_AFTER
+) -> Report:
+    """Judge the runs of a dataset that started from ``since`` to ``now``.
+
+    ``stale_after``: how long its current list may go unlooked at, by its schedule.
+    """
     within = (RunRow.dataset == dataset, RunRow.started_at >= since, RunRow.started_at <= now)
     by_status = _by_status(db, within)
     mean, p95 = _durations(db, within)
@@ -151,6 +157,7 @@ def statistics(db: Session, since: datetime, now: datetime, *, dataset: str = "b
         beat_age_seconds=_age(heartbeat(db, BEAT), now),
         stuck_runs=_stuck_runs(db, dataset, now),
         quarantined=_quarantined(db, dataset),
+        stale_after=stale_after,
     )
 
 

@@ -28,8 +28,6 @@ from parlex.runs import Claim, Figures, Opened, Overdue, Progress
 
 log = structlog.get_logger(__name__)
 
-LATEST = "fetch_latest_bills"
-SESSION = "fetch_session_bills"
 
 # Keys in one message. Large enough that the bulk statements pay, small enough that a polite one takes half a minute.
 CHUNK = 50
@@ -52,19 +50,22 @@ def now() -> datetime:
 # Opening.
 
 
-def latest_request(limit: int, recheck_after_days: int | None = None) -> Request:
-    """The current session's bills that are new or changed, newest activity first, at most ``limit``."""
-    _positive("limit", limit)
-    if recheck_after_days is not None:
-        _positive("recheck_after_days", recheck_after_days)
-    return Request(LATEST, limit=limit, recheck_after_days=recheck_after_days)
-
-
-def session_request(session: SessionId, limit: int | None = None) -> Request:
-    """All bills of a session that are new or changed."""
+def latest_request(
+    limit: int | None = None, recheck_after_days: int | None = None, *, dataset: str = "bills"
+) -> Request:
+    """What is new or changed in the current list, most urgent first; without ``limit`` all of it."""
     if limit is not None:
         _positive("limit", limit)
-    return Request(SESSION, scope=str(session), limit=limit)
+    if recheck_after_days is not None:
+        _positive("recheck_after_days", recheck_after_days)
+    return Request(f"fetch_latest_{dataset}", dataset, limit=limit, recheck_after_days=recheck_after_days)
+
+
+def session_request(session: SessionId, limit: int | None = None, *, dataset: str = "bills") -> Request:
+    """All of a session that is new or changed."""
+    if limit is not None:
+        _positive("limit", limit)
+    return Request(f"fetch_session_{dataset}", dataset, scope=str(session), limit=limit)
 
 
 def _positive(name: str, value: int) -> None:
@@ -82,8 +83,8 @@ def open_run(
     missed_slots: int = 0,
     waiter: str | None = None,
 ) -> Opened:
-    """See :func:`parlex.runs.open_run`."""
-    dataset = resources.datasets[request.dataset]
+    """See :func:`parlex.runs.open_run`. UsageError where the dataset does not exist or knows no sessions."""
+    dataset = _dataset(resources, request)
     with resources.db() as db:
         return runs.open_run(
             db,
@@ -96,6 +97,15 @@ def open_run(
             missed_slots=missed_slots,
             waiter=waiter,
         )
+
+
+def _dataset(resources: Resources, request: Request) -> Dataset:
+    dataset = resources.datasets.get(request.dataset)
+    if dataset is None:
+        raise UsageError(f"{request.dataset!r} is not a dataset; known: {', '.join(resources.datasets)}")
+    if request.scope is not None and not dataset.by_session:
+        raise UsageError(f"{request.dataset} have no sessions: leave {request.scope} out")
+    return dataset
 
 
 # Planning.
@@ -259,15 +269,15 @@ def _keep_answers(
 
 
 def _not_yet(answer: Answer, dataset: Dataset) -> bool:
-    """A companion that does not know a key will know it later. The deciding source listed it: there a 404 is an
+    """A companion that does not know a key will know it later. A deciding source listed it: there a 404 is an
     error."""
-    return isinstance(answer.error, NotFound) and answer.source != dataset.decides
+    return isinstance(answer.error, NotFound) and answer.source not in dataset.decides
 
 
 def _next_step(claim: Claim, answers: Iterable[Answer], dataset: Dataset, resources: Resources) -> Progress:
     """What becomes of a key after its sources were asked.
 
-    Without the deciding source there is nothing to save yet; a companion that failed is asked again after the rest is
+    Without each deciding source there is nothing to save yet; a companion that failed is asked again after the rest is
     saved.
     """
     mine = [answer for answer in answers if answer.key == claim.key]
@@ -278,9 +288,9 @@ def _next_step(claim: Claim, answers: Iterable[Answer], dataset: Dataset, resour
     if attempt > runs.MAX_RETRIES:
         again = []
     wants = tuple(answer.source for answer in again)
-    if _decider_failed(errors, dataset) and dataset.decides not in wants:
+    if not _deciders_failed(errors, dataset) <= set(wants):
         return Progress(claim.key, "failed", (), attempt, None, Outcome.FAILED, text)
-    if len(errors) < len(mine) and not _decider_failed(errors, dataset):
+    if len(errors) < len(mine) and not _deciders_failed(errors, dataset):
         return Progress(claim.key, "fetched", wants, attempt, None, error=text)
     if wants:
         wait = max(_wait(answer.error, attempt, resources) for answer in again)
@@ -290,12 +300,12 @@ def _next_step(claim: Claim, answers: Iterable[Answer], dataset: Dataset, resour
 
 def _refused(steps: Iterable[Progress], answers: Sequence[Answer], dataset: Dataset) -> list[str]:
     """Keys that failed for good. Those of a source that was merely away are due again at the next run."""
-    final = {a.key for a in answers if a.source == dataset.decides and a.error and not isinstance(a.error, Retryable)}
+    final = {a.key for a in answers if a.source in dataset.decides and a.error and not isinstance(a.error, Retryable)}
     return [step.key for step in steps if step.state == "failed" and step.key in final]
 
 
-def _decider_failed(errors: Iterable[Answer], dataset: Dataset) -> bool:
-    return any(answer.source == dataset.decides for answer in errors)
+def _deciders_failed(errors: Iterable[Answer], dataset: Dataset) -> set[str]:
+    return {answer.source for answer in errors} & dataset.decides
 
 
 def _asked_to_wait(error: ParlexError | None) -> bool:
@@ -537,8 +547,8 @@ def _context(run: RunRow) -> Context:
         run_id=run.run_id,
         request=request,
         by_hand=run.entry is None,
-        # A backfill leaves a fifth of the budget to the scheduled runs.
-        background=request.job == SESSION,
+        # A backfill, which is what has no small bound, leaves a fifth of the budget to the scheduled runs.
+        background=request.scope is not None or request.limit is None,
         now=now(),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
@@ -21,6 +21,7 @@ from parlex.db.models import (
     CounterRow,
     ListingRow,
     QuarantineRow,
+    RecordChangeRow,
     SweepRow,
 )
 
@@ -226,6 +227,31 @@ def append_changes(db: Session, changes: Sequence[Change], *, now: datetime, run
             for seq, change in enumerate(changes, first)
         ],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """One line of the history of a dataset that is not the bills, before it has its number."""
+
+    key: str
+    kind: str
+    field: str | None = None
+    old: Any = None
+    new: Any = None
+    source: str | None = None
+    document: str | None = None
+
+
+def append_record_changes(
+    db: Session, changes: Sequence[RecordChange], *, dataset: str, now: datetime, run_id: UUID | None
+) -> None:
+    """As :func:`append_changes`, for the datasets that are not bills. They share one counter."""
+    if not changes:
+        return
+    first = next_seq(db, len(changes), name="record_changes")
+    stamp = {"dataset": dataset, "observed_at": now, "run_id": run_id}
+    rows = [{"seq": seq, **stamp, **asdict(change)} for seq, change in enumerate(changes, first)]
+    db.execute(insert(RecordChangeRow), rows)
 
 
 def next_seq(db: Session, count: int, *, name: str = "bill_changes") -> int:

@@ -94,7 +94,8 @@ class Dataset(Protocol):
 
     name: str
     source: str  # as the log names it: the source that decides first, then its companions
-    decides: str  # the source without whose word there is nothing to save
+    decides: frozenset[str]  # the sources without whose word, of each, there is nothing to save
+    by_session: bool  # whether its lists are of one session each, so that a request may name one
     requests_a_minute: float  # the slowest budget among its sources; 0 without one
 
     def lists_due(self, db: Session, context: Context) -> frozenset[str]:

@@ -24,6 +24,7 @@ from parlex.bills import (
     SessionId,
 )
 from parlex.datasets import Context, Due, Plan, Saved, Survey
+from parlex.datasets.due import ASK_AGAIN, failed_lately, looked_at_before, recheck_cutoff
 from parlex.db.models import ListingRow, SweepRow
 from parlex.documents import Document, Fetched, Held
 from parlex.errors import DocumentError, ParlexError, UnknownSession
@@ -42,7 +43,6 @@ COMPANION = "openparliament"
 # OpenParliament's importer refuses older parliaments.
 COMPANION_SINCE = 37
 
-ASK_AGAIN = timedelta(days=1)  # what failed, or what the companion still owes, is asked for once a day
 COMPANION_LIST_DUE = timedelta(days=1)
 
 _DAYS = tuple(field.name for field in fields(Milestones))
@@ -68,7 +68,8 @@ class BillDataset:
 
     name = "bills"
     source = f"{SPINE}+{COMPANION}"
-    decides = SPINE
+    decides = frozenset((SPINE,))
+    by_session = True
 
     def __init__(self, spine: Legisinfo, companion: OpenParliament, settings: Settings) -> None:
         self._spine = spine
@@ -320,10 +321,10 @@ class BillDataset:
         for row in rows:
             spine, companion = held.get((row.key, SPINE)), held.get((row.key, COMPANION))
             if row.fingerprint != row.fetched_fingerprint:
-                if context.by_hand or not _failed_lately(row, context.now):
+                if context.by_hand or not failed_lately(row, context.now):
                     wants = (SPINE, COMPANION) if shown.may_have(row) else (SPINE,)
                     changed.append((row, wants))
-            elif _looked_at_before(spine, _recheck_cutoff(context)):
+            elif looked_at_before(spine, recheck_cutoff(context)):
                 old.append((row, (SPINE, COMPANION) if shown.may_have(row) else (SPINE,)))
             elif shown.may_have(row) and _owes(companion, context):
                 owed.append((row, (COMPANION,)))
@@ -733,19 +734,6 @@ def _by_activity(row: ListingRow) -> tuple[bool, int, BillKey]:
     """Newest activity first, none last, then the number."""
     day = row.activity_on
     return day is None, -day.toordinal() if day else 0, BillKey.parse(row.key)
-
-
-def _failed_lately(row: ListingRow, now: datetime) -> bool:
-    return row.failed_at is not None and row.failed_fingerprint == row.fingerprint and row.failed_at > now - ASK_AGAIN
-
-
-def _recheck_cutoff(context: Context) -> datetime | None:
-    days = context.request.recheck_after_days
-    return None if days is None else context.now - timedelta(days=days)
-
-
-def _looked_at_before(spine: Held | None, cutoff: datetime | None) -> bool:
-    return cutoff is not None and spine is not None and spine.checked_at <= cutoff
 
 
 def _owes(companion: Held | None, context: Context) -> bool:

@@ -148,6 +148,30 @@ class BillChangeRow(Base):
     )
 
 
+class RecordChangeRow(Base):
+    """The same history for the datasets that are not bills, with a counter of its own."""
+
+    __tablename__ = "record_changes"
+
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    dataset: Mapped[str]
+    key: Mapped[str]
+    kind: Mapped[str]
+    field: Mapped[str | None]
+    old: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    new: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    observed_at: Mapped[datetime]
+    run_id: Mapped[UUID | None]
+    source: Mapped[str | None]
+    document: Mapped[str | None]  # sha256
+
+    __table_args__ = (
+        CheckConstraint("kind in ('created', 'changed', 'withdrawn', 'reappeared', 'reparsed')", name="kind"),
+        Index(None, "dataset", "key", "seq"),
+        Index(None, "observed_at"),
+    )
+
+
 class CounterRow(Base):
     """Counters whose row lock, held until commit, makes numbers gap-free and ordered as commits are."""
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import urljoin, urlsplit
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -18,12 +17,9 @@ from parlex.bills import BillKey, Chamber, OpenParliamentBill, SessionId
 from parlex.documents import Document
 from parlex.errors import DocumentError
 from parlex.http import Client, Tally
+from parlex.sources.pages import MAX_PAGES as MAX_PAGES
+from parlex.sources.pages import NAME, PAGE_SIZE, rows_of, walk
 from parlex.sources.strict import Id, Place, Text, decode, json_of, optional, plausible, quoted
-
-NAME = "openparliament"
-
-PAGE_SIZE = 500  # the most it gives; the largest session has 576 bills
-MAX_PAGES = 100  # of one session; more is a walk that does not end
 
 _CHAMBERS = {"House": Chamber.HOUSE, "Senate": Chamber.SENATE}
 _POLITICIAN = re.compile(r"/politicians/([a-z0-9-]+)/")
@@ -50,15 +46,7 @@ class OpenParliament:
 
         DocumentError where the way to the next page leads to another host, in a circle, or on without an end.
         """
-        pages: list[Document] = []
-        url: str | None = self.list_url(session)
-        seen: set[str] = set()
-        while url:
-            seen.add(url)
-            page = self._client.get(url, tally=tally, background=background)
-            pages.append(page)
-            url = self._next_url(page, url, seen)
-        return tuple(pages)
+        return walk(self._client, self.list_url(session), tally, background=background)
 
     def fetch_bill(
         self,
@@ -72,24 +60,6 @@ class OpenParliament:
         """A bill's detail; None if it is not modified since the validators given; NotFound means not yet."""
         url = self.bill_url(key)
         return self._client.get(url, tally=tally, etag=etag, last_modified=last_modified, background=background)
-
-    def _next_url(self, page: Document, url: str, seen: set[str]) -> str | None:
-        place = Place(NAME, page.url)
-        link = decode(_PAGES, json_of(page, place), place).pagination.next_url
-        if link is None:
-            return None
-        try:
-            following = urljoin(url, link)
-            same_host = urlsplit(following)[:2] == urlsplit(url)[:2]
-        except ValueError as error:
-            raise place.error(f"{quoted(link)} is no address", "pagination.next_url") from error
-        if not same_host:
-            raise place.error(f"{quoted(link)} is on another host", "pagination.next_url")
-        if following in seen:
-            raise place.error(f"{quoted(link)} leads in a circle", "pagination.next_url")
-        if len(seen) == MAX_PAGES:
-            raise place.error(f"has more than {MAX_PAGES} pages", "pagination.next_url")
-        return following
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +104,11 @@ class _Detail(_Row):
     status_code: Text
 
 
-class _Pagination(Struct):
-    next_url: Text | None
-
-
-class _Page(Struct):
-    objects: list[Raw]
-    pagination: _Pagination
-
-
 class _Identity(Struct):
     session: Text
     number: Text
 
 
-_PAGES = msgspec.json.Decoder(_Page)
 _ROWS = msgspec.json.Decoder(_Row)
 _IDENTITIES = msgspec.json.Decoder(_Identity)
 _DETAILS = msgspec.json.Decoder(_Detail)
@@ -161,7 +121,7 @@ def parse_list(documents: Sequence[Document], session: SessionId) -> CompanionLi
     rejected: list[DocumentError] = []
     for document in documents:
         place = Place(NAME, document.url)
-        for raw in decode(_PAGES, json_of(document, place), place).objects:
+        for raw in rows_of(document, place):
             try:
                 listing = _listing(raw, session, place)
             except DocumentError as error:

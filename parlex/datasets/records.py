@@ -1,0 +1,502 @@
+"""A dataset of records that one site decides alone: everything about it but what its documents and its tables say.
+
+Politicians and votes are such. Bills are not: they are merged from two sites, which is ``datasets/bills.py``'s matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from parlex import documents, guards, store
+from parlex.bills import Outcome
+from parlex.datasets import Context, Due, Plan, Saved, Survey
+from parlex.datasets.due import failed_lately, looked_at_before, recheck_cutoff
+from parlex.db.models import ListingRow, SweepRow
+from parlex.documents import Document, Fetched, Held
+from parlex.errors import DocumentError, UnknownSession
+from parlex.guards import Thresholds, Trip
+from parlex.http import Tally
+from parlex.settings import Settings
+from parlex.store import Line, Parked, Place, RecordChange
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a list. ``facts`` are JSON values; a change of any of them makes the detail due."""
+
+    key: str
+    facts: dict[str, Any]
+    activity_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list as it was read: its good rows, the keys that came twice, an error for each bad row."""
+
+    rows: tuple[Row, ...]
+    doubled: tuple[str, ...] = ()
+    rejected: tuple[DocumentError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record: ``facts`` by column, and its parts by name and by their key within the record, as JSON values."""
+
+    key: str
+    facts: dict[str, Any]
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class RecordDataset(ABC):
+    """See :class:`parlex.datasets.Dataset`. A subclass brings the names, the reading, and the tables."""
+
+    name: str
+    source: str
+    decides: frozenset[str]
+    by_session: bool
+    list_source: str  # the site whose list it is, and whose detail is named by the same word
+    list_guarded: tuple[str, ...]  # facts of a line that do not go blank for most lines at once
+    guarded: tuple[str, ...]  # the same for columns of the record
+    part_sources: Mapping[str, str] = {}  # parts whose document is not that of ``list_source``
+
+    def __init__(self, settings: Settings, requests_a_minute: float) -> None:
+        self._thresholds = Thresholds(settings.guard_max_shrink, settings.guard_max_blanked, settings.guard_min_rows)
+        self.requests_a_minute = requests_a_minute
+
+    # What a subclass brings.
+
+    @abstractmethod
+    def lists(self, context: Context, tally: Tally) -> Sequence[Fetched]:
+        """The documents of the list asked for; the first one's key is its scope."""
+
+    @abstractmethod
+    def read_list(self, scope: str, found: Sequence[Fetched]) -> Listed:
+        """DocumentError for a list that is none."""
+
+    @abstractmethod
+    def ask(self, key: str, source: str, held: Held | None, context: Context, tally: Tally) -> Document | None: ...
+
+    @abstractmethod
+    def read(self, key: str, found: Mapping[str, Document]) -> Record:
+        """The record, from its documents by source. DocumentError for what cannot be read."""
+
+    @abstractmethod
+    def scope_of(self, key: str) -> str: ...
+
+    @abstractmethod
+    def held(self, db: Session, keys: Iterable[str]) -> dict[str, Record]:
+        """What the tables say of those of ``keys`` that they hold."""
+
+    @abstractmethod
+    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], context: Context) -> None:
+        """Insert or update these; each is new or differs from what is held."""
+
+    @abstractmethod
+    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, context: Context) -> list[str]:
+        """Set or clear the mark; the keys whose mark did change."""
+
+    @abstractmethod
+    def held_keys(self, db: Session, scope: str, *, withdrawn: bool) -> set[str]: ...
+
+    def is_whole(self, record: Record) -> bool:
+        """Whether the source has said all there is to say. What is not whole is asked for again in a day."""
+        return True
+
+    def may_be_empty(self, db: Session, scope: str) -> bool:
+        """Whether an empty list is to be believed of a scope whose list was never had."""
+        return False
+
+    # Listing and planning.
+
+    def lists_due(self, db: Session, context: Context) -> frozenset[str]:
+        return frozenset((self.list_source,))
+
+    def survey(self, due: frozenset[str], context: Context, tally: Tally) -> Survey:
+        return Survey(tuple(self.lists(context, tally)))
+
+    def plan(self, db: Session, survey: Survey, context: Context) -> Plan:
+        documents.keep_documents(db, survey.documents, dataset=self.name, run_id=context.run_id)
+        look = self._look(db, survey)
+        if look.trip is not None:
+            return self._refuse(db, look, context)
+        rows, withheld = self._carry_blanked(look)
+        parked = [*withheld, *(_rejected_row(error, look) for error in look.listed.rejected)]
+        store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
+        still = [item.field for item in withheld if item.field]
+        changes = self._keep_list(db, look, rows, still, context)
+        due, not_due = self._due(db, look.scope, context)
+        limit = len(due) if context.request.limit is None else context.request.limit
+        self._append(db, changes, context)
+        return Plan(
+            scope=look.scope,
+            listed=len(rows),
+            not_due=not_due,
+            deferred=max(0, len(due) - limit),
+            due=tuple(due[:limit]),
+            errors=tuple(item.reason for item in parked),
+        )
+
+    def _look(self, db: Session, survey: Survey) -> _Look:
+        """Read the list and judge it as a whole."""
+        scope, first = survey.documents[0].key, survey.documents[0].document
+        place = Place(self.name, self.list_source, scope)
+        held = store.listings(db, self.name, self.list_source, scope)
+        last = store.last_believed(db, self.name, self.list_source, scope)
+        try:
+            listed = self.read_list(scope, survey.documents)
+        except DocumentError as error:
+            return _Look(place, first, Listed(()), held, Trip("malformed", error.reason, error.field), frozenset())
+        if not listed.rows and not listed.rejected and last is None and not self.may_be_empty(db, scope):
+            raise UnknownSession(scope)
+        since = last.swept_at if last else None
+        waived = store.waived_guards(db, self.name, self.list_source, scope, since)
+        trip = guards.check_list(
+            listed=len(listed.rows),
+            rejected=len(listed.rejected),
+            held=last.listed if last else 0,
+            thresholds=self._thresholds,
+            waived=waived,
+        )
+        return _Look(place, first, listed, held, trip, waived)
+
+    def _refuse(self, db: Session, look: _Look, context: Context) -> Plan:
+        """Park the whole list. The mirror stays as the last good sweep left it."""
+        assert look.trip is not None
+        parked = [look.parked("sweep", look.trip.guard, look.trip.reason)]
+        store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
+        db.add(self._sweep_row(look, context))
+        rows = tuple(str(error) for error in look.listed.rejected)
+        failure = _refusal(look, look.trip)
+        return Plan(look.scope, len(look.listed.rows), 0, 0, (), rows, failure=failure)
+
+    def _sweep_row(self, look: _Look, context: Context) -> SweepRow:
+        trip = look.trip
+        return SweepRow(
+            run_id=context.run_id,
+            dataset=self.name,
+            source=self.list_source,
+            scope=look.scope,
+            swept_at=context.now,
+            document=look.document.sha256,
+            believed=trip is None,
+            reason=None if trip is None else f"{trip.guard}: {trip.reason}",
+            is_current=context.request.scope is None,
+            # Rows that cannot be read are rows of the list all the same.
+            listed=len(look.listed.rows) + len(look.listed.rejected),
+            held=0,
+            missing=[],
+            extra=[],
+            doubled=list(look.listed.doubled),
+            quarantined=[],
+            fill_rates=_fill_rates(look.listed.rows),
+        )
+
+    def _carry_blanked(self, look: _Look) -> tuple[list[Row], list[Parked]]:
+        """The rows, with the last good values of the facts that went blank together."""
+        offered = {row.key: row.facts for row in look.listed.rows}
+        pairs = [(row.facts, offered[key]) for key, row in look.held.items() if key in offered]
+        trips = [
+            trip
+            for trip in guards.blanked_fields(pairs, self.list_guarded, self._thresholds)
+            if (trip.guard, trip.field) not in look.waived
+        ]
+        blank = [trip.field for trip in trips if trip.field]
+        carried = [replace(row, facts=_carried(row.facts, look.held.get(row.key), blank)) for row in look.listed.rows]
+        return carried, [look.parked("sweep", trip.guard, _refusal(look, trip), field=trip.field) for trip in trips]
+
+    def _keep_list(
+        self, db: Session, look: _Look, rows: Sequence[Row], still: Sequence[str], context: Context
+    ) -> list[RecordChange]:
+        """Keep the believed list: its lines, who left it, who came back. The changes to append."""
+        source, listed = self.list_source, {row.key for row in rows}
+        gone = _gone(look, listed)
+        store.save_listings(db, look.place, [_line(row) for row in rows], look.held, now=context.now)
+        store.mark_gone(db, look.place, gone, now=context.now)
+        db.add(self._sweep_row(look, context))
+        store.resolve_sweeps(db, self.name, source, look.scope, still=still, now=context.now)
+        store.resolve(db, self.name, "row", source, keys=listed, now=context.now)
+        back = sorted(self.held_keys(db, look.scope, withdrawn=True) & listed)
+        left = self.withdraw(db, gone, True, context)
+        returned = self.withdraw(db, back, False, context)
+        return [
+            *(RecordChange(key, "withdrawn", source=source) for key in left),
+            *(RecordChange(key, "reappeared", source=source) for key in returned),
+        ]
+
+    def _due(self, db: Session, scope: str, context: Context) -> tuple[list[Due], int]:
+        """The keys to fetch, the latest activity first, then those not looked at for long; how many are not due."""
+        db.flush()
+        rows = [r for r in store.listings(db, self.name, self.list_source, scope).values() if r.gone_at is None]
+        held = documents.held(db, self.name, [row.key for row in rows])
+        cutoff = recheck_cutoff(context)
+        changed, old = [], []
+        for row in rows:
+            if row.fingerprint != row.fetched_fingerprint:
+                if context.by_hand or not failed_lately(row, context.now):
+                    changed.append(row)
+            elif looked_at_before(held.get((row.key, self.list_source)), cutoff):
+                old.append(row)
+        changed.sort(key=_by_activity)
+        old.sort(key=lambda row: (held[row.key, self.list_source].checked_at, row.key))
+        wants = tuple(sorted(self.decides))
+        due = [Due(row.key, wants, row.fingerprint) for row in (*changed, *old)]
+        return due, len(rows) - len(due)
+
+    # Saving.
+
+    def save(
+        self,
+        db: Session,
+        keys: Mapping[str, str | None],
+        offered: Mapping[tuple[str, str], Document],
+        context: Context,
+    ) -> Sequence[Saved]:
+        store.lock_keys(db, self.name, keys)
+        reading = self._read(db, keys, offered)
+        held = self.held(db, reading.records)
+        records, withheld = self._withhold_blanks(db, reading, held, context)
+        result = self._compare(records, held, reading)
+        self.write(db, result.to_write, held, context)
+        self._mark(db, keys, reading, context)
+        parked = [*withheld, *reading.parked]
+        store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
+        self._append(db, result.changes, context)
+        errors = {item.key: item.reason for item in parked if item.key}
+        return [_saved(key, result.outcomes.get(key), errors.get(key), reading) for key in keys]
+
+    def _read(self, db: Session, keys: Iterable[str], offered: Mapping[tuple[str, str], Document]) -> _Reading:
+        """Read what was offered for each key, beside what stands for a source that offered nothing new."""
+        found: dict[str, dict[str, Document]] = {}
+        for (key, source), document in offered.items():
+            found.setdefault(key, {})[source] = document
+        lacking = [key for key, by_source in found.items() if not self.decides <= by_source.keys()]
+        for (key, source), document in documents.standing_documents(db, self.name, lacking).items():
+            found[key].setdefault(source, document)
+        reading = _Reading(found)
+        for key in keys:
+            if key in found:
+                self._read_one(key, found[key], reading)
+        return reading
+
+    def _read_one(self, key: str, found: Mapping[str, Document], reading: _Reading) -> None:
+        try:
+            reading.records[key] = self.read(key, found)
+        except DocumentError as error:
+            guilty = next((d for d in found.values() if d.url == error.document), found[self.list_source])
+            reading.parked.append(self._malformed(key, guilty, error))
+            reading.refused.add(key)
+
+    def _malformed(self, key: str, document: Document, error: DocumentError) -> Parked:
+        return Parked(
+            kind="document",
+            guard="unreadable",
+            source=self.list_source,
+            reason=str(error),
+            scope=self.scope_of(key),
+            key=key,
+            field=error.field,
+            document=document.sha256,
+            url=document.url,
+        )
+
+    def _withhold_blanks(
+        self, db: Session, reading: _Reading, held: Mapping[str, Record], context: Context
+    ) -> tuple[dict[str, Record], list[Parked]]:
+        """Keep held values of columns that went blank together, and of those that still wait for a person's word."""
+        pairs = [(before.facts, reading.records[key].facts) for key, before in held.items()]
+        tripped = {trip.field for trip in guards.blanked_fields(pairs, self.guarded, self._thresholds)}
+        states = store.withheld_fields(db, self.name, held)
+        records, parked = dict(reading.records), list[Parked]()
+        for key, before in held.items():
+            offered = records[key].facts
+            lost = [name for name in self.guarded if before.facts[name] is not None and offered[name] is None]
+            waits = {name: states.get((key, name), "open" if name in tripped else None) for name in lost}
+            kept = {name: before.facts[name] for name, state in waits.items() if state in ("open", "rejected")}
+            records[key] = replace(records[key], facts={**offered, **kept})
+            parked += [self._blanked(key, name, value, reading) for name, value in kept.items()]
+        filled = [(key, name) for key, name in states if reading.records[key].facts.get(name) is not None]
+        store.resolve_fields(db, self.name, filled, now=context.now)
+        return records, parked
+
+    def _blanked(self, key: str, name: str, value: Any, reading: _Reading) -> Parked:
+        document = reading.found[key][self.list_source]
+        return Parked(
+            kind="field",
+            guard="blanked",
+            source=self.list_source,
+            reason=f"{self.list_source} {key} {name}: went blank together with others; the last good value is kept",
+            scope=self.scope_of(key),
+            key=key,
+            field=name,
+            held=store.json_value(value),
+            document=document.sha256,
+            url=document.url,
+        )
+
+    def _compare(self, records: Mapping[str, Record], held: Mapping[str, Record], reading: _Reading) -> _Comparison:
+        result = _Comparison()
+        for key, record in records.items():
+            before = held.get(key)
+            if before is None:
+                changes = [self._change(key, "created", "", None, None, reading)]
+                result.outcomes[key] = Outcome.CREATED
+            else:
+                changes = [self._change(key, "changed", *lost, reading) for lost in differences(before, record)]
+                result.outcomes[key] = Outcome.UPDATED if changes else Outcome.UNCHANGED
+            if changes:
+                result.to_write.append(record)
+                result.changes += changes
+        return result
+
+    def _change(self, key: str, kind: str, name: str, old: Any, new: Any, reading: _Reading) -> RecordChange:
+        source = self.part_sources.get(name.partition(".")[0], self.list_source)
+        return RecordChange(key, kind, name or None, old, new, source, reading.found[key][source].sha256)
+
+    def _mark(self, db: Session, keys: Mapping[str, str | None], reading: _Reading, context: Context) -> None:
+        """Note which documents stand now, and for which line each record was fetched."""
+        good: dict[tuple[str, str], Document | None] = {
+            (key, source): document for key in reading.records for source, document in reading.found[key].items()
+        }
+        documents.mark_checked(db, self.name, good, context.now)
+        whole = {key: keys[key] for key, record in reading.records.items() if self.is_whole(record)}
+        store.mark_fetched(db, self.name, self.list_source, whole)
+        unfinished = {*(key for key in reading.records if key not in whole), *reading.refused}
+        store.mark_unfetched(db, self.name, self.list_source, unfinished, now=context.now)
+        store.resolve(db, self.name, "document", self.list_source, keys=list(reading.records), now=context.now)
+
+    def _append(self, db: Session, changes: Sequence[RecordChange], context: Context) -> None:
+        store.append_record_changes(db, changes, dataset=self.name, now=context.now, run_id=context.run_id)
+
+    def failed(self, db: Session, keys: Mapping[str, str | None], context: Context) -> None:
+        store.mark_unfetched(db, self.name, self.list_source, keys, now=context.now)
+
+    def complete(self, db: Session, context: Context) -> None:
+        """Finish the sweep's row: what the list has against what the mirror holds, now that the run is over."""
+        sweeps = db.scalars(select(SweepRow).where(SweepRow.run_id == context.run_id, SweepRow.believed))
+        for sweep in sweeps.all():
+            rows = store.listings(db, self.name, sweep.source, sweep.scope).values()
+            listed = {row.key for row in rows if row.gone_at is None}
+            held = self.held_keys(db, sweep.scope, withdrawn=False)
+            db.execute(
+                update(SweepRow)
+                .where(SweepRow.id == sweep.id)
+                .values(
+                    held=len(held),
+                    missing=sorted(listed - held),
+                    extra=sorted(held - listed),
+                    quarantined=store.parked_keys(db, self.name, sweep.scope, sweep.source),
+                )
+            )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A list, read and judged. ``held``: its lines as last believed."""
+
+    place: Place
+    document: Document
+    listed: Listed
+    held: Mapping[str, ListingRow]
+    trip: Trip | None
+    waived: frozenset[tuple[str, str | None]]
+
+    @property
+    def scope(self) -> str:
+        return self.place.scope
+
+    def parked(self, kind: str, guard: str, reason: str, *, key: str | None = None, field: str | None = None) -> Parked:
+        return Parked(
+            kind=kind,
+            guard=guard,
+            source=self.place.source,
+            reason=reason,
+            scope=self.place.scope,
+            key=key,
+            field=field,
+            document=self.document.sha256,
+            url=self.document.url,
+        )
+
+
+class _Reading:
+    """Documents read for one chunk: records by key, where each came from, and what could not be read."""
+
+    def __init__(self, found: Mapping[str, Mapping[str, Document]]) -> None:
+        self.found = found
+        self.records: dict[str, Record] = {}
+        self.refused: set[str] = set()
+        self.parked: list[Parked] = []
+
+
+class _Comparison:
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.to_write: list[Record] = []
+        self.changes: list[RecordChange] = []
+
+
+def differences(held: Record, offered: Record) -> list[tuple[str, Any, Any]]:
+    """(field, old, new) for each fact that differs, as JSON values; a part's field is ``memberships.1234``."""
+    found = [
+        (name, store.json_value(held.facts[name]), store.json_value(value))
+        for name, value in offered.facts.items()
+        if held.facts[name] != value
+    ]
+    for part in offered.parts:
+        old, new = held.parts[part], offered.parts[part]
+        keys = [*old, *(key for key in new if key not in old)]
+        found += [(f"{part}.{key}", old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+    return found
+
+
+def _saved(key: str, outcome: Outcome | None, error: str | None, reading: _Reading) -> Saved:
+    if key in reading.refused:
+        return Saved(key, Outcome.FAILED, error)
+    # A key without an outcome was answered without a new document.
+    return Saved(key, outcome or Outcome.UNCHANGED, error)
+
+
+def _refusal(look: _Look, trip: Trip) -> str:
+    return f"{look.place.source} list of {look.scope} parked by guard {trip.guard}: {trip.reason}"
+
+
+def _rejected_row(error: DocumentError, look: _Look) -> Parked:
+    return look.parked("row", "unreadable", str(error), key=error.key, field=error.field)
+
+
+def _gone(look: _Look, listed: set[str]) -> list[str]:
+    """Keys that left the list. A row that cannot be read is not gone; one whose key cannot be read could be any."""
+    unreadable = {error.key for error in look.listed.rejected}
+    if None in unreadable:
+        return []
+    return [key for key, row in look.held.items() if row.gone_at is None and key not in listed | unreadable]
+
+
+def _carried(facts: dict[str, Any], held: ListingRow | None, blank: Sequence[str]) -> dict[str, Any]:
+    if held is None:
+        return facts
+    return {**facts, **{name: held.facts.get(name) for name in blank if facts[name] is None}}
+
+
+def _line(row: Row) -> Line:
+    text = json.dumps(row.facts, sort_keys=True, ensure_ascii=False)
+    return Line(row.key, hashlib.sha256(text.encode()).hexdigest()[:32], row.activity_on, row.facts)
+
+
+def _fill_rates(rows: Sequence[Row]) -> dict[str, float]:
+    names = rows[0].facts if rows else ()
+    return {name: sum(row.facts[name] is not None for row in rows) / len(rows) for name in names}
+
+
+def _by_activity(row: ListingRow) -> tuple[bool, int, str]:
+    """The latest activity first, none last."""
+    return row.activity_on is None, -row.activity_on.toordinal() if row.activity_on else 0, row.key
