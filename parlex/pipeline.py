@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from parlex import documents, runs
 from parlex.bills import Outcome, SessionId
-from parlex.datasets import Context, Dataset, Request, Saved, Survey
+from parlex.datasets import Context, Dataset, Plan, Request, Saved, Survey
 from parlex.db.models import RunRow
 from parlex.documents import Document, Fetched, Held
 from parlex.errors import NotFound, ParlexError, RateLimited, Retryable, UsageError
@@ -28,6 +28,7 @@ from parlex.runs import Claim, Figures, Opened, Overdue, Progress
 
 log = structlog.get_logger(__name__)
 
+RETRY = "retry_failures"
 
 # Keys in one message. Large enough that the bulk statements pay, small enough that a polite one takes half a minute.
 CHUNK = 50
@@ -66,6 +67,30 @@ def session_request(session: SessionId, limit: int | None = None, *, dataset: st
     if limit is not None:
         _positive("limit", limit)
     return Request(f"fetch_session_{dataset}", dataset, scope=str(session), limit=limit)
+
+
+def retry_request(resources: Resources, run_id: UUID) -> Request:
+    """What failed in a run, asked for again: its failed keys, or all of it where it never came to have keys.
+
+    What another run has saved meanwhile is not asked for. UsageError where nothing failed, or the run is not over yet.
+    """
+    with resources.db() as db:
+        run = _existing(db, run_id)
+        failed = runs.failed_keys(db, run_id)
+    if run.status == "running":
+        raise UsageError(f"run {run_id} is still running")
+    if failed:
+        return Request(RETRY, dataset=run.dataset, scope=run.scope, retry_of=str(run_id))
+    if run.status in ("failure", "abandoned"):
+        return runs.request_of(run)
+    raise UsageError(f"nothing failed in run {run_id}")
+
+
+def _existing(db: Session, run_id: UUID) -> RunRow:
+    try:
+        return runs.get_run(db, run_id)
+    except LookupError as error:
+        raise UsageError(str(error)) from None
 
 
 def _positive(name: str, value: int) -> None:
@@ -148,7 +173,7 @@ def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Surv
     context = _context(run)
     try:
         with resources.db() as db:
-            plan = dataset.plan(db, survey, context)
+            plan = _only_failed(db, dataset.plan(db, survey, context), context)
             runs.planned(db, run.run_id, plan, now=now())
             _spend(db, run.run_id, tally)
             if plan.failure is not None:
@@ -157,6 +182,15 @@ def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Surv
         _planning_ends(resources, run, error, tally)
         raise
     log.info("planned", run_id=str(run.run_id), scope=plan.scope, listed=plan.listed, due=len(plan.due))
+
+
+def _only_failed(db: Session, plan: Plan, context: Context) -> Plan:
+    """The plan, for a retry without all keys but those that failed."""
+    if context.request.retry_of is None:
+        return plan
+    failed = set(runs.failed_keys(db, UUID(context.request.retry_of)))
+    due = tuple(key for key in plan.due if key.key in failed)
+    return replace(plan, due=due, not_due=plan.not_due + len(plan.due) - len(due))
 
 
 def _close_unbelieved(db: Session, run_id: UUID, failure: str) -> None:
@@ -441,6 +475,18 @@ def run_here(resources: Resources, request: Request, on_progress: Progressed | N
     except BaseException:
         # Nobody else carries this run on: Ctrl-C or an error ends it, and the log says so at once.
         _abandon(resources, opened.run.run_id)
+def rerun_failures(resources: Resources, run_id: UUID, *, on_progress: Progressed | None = None) -> Figures:
+    """Fetch again what failed in a run, in this process, and wait for the end. See :func:`retry_request`."""
+    return run_here(resources, retry_request(resources, run_id), on_progress)
+
+
+def revoke(resources: Resources, run_id: UUID) -> bool:
+    """End a run that is under way; whether it was. What it has saved stays."""
+    with resources.db() as db:
+        _existing(db, run_id)
+        return runs.revoke(db, run_id, now=now())
+
+
         raise
 
 

@@ -29,6 +29,7 @@ MAX_RETRIES = 3
 # Workers that may die over a key, one after the other, before it is given up.
 MAX_DEATHS = 3
 KEPT_ERRORS = 20
+REVOKED = "revoked by hand"  # the error of a run that a person ended
 BATCH = 50  # keys in one message of the sweeper
 
 Carrier = Literal["worker", "process"]
@@ -632,6 +633,22 @@ def abandon(db: Session, run_id: UUID, *, now: datetime) -> None:
 def _give_up(db: Session, run: RunRow, now: datetime) -> None:
     _give_up_keys(db, run.run_id)
     close(db, run, now=now, status="abandoned")
+
+
+def revoke(db: Session, run_id: UUID, *, now: datetime) -> bool:
+    """End a run as a person wishes; whether it was still running. What is under way is dropped by its workers."""
+    run = _lock(db, run_id)
+    if run.status != "running":
+        return False
+    note_errors(db, run_id, [REVOKED])
+    _give_up(db, run, now)
+    return True
+
+
+def failed_keys(db: Session, run_id: UUID) -> list[str]:
+    """The keys that a run could not bring to an end, in its order."""
+    query = select(RunKeyRow.key).where(RunKeyRow.run_id == run_id, RunKeyRow.state == "failed")
+    return list(db.scalars(query.order_by(RunKeyRow.position)))
 
 
 def _give_up_keys(db: Session, run_id: UUID) -> None:

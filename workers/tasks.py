@@ -40,6 +40,12 @@ def fetch_session_bills(self: Task, parliament: int, session: int, limit: int | 
     return _start(self, pipeline.session_request(_session(parliament, session), limit))
 
 
+@app.task(bind=True, name="parlex.retry_run", ignore_result=False)
+def retry_run(self: Task, run_id: str) -> dict[str, Any]:
+    """Fetch again what failed in a run. Answers the figures of the run that does so."""
+    return _start(self, pipeline.retry_request(resources(), _run_id(run_id)))
+
+
 @app.task(name="parlex.plan_run")
 def plan_run(run_id: str) -> None:
     """Plan a run that is in the log, and send its first chunks."""
@@ -130,6 +136,13 @@ def _start(task: Task, request: Request) -> dict[str, Any]:
         entry=tick.entry if tick else None,
         slot=tick.slot if tick else None,
         missed_slots=tick.missed if tick else 0,
+def _run_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not the id of a run") from None
+
+
         waiter=None if tick else task.request.id,
     )
     if opened.open and (not opened.joined or not opened.run.planned):

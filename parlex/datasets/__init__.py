@@ -25,6 +25,7 @@ class Request:
 
     ``scope`` is a session's text, or None for the current one. ``limit`` bounds the keys of this run; what is due
     beyond it is deferred and counted. ``recheck_after_days`` also takes details that nobody looked at for so long.
+    ``retry_of`` is the id of a run, and leaves nothing to do but the keys that failed in it.
     """
 
     job: str
@@ -32,11 +33,13 @@ class Request:
     scope: str | None = None
     limit: int | None = None
     recheck_after_days: int | None = None
+    retry_of: str | None = None
 
     def params(self) -> dict[str, Any]:
         """The arguments as the log keeps them; what was not given is left out."""
         given = asdict(self)
-        return {name: given[name] for name in ("scope", "limit", "recheck_after_days") if given[name] is not None}
+        names = ("scope", "limit", "recheck_after_days", "retry_of")
+        return {name: given[name] for name in names if given[name] is not None}
 
 
 @dataclass(frozen=True, slots=True)
