@@ -200,10 +200,12 @@ def _close_unbelieved(db: Session, run_id: UUID, failure: str) -> None:
 
 def _planning_again(resources: Resources, run: RunRow, error: Retryable, tally: Tally) -> Retryable:
     """Put the planning off, or close the run when its retries are spent. What the caller is to raise."""
-    spent = run.attempt > runs.MAX_RETRIES and not _asked_to_wait(error)
-    wait = None if spent else _wait(error, run.attempt, resources)
+    attempts = run.attempt - _asked_to_wait(error)
+    spent = attempts > runs.MAX_RETRIES
+    wait = None if spent else _wait(error, attempts, resources)
+    log.warning("list not had", run_id=str(run.run_id), attempt=attempts, wait=wait, error=str(error))
     with resources.db() as db:
-        runs.planning_failed(db, run, now=now(), wait=wait, error=str(error))
+        runs.planning_failed(db, run, now=now(), wait=wait, error=str(error), attempts=attempts)
         _spend(db, run.run_id, tally)
         if spent:
             runs.close(db, runs.get_run(db, run.run_id), now=now(), status="failure")
@@ -213,7 +215,7 @@ def _planning_again(resources: Resources, run: RunRow, error: Retryable, tally: 
 
 def _planning_ends(resources: Resources, run: RunRow, error: ParlexError, tally: Tally) -> None:
     with resources.db() as db:
-        runs.planning_failed(db, run, now=now(), wait=None, error=str(error))
+        runs.planning_failed(db, run, now=now(), wait=None, error=str(error), attempts=run.attempt)
         _spend(db, run.run_id, tally)
         runs.close(db, runs.get_run(db, run.run_id), now=now(), status="failure")
 
@@ -253,10 +255,10 @@ def fetch(resources: Resources, run_id: UUID, keys: Sequence[str]) -> FetchRepor
     answers = _ask_all(resources, dataset, claims, held, context, tally)
     with resources.db() as db:
         _keep_answers(db, dataset, run_id, answers, held)
-        steps = [_next_step(claim, answers, dataset, resources) for claim in claims]
+        before = runs.outcomes(db, run_id, [claim.key for claim in claims])
+        steps = [_next_step(claim, answers, dataset, resources, before[claim.key]) for claim in claims]
         runs.record(db, run_id, steps, now=now())
-        errors = [str(a.error) for a in answers if a.error is not None and not _not_yet(a, dataset)]
-        _spend(db, run_id, tally, errors)
+        _spend(db, run_id, tally, _final_errors(answers, steps, dataset))
         lost = {key: _fingerprint(claims, key) for key in _refused(steps, answers, dataset)}
         if lost:
             dataset.failed(db, lost, context)
@@ -308,7 +310,16 @@ def _not_yet(answer: Answer, dataset: Dataset) -> bool:
     return isinstance(answer.error, NotFound) and answer.source not in dataset.decides
 
 
-def _next_step(claim: Claim, answers: Iterable[Answer], dataset: Dataset, resources: Resources) -> Progress:
+def _final_errors(answers: Sequence[Answer], steps: Sequence[Progress], dataset: Dataset) -> list[str]:
+    """The errors that nothing will be done about in this run. What is asked again has not failed yet."""
+    again = {(step.key, source) for step in steps for source in step.wants}
+    failed = [answer for answer in answers if answer.error is not None and not _not_yet(answer, dataset)]
+    return [str(answer.error) for answer in failed if (answer.key, answer.source) not in again]
+
+
+def _next_step(
+    claim: Claim, answers: Iterable[Answer], dataset: Dataset, resources: Resources, before: str | None
+) -> Progress:
     """What becomes of a key after its sources were asked.
 
     Without each deciding source there is nothing to save yet; a companion that failed is asked again after the rest is
@@ -329,7 +340,7 @@ def _next_step(claim: Claim, answers: Iterable[Answer], dataset: Dataset, resour
     if wants:
         wait = max(_wait(answer.error, attempt, resources) for answer in again)
         return Progress(claim.key, "waiting", wants, attempt, now() + timedelta(seconds=wait), error=text)
-    return Progress(claim.key, "done", (), attempt, None, Outcome.UNCHANGED, text)
+    return Progress(claim.key, "done", (), attempt, None, runs.combine(before, Outcome.UNCHANGED), text)
 
 
 def _refused(steps: Iterable[Progress], answers: Sequence[Answer], dataset: Dataset) -> list[str]:

@@ -207,13 +207,18 @@ def claim_planning(db: Session, run_id: UUID, *, now: datetime, lease: timedelta
     return db.scalars(claim, execution_options={"populate_existing": True}).first()
 
 
-def planning_failed(db: Session, run: RunRow, *, now: datetime, wait: float | None, error: str) -> None:
-    """Give the planning back. It is due again after ``wait`` seconds; None means never: the caller closes the run."""
-    values: dict[str, Any] = {"lease_until": None, "progress_at": now}
+def planning_failed(
+    db: Session, run: RunRow, *, now: datetime, wait: float | None, error: str, attempts: int
+) -> None:
+    """Give the planning back. It is due again after ``wait`` seconds; None means never: the caller closes the run.
+
+    An error is noted only when it is the last: what is tried again has not failed yet. ``attempts`` is how many count.
+    """
+    values: dict[str, Any] = {"lease_until": None, "progress_at": now, "attempt": attempts}
     if wait is not None:
         values["next_attempt_at"] = now + timedelta(seconds=wait)
     db.execute(update(RunRow).where(RunRow.run_id == run.run_id).values(**values))
-    note_errors(db, run.run_id, [error])
+    note_errors(db, run.run_id, [error] if wait is None else [])
 
 
 def planned(db: Session, run_id: UUID, plan: Plan, *, now: datetime) -> None:
