@@ -511,6 +511,22 @@ def resolve(db: Session, dataset: str, kind: str, source: str, *, keys: Iterable
         )
 
 
+def resolve_unnamed_rows(db: Session, dataset: str, source: str, scope: str, *, now: datetime) -> None:
+    """Close the open rows of a scope's list that did not say which key they were of: the list has none any more."""
+    db.execute(
+        update(QuarantineRow)
+        .where(
+            QuarantineRow.dataset == dataset,
+            QuarantineRow.kind == "row",
+            QuarantineRow.source == source,
+            QuarantineRow.scope == scope,
+            QuarantineRow.key.is_(None),
+            QuarantineRow.state == "open",
+        )
+        .values(state="resolved", decided_at=now)
+    )
+
+
 def resolve_sweeps(
     db: Session, dataset: str, source: str, scope: str, *, still: Iterable[str] = (), now: datetime
 ) -> None:

@@ -138,7 +138,7 @@ class BillDataset:
         except DocumentError as error:
             empty = SessionList(None, None, (), (), (), {})
             return _Look(
-                scope, current, document, empty, {}, None, Trip("malformed", error.reason, error.field), frozenset()
+                scope, current, document, empty, {}, None, Trip("malformed", _what_is_wrong(error)), frozenset()
             )
         if current and listed.session:
             scope = str(listed.session)
@@ -237,6 +237,8 @@ class BillDataset:
         db.add(self._sweep_row(look, context, believed=True))
         store.resolve_sweeps(db, self.name, SPINE, look.scope, still=blanked, now=context.now)
         store.resolve(db, self.name, "row", SPINE, keys=listed, now=context.now)
+        if all(error.key for error in look.listed.rejected):
+            store.resolve_unnamed_rows(db, self.name, SPINE, look.scope, now=context.now)
         withdrawn = {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=True)}
         left = store.withdraw_bills(db, [BillKey.parse(key) for key in gone], True, now=context.now)
         back = [BillKey.parse(key) for key in sorted(withdrawn & listed)]
@@ -640,6 +642,10 @@ def _companion_line(listing: openparliament.CompanionListing) -> Line:
 def _alert(trip: Trip, source: str, scope: str | None) -> None:
     """Speak up: a guard that trips is for a person to look at, and the run's errors say the same."""
     log.error("alert guard", guard=trip.guard, source=source, scope=scope, field=trip.field, reason=trip.reason)
+
+
+def _what_is_wrong(error: DocumentError) -> str:
+    return f"{error.field} {error.reason}" if error.field else error.reason
 
 
 def _carry(listing: Listing, held: ListingRow | None, trips: Sequence[Trip]) -> Listing:
