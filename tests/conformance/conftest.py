@@ -64,7 +64,7 @@ class StandIn:
     def statuses(self, host: str) -> dict[str, int]:
         return dict(self._json("GET", "/stats")[host]["statuses"])
 
-    def _json(self, verb: str, path: str, **body: Any) -> Any:
+    def _json(self, verb: str, path: str, /, **body: Any) -> Any:
         answer = self.control.request(verb, path, json=body or None)
         assert answer.status_code == 200, answer.text
         return answer.json()
