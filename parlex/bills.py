@@ -210,7 +210,7 @@ class Listing:
         facts = (
             self.status_code,
             self.bill_type,
-            *(_plain(t) for t in (self.title_en, self.title_fr, self.short_title_en, self.short_title_fr)),
+            *(fold(t) for t in (self.title_en, self.title_fr, self.short_title_en, self.short_title_fr)),
             *(day.isoformat() if day else "" for day in self.milestones.days()),
         )
         return hashlib.sha256("\x1f".join(facts).encode()).hexdigest()[:32]
@@ -221,8 +221,8 @@ class Listing:
         return self.milestones.latest
 
 
-def _plain(text: str | None) -> str:
-    """Fold what the sources themselves vary: blanks, quotes, dashes."""
+def fold(text: str | None) -> str:
+    """The text without what the sources themselves vary: blanks, quotes, dashes."""
     folded = (text or "").translate(_FOLD)
     return " ".join(folded.split())
 

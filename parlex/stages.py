@@ -69,22 +69,30 @@ def _short(name: str) -> str:
     return name.removesuffix("_on")
 
 
+# With these a bill is out of Parliament's hands, and no time runs on.
+OVER = frozenset({StatusCode.BILL_DEFEATED, StatusCode.WILL_NOT_BE_PROCEEDED_WITH, StatusCode.PRO_FORMA})
+
+
 @dataclass(frozen=True, slots=True)
 class TimeInStage:
-    """How long a bill stood between two of its days. ``until`` is None, and ``days`` runs on, for the last one."""
+    """How long a bill stood between two of its days. ``until`` is None for the last one, and its ``days`` run on; they
+    are None where the bill is over, since no source tells the day on which it died."""
 
     after: str
     since: date
     until: date | None
-    days: int
+    days: int | None
 
 
-def times_in_stage(bill: Bill, today: date) -> tuple[TimeInStage, ...]:
-    """The days that a bill spent after each of its milestones, in legal order; the time after royal assent is left
-    out."""
+def times_in_stage(bill: Bill, today: date | None) -> tuple[TimeInStage, ...]:
+    """The days that a bill spent after each of its milestones, in legal order; the time after royal assent is left out.
+
+    ``today`` ends the last one; None for a bill whose session is over.
+    """
     known = [(name, day) for name in order(bill.chamber) if (day := getattr(bill, name))]
     spans = [TimeInStage(_short(a), since, until, (until - since).days) for (a, since), (_, until) in pairwise(known)]
     if known and not bill.royal_assent_on:
         name, since = known[-1]
-        spans.append(TimeInStage(_short(name), since, None, (today - since).days))
+        over = today is None or bill.status_code in OVER
+        spans.append(TimeInStage(_short(name), since, None, None if over or today is None else (today - since).days))
     return tuple(spans)
