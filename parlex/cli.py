@@ -7,6 +7,7 @@ an argument or a setting to be mended.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -68,6 +69,8 @@ app.add_typer(db_app, name="db")
 
 def main() -> None:
     """The command ``parlex``."""
+    # A plain TERM would end us before the embedded servers that we started are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app(prog_name="parlex")
 
 

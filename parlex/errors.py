@@ -35,8 +35,11 @@ class UnknownSession(UsageError):
     """No source lists the session and the mirror does not hold it."""
 
     def __init__(self, session: object) -> None:
-        super().__init__(f"no source knows session {session}, and the mirror does not hold it")
-        self.session = session
+        # The only argument stays the session: Celery carries an error from worker to caller by its arguments.
+        super().__init__(str(session))
+
+    def __str__(self) -> str:
+        return f"no source knows session {self.args[0]}, and the mirror does not hold it"
 
 
 class Retryable(ParlexError):
