@@ -186,8 +186,9 @@ def test_beat_ticks_and_a_second_beat_waits(stack: Stack) -> None:
 def test_a_killed_worker_comes_back_and_takes_what_waits(stack: Stack) -> None:
     born = stack.inspect("worker-fetch", "{{.State.StartedAt}}")
     stack.compose("exec", "-T", "worker-fetch", "sh", "-c", "kill -9 -1", check=False)
-    figures = stack.fetch("--session", "44-1")
-    assert figures["status"] == "success"
+    call = ("celery", "-A", "workers.app", "call", "parlex.fetch_session_bills", "--args=[44, 1]")
+    stack.compose("exec", "-T", "worker-control", *call)
+    until(lambda: any(key.startswith("44-1 ") for key in stack.bills()), "the bills of 44-1 are held")
     assert stack.inspect("worker-fetch", "{{.State.StartedAt}}") > born
 
 
