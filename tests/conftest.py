@@ -27,6 +27,7 @@ from parlex.settings import Settings
 
 if TYPE_CHECKING:
     from parlex.resources import Resources
+    from parlex.sandbox import Sandbox
 
 GIVEN_DATABASE = os.environ.get("PARLEX_TEST_DATABASE_URL")
 GIVEN_REDIS = os.environ.get("PARLEX_TEST_REDIS_URL")
@@ -157,6 +158,21 @@ def make_resources(make_settings: Callable[..., Settings]) -> Iterator[Callable[
     yield make
     for resources in made:
         resources.close()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """The stand-in of both sources, on the day on which its sample begins to be interesting."""
+    from parlex.sandbox import Sandbox
+
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def mirror(sandbox: Sandbox, make_resources: Callable[..., Resources]) -> Resources:
+    """An empty mirror of ``sandbox``."""
+    return make_resources(legisinfo_url=sandbox.legisinfo_url, openparliament_url=sandbox.openparliament_url)
 
 
 @contextmanager
