@@ -7,13 +7,16 @@ open while the network is. Running any step twice changes nothing but the log.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from parlex import documents, runs
@@ -95,7 +98,7 @@ def _existing(db: Session, run_id: UUID) -> RunRow:
 
 def _positive(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}")
+        raise UsageError(f"{name} must be a whole number of at least 1, not {value!r:.50}")
 
 
 def open_run(
@@ -249,11 +252,20 @@ def fetch(resources: Resources, run_id: UUID, keys: Sequence[str]) -> FetchRepor
             return FetchReport((), None)
         run = runs.get_run(db, run_id)
         held = documents.held(db, run.dataset, [claim.key for claim in claims])
-    dataset = resources.datasets[run.dataset]
+    with _giving_back(resources, run_id, claims):
+        return _fetch(resources, run, claims, held)
+
+
+def _fetch(
+    resources: Resources, run: RunRow, claims: Sequence[Claim], held: Mapping[tuple[str, str], Held]
+) -> FetchReport:
+    dataset, run_id = resources.datasets[run.dataset], run.run_id
     context = _context(run)
     tally = Tally()
     answers = _ask_all(resources, dataset, claims, held, context, tally)
     with resources.db() as db:
+        claims = runs.still_held(db, run_id, claims)
+        answers = _of_claims(answers, claims)
         _keep_answers(db, dataset, run_id, answers, held)
         before = runs.outcomes(db, run_id, [claim.key for claim in claims])
         steps = [_next_step(claim, answers, dataset, resources, before[claim.key]) for claim in claims]
@@ -263,6 +275,38 @@ def fetch(resources: Resources, run_id: UUID, keys: Sequence[str]) -> FetchRepor
         if lost:
             dataset.failed(db, lost, context)
     return _report(steps)
+
+
+def _of_claims(answers: Sequence[Answer], claims: Sequence[Claim]) -> list[Answer]:
+    keys = {claim.key for claim in claims}
+    return [answer for answer in answers if answer.key in keys]
+
+
+@contextmanager
+def _giving_back(resources: Resources, run_id: UUID, claims: Sequence[Claim]) -> Iterator[None]:
+    """Let go of the keys when the work on them ends in an error; else they would lie until their lease runs out.
+
+    A server that is away is nobody's fault. Any other error, the time limit too, may be that of a key.
+    """
+    try:
+        yield
+    except BaseException as error:
+        blame = None if _is_outage(error) else _words(error)
+        # Where the database itself is away, the lease ends it after all.
+        with suppress(SQLAlchemyError), resources.db() as db:
+            runs.give_back(db, run_id, claims, now=now(), blame=blame)
+        raise
+
+
+def _is_outage(error: BaseException) -> bool:
+    if isinstance(error, DBAPIError):
+        return isinstance(error, OperationalError) or error.connection_invalidated
+    return isinstance(error, Retryable | RedisError) or not isinstance(error, Exception)
+
+
+def _words(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
 def _ask_all(
@@ -323,7 +367,7 @@ def _next_step(
     """What becomes of a key after its sources were asked.
 
     Without each deciding source there is nothing to save yet; a companion that failed is asked again after the rest is
-    saved.
+    saved. ``before`` is the outcome of what was saved already.
     """
     mine = [answer for answer in answers if answer.key == claim.key]
     errors = [answer for answer in mine if answer.error is not None and not _not_yet(answer, dataset)]
@@ -391,9 +435,16 @@ def persist(resources: Resources, run_id: UUID, keys: Sequence[str]) -> float | 
         if not claims:
             return None
         run = runs.get_run(db, run_id)
-    dataset = resources.datasets[run.dataset]
-    mine = {claim.key: claim for claim in claims}
+    with _giving_back(resources, run_id, claims):
+        return _persist(resources, run, claims)
+
+
+def _persist(resources: Resources, run: RunRow, claims: Sequence[Claim]) -> float | None:
+    dataset, run_id = resources.datasets[run.dataset], run.run_id
     with resources.db() as db:
+        mine = {claim.key: claim for claim in runs.still_held(db, run_id, claims)}
+        if not mine:
+            return None
         offered = documents.fetched_by_run(db, run.dataset, run_id, mine)
         saved = dataset.save(db, {key: claim.fingerprint for key, claim in mine.items()}, offered, _context(run))
         before = runs.outcomes(db, run_id, mine)
@@ -475,17 +526,6 @@ def run_session(
     return run_here(resources, session_request(session, limit), on_progress)
 
 
-def run_here(resources: Resources, request: Request, on_progress: Progressed | None = None) -> Figures:
-    """Open a run, or join the equal one under way, and see it to its end. UsageError if the request is wrong."""
-    abandon_dead(resources)
-    opened = open_run(resources, request, carrier="process")
-    if opened.joined:
-        return _watch(resources, opened.run.run_id, on_progress)
-    try:
-        return _carry(resources, opened.run.run_id, on_progress)
-    except BaseException:
-        # Nobody else carries this run on: Ctrl-C or an error ends it, and the log says so at once.
-        _abandon(resources, opened.run.run_id)
 def rerun_failures(resources: Resources, run_id: UUID, *, on_progress: Progressed | None = None) -> Figures:
     """Fetch again what failed in a run, in this process, and wait for the end. See :func:`retry_request`."""
     return run_here(resources, retry_request(resources, run_id), on_progress)
@@ -498,6 +538,17 @@ def revoke(resources: Resources, run_id: UUID) -> bool:
         return runs.revoke(db, run_id, now=now())
 
 
+def run_here(resources: Resources, request: Request, on_progress: Progressed | None = None) -> Figures:
+    """Open a run, or join the equal one under way, and see it to its end. UsageError if the request is wrong."""
+    abandon_dead(resources)
+    opened = open_run(resources, request, carrier="process")
+    if opened.joined:
+        return _watch(resources, opened.run.run_id, on_progress)
+    try:
+        return _carry(resources, opened.run.run_id, on_progress)
+    except BaseException:
+        # Nobody else carries this run on: Ctrl-C or an error ends it, and the log says so at once.
+        _abandon(resources, opened.run.run_id)
         raise
 
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, delete, func, insert, literal, null, or_, select, tuple_, update
+from sqlalchemy import and_, case, delete, func, insert, literal, null, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -257,12 +257,13 @@ def _key_row(run_id: UUID, position: int, due: Due, now: datetime) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key in this caller's hands."""
+    """A key in this caller's hands, until the lease runs out. The instant of that tells this claim from a later one."""
 
     key: str
     wants: tuple[str, ...]
     attempt: int
     fingerprint: str | None
+    lease_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +346,45 @@ def _claim(
         .returning(key.key, key.wants, key.attempt, key.fingerprint, key.position)
     )
     rows = sorted(db.execute(claim), key=lambda row: row.position)
-    return [Claim(row.key, tuple(row.wants), row.attempt, row.fingerprint) for row in rows]
+    return [Claim(row.key, tuple(row.wants), row.attempt, row.fingerprint, now + lease) for row in rows]
+
+
+def still_held(db: Session, run_id: UUID, claims: Sequence[Claim]) -> list[Claim]:
+    """Those of ``claims`` that are still the caller's; nobody can take them away before commit.
+
+    Whoever is slower than its lease finds its keys in other hands, and must not write what these will write too.
+    """
+    key = RunKeyRow
+    query = select(key.key, key.lease_until).where(key.run_id == run_id, key.key.in_([claim.key for claim in claims]))
+    leases = {row.key: row.lease_until for row in db.execute(query.order_by(key.key).with_for_update())}
+    return [claim for claim in claims if leases.get(claim.key) == claim.lease_until]
+
+
+def give_back(db: Session, run_id: UUID, claims: Sequence[Claim], *, now: datetime, blame: str | None) -> None:
+    """Let go of keys that an error kept from being worked on.
+
+    ``blame`` is the error if one of them may have caused it: they are tried again one by one, and not for ever. Without
+    it they wait for the message that brought them.
+    """
+    names = [claim.key for claim in still_held(db, run_id, claims)]
+    changes: dict[str, Any] = {"claims": RunKeyRow.claims - 1, "sent_at": now, "state": _FREED}
+    if blame is not None:
+        changes = {"sent_at": None} | _freed_or_failed(f"given up after {MAX_DEATHS} errors: {blame}")
+    mine = and_(RunKeyRow.run_id == run_id, RunKeyRow.key.in_(names))
+    db.execute(update(RunKeyRow).where(mine).values(**changes, lease_until=None))
+
+
+_FREED = case((RunKeyRow.state == "fetching", "waiting"), else_="fetched")
+
+
+def _freed_or_failed(epitaph: str) -> dict[str, Any]:
+    """What becomes of a key that was taken and not brought back: it is free, or given up when that came too often."""
+    given_up = RunKeyRow.claims >= MAX_DEATHS
+    return {
+        "state": case((given_up, "failed"), else_=_FREED),
+        "outcome": case((given_up, Outcome.FAILED), else_=RunKeyRow.outcome),
+        "error": case((given_up, epitaph), else_=RunKeyRow.error),
+    }
 
 
 def record(db: Session, run_id: UUID, progress: Sequence[Progress], *, now: datetime) -> None:
@@ -531,21 +570,23 @@ class Overdue:
 
 
 def free_leases(db: Session, *, now: datetime) -> None:
-    """Take keys out of the hands of workers that died, and fail those that killed one worker too often."""
+    """Take keys out of the hands of workers that died, and fail those that killed one worker too often.
+
+    Locked keys are just being written: their worker lives.
+    """
     key = RunKeyRow
-    expired = and_(key.state.in_(("fetching", "persisting")), key.lease_until < now)
+    expired = (
+        select(key.run_id, key.key)
+        .where(key.state.in_(("fetching", "persisting")), key.lease_until < now)
+        .order_by(key.run_id, key.key)
+        .with_for_update(skip_locked=True)
+        .cte("expired")
+    )
     db.execute(
         update(key)
-        .where(expired, key.claims >= MAX_DEATHS)
-        .values(
-            state="failed",
-            outcome=Outcome.FAILED,
-            lease_until=None,
-            error=f"given up: {MAX_DEATHS} workers died over it",
-        )
+        .where(key.run_id == expired.c.run_id, key.key == expired.c.key)
+        .values(lease_until=None, sent_at=None, **_freed_or_failed(f"given up: {MAX_DEATHS} workers died over it"))
     )
-    for held, freed in (("fetching", "waiting"), ("persisting", "fetched")):
-        db.execute(update(key).where(expired, key.state == held).values(state=freed, lease_until=None, sent_at=None))
 
 
 def take_overdue(db: Session, *, now: datetime, patience: timedelta, most: int) -> Overdue:
@@ -611,7 +652,8 @@ def abandon_dead(
     """Close as ``abandoned`` the runs that nobody moves any more.
 
     A run of a process dies with it. One of the workers is taken up again and again, and given up only when nothing
-    moved for ``worker_patience`` though work was due, or after ``deadline``.
+    moved for ``worker_patience`` though work was due, when its planning killed one worker too many, or after
+    ``deadline``.
     """
     waits = select(RunKeyRow.key).where(
         RunKeyRow.run_id == RunRow.run_id, RunKeyRow.state == "waiting", RunKeyRow.next_attempt_at > now
@@ -619,6 +661,8 @@ def abandon_dead(
     dead = or_(
         and_(RunRow.carrier == "process", RunRow.progress_at < now - process_patience),
         and_(RunRow.carrier == "worker", RunRow.progress_at < now - worker_patience, ~waits.exists()),
+        # A planner that fails lets go of the run; a lease that runs out is the mark of one that died.
+        and_(RunRow.planned.is_(False), RunRow.lease_until < now, RunRow.attempt > MAX_RETRIES),
         RunRow.started_at < now - deadline,
     )
     query = select(RunRow).where(RunRow.status == "running", dead).with_for_update(skip_locked=True)
@@ -635,11 +679,6 @@ def abandon(db: Session, run_id: UUID, *, now: datetime) -> None:
         _give_up(db, run, now)
 
 
-def _give_up(db: Session, run: RunRow, now: datetime) -> None:
-    _give_up_keys(db, run.run_id)
-    close(db, run, now=now, status="abandoned")
-
-
 def revoke(db: Session, run_id: UUID, *, now: datetime) -> bool:
     """End a run as a person wishes; whether it was still running. What is under way is dropped by its workers."""
     run = _lock(db, run_id)
@@ -654,6 +693,11 @@ def failed_keys(db: Session, run_id: UUID) -> list[str]:
     """The keys that a run could not bring to an end, in its order."""
     query = select(RunKeyRow.key).where(RunKeyRow.run_id == run_id, RunKeyRow.state == "failed")
     return list(db.scalars(query.order_by(RunKeyRow.position)))
+
+
+def _give_up(db: Session, run: RunRow, now: datetime) -> None:
+    _give_up_keys(db, run.run_id)
+    close(db, run, now=now, status="abandoned")
 
 
 def _give_up_keys(db: Session, run_id: UUID) -> None:
@@ -686,6 +730,11 @@ def delivered(db: Session, run_id: UUID, *, now: datetime) -> None:
 def last_slot(db: Session, entry: str) -> datetime | None:
     """The newest slot of a schedule entry that has a run which counts."""
     return db.scalar(select(func.max(RunRow.slot)).where(RunRow.entry == entry, RunRow.status != "abandoned"))
+
+
+def first_slot(db: Session, entry: str) -> datetime | None:
+    """The oldest slot of a schedule entry that was tried at all; None for one that never ran."""
+    return db.scalar(select(func.min(RunRow.slot)).where(RunRow.entry == entry))
 
 
 def prune_logs(db: Session, cutoff: datetime) -> int:

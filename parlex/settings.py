@@ -54,7 +54,9 @@ class Settings(BaseSettings):
 
     # How long work may lie still before somebody else takes it up.
     lease_seconds: Positive = 180  # a chunk of polite requests takes about 30 s, of hanging ones about 100 s
-    abandon_after_minutes: Positive = 30
+    abandon_after_minutes: Annotated[float, Field(gt=0)] = 30.0  # without progress, though work was due
+    resend_after_seconds: Positive = 120  # a message that nobody took up; four polite chunks wait about two minutes
+    keep_house_seconds: Positive = 30  # between two looks for what is overdue or dead; also the heartbeat
 
     # When a sweep is to be believed (see guards.py for the reasons).
     guard_max_shrink: Share = 0.1
