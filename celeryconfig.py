@@ -148,7 +148,7 @@ beat_schedule = {
     # The heartbeat: sends again what is overdue, closes what is dead, and says that beat and a worker are alive.
     "keep-house": {
         "task": "parlex.keep_house",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 25},
+        "schedule": timedelta(seconds=_settings.keep_house_seconds),
+        "options": {"expires": 0.8 * _settings.keep_house_seconds},
     },
 }
