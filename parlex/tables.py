@@ -147,7 +147,7 @@ def run(story: RunStory) -> Iterable[Table]:
     record = story.run
     table = _facts(f"Run {record.run_id}")
     _add(table, "Job", f"{record.job} {_pairs(story.params)}".strip())
-    _add(table, "Schedule", f"{record.entry}, slot {_cell(record.slot)}" if record.entry else "by hand")
+    _add(table, "Schedule", _schedule(record))
     _add(table, "Session", story.scope)
     _add(table, "Source", record.source)
     _add(table, "Status", record.status)
@@ -164,6 +164,13 @@ def run(story: RunStory) -> Iterable[Table]:
     _add(table, "Spent", f"{record.requests} requests, {record.bytes:,} bytes")
     yield table
     yield from _run_parts(story)
+
+
+def _schedule(record: RunRecord) -> str:
+    if not record.entry:
+        return "by hand"
+    missed = f", catching up on {record.missed_slots} missed before it" if record.missed_slots else ""
+    return f"{record.entry}, slot {_cell(record.slot)}{missed}"
 
 
 def _run_parts(story: RunStory) -> Iterable[Table]:
