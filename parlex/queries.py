@@ -169,6 +169,7 @@ class RunRecord(Record):
     source: str
     status: str
     slot: datetime | None
+    missed_slots: int
     started_at: datetime
     finished_at: datetime | None
     duration_seconds: float | None

@@ -65,6 +65,7 @@ RUN_KEYS = [
     "source",
     "status",
     "slot",
+    "missed_slots",
     "started_at",
     "finished_at",
     "duration_seconds",
