@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from parlex import documents, pipeline, runs
 from parlex.bills import SessionId
 from parlex.datasets import Request
-from parlex.db.models import BillRow, HeartbeatRow
+from parlex.db.models import BillRow, HeartbeatRow, RunRow
 from parlex.resources import Resources
 from parlex.runs import Figures
 
@@ -68,6 +68,12 @@ def archive(resources: Resources, *, most: int | None = None) -> int:
 
 def _batch(most: int | None, written: int) -> int:
     return ARCHIVE_BATCH if most is None else min(ARCHIVE_BATCH, most - written)
+
+
+def is_known(resources: Resources, run_id: UUID) -> bool:
+    """Whether the run is in the log."""
+    with resources.db() as db:
+        return db.get(RunRow, run_id) is not None
 
 
 def open_runs(resources: Resources) -> list[UUID]:

@@ -16,6 +16,7 @@ from celery.beat import PersistentScheduler, ScheduleEntry
 from celery.schedules import crontab
 
 from parlex import runs
+from parlex.errors import UsageError
 from parlex.resources import Resources
 
 _ENTRY, _SLOT, _MISSED = "parlex_entry", "parlex_slot", "parlex_missed"
@@ -40,7 +41,15 @@ class Tick:
 
     @classmethod
     def read(cls, headers: Mapping[str, Any]) -> Self:
-        return cls(headers[_ENTRY], datetime.fromisoformat(headers[_SLOT]), int(headers[_MISSED]))
+        """UsageError for headers that no beat of ours wrote."""
+        entry, slot, missed = (headers.get(name) for name in (_ENTRY, _SLOT, _MISSED))
+        try:
+            moment = datetime.fromisoformat(slot if isinstance(slot, str) else "")
+        except ValueError:
+            raise UsageError(f"{_SLOT} must be an instant in ISO 8601, not {slot!r:.50}") from None
+        if not isinstance(entry, str) or moment.tzinfo is None or not isinstance(missed, int) or missed < 0:
+            raise UsageError(f"these headers are of no tick: {entry!r:.50}, {slot!r:.50}, {missed!r:.50}")
+        return cls(entry, moment, missed)
 
 
 def tick_of(request: Any) -> Tick | None:
@@ -91,9 +100,13 @@ def _missed_tick(name: str, entry: Mapping[str, Any], resources: Resources, now:
     if not isinstance(entry["schedule"], crontab):
         return None
     with resources.db() as db:
-        last = runs.last_slot(db, name)
+        last, first = runs.last_slot(db, name), runs.first_slot(db, name)
     slot = latest_slot(entry["schedule"], now)
-    if last is None or last >= slot or now - slot < GRACE:
+    if first is None or now - slot < GRACE:
+        return None
+    if last is None:
+        last = first - timedelta(seconds=1)  # every run of it was abandoned
+    if last >= slot:
         return None
     before = sum(1 for _ in takewhile(lambda moment: moment < slot, _slots_after(entry["schedule"], last)))
     return Tick(name, slot, before, entry["task"], entry.get("kwargs", {}))
