@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event, Lock, Thread
 from types import FrameType, TracebackType
-from typing import IO, TextIO
+from typing import IO, Any, TextIO
 
 from parlex import embedded
 from parlex.errors import ConfigurationError
@@ -165,10 +165,12 @@ class Stack:
 
     def wait_ready(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
         """Whether Flower sees every worker alive within ``timeout`` seconds (and before ``unless`` says to give up)."""
-        return (
-            wait_until(lambda: unless() or self._workers_seen() >= set(QUEUES), timeout, every=TICK_SECONDS)
-            and not unless()
-        )
+        seen = wait_until(lambda: unless() or self._workers_seen() >= set(QUEUES), timeout, every=TICK_SECONDS)
+        if not seen or unless():
+            return False
+        # Flower asks the workers for their queues when it starts, and shows only those of the ones that answered then.
+        self._flower("/api/workers?refresh=True")
+        return True
 
     def hurry(self) -> None:
         """Do not wait for what the children are doing."""
@@ -318,17 +320,22 @@ class Stack:
 
     def _workers_seen(self) -> set[str]:
         """The queues whose workers Flower counts as alive; none while Flower itself does not answer."""
+        alive = self._flower("/api/workers?status=True")
+        return {name.split("@")[0] for name, is_alive in alive.items() if is_alive}
+
+    def _flower(self, path: str) -> dict[str, Any]:
+        """What Flower's API answers; nothing while it does not."""
         token = b64encode(self.flower_auth.encode()).decode()
         link = http.client.HTTPConnection(HOST, self._flower_port, timeout=5)
         try:
-            link.request("GET", "/api/workers?status=True", headers={"Authorization": f"Basic {token}"})
+            link.request("GET", path, headers={"Authorization": f"Basic {token}"})
             answer = link.getresponse()
-            alive = json.loads(answer.read()) if answer.status == http.client.OK else {}
+            found: dict[str, Any] = json.loads(answer.read()) if answer.status == http.client.OK else {}
         except (OSError, http.client.HTTPException):
-            return set()
+            return {}
         finally:
             link.close()
-        return {name.split("@")[0] for name, is_alive in alive.items() if is_alive}
+        return found
 
 
 def _claim_port(wanted: int) -> int:
