@@ -145,6 +145,11 @@ beat_schedule = {
         "schedule": crontab(minute=40),
         "options": {"expires": _HOUR - 60},
     },
+    "check-alerts": {
+        "task": "parlex.check_alerts",
+        "schedule": timedelta(seconds=60),
+        "options": {"expires": 55},
+    },
     # The heartbeat: sends again what is overdue, closes what is dead, and says that beat and a worker are alive.
     "keep-house": {
         "task": "parlex.keep_house",

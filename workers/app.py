@@ -5,15 +5,25 @@ Importing this module starts nothing and connects to nothing.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import redis
 from celery import Celery, Task
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutdown
+from celery.signals import (
+    before_task_publish,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutdown,
+)
 from sqlalchemy.exc import OperationalError
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from parlex import logs, runs
+from parlex import broker, logs, runs
 from parlex.embedded import resolve
 from parlex.errors import Retryable
 from parlex.resources import Resources
@@ -69,4 +79,27 @@ def _close(**_: Any) -> None:
 
 @setup_logging.connect
 def _log_as_we_do(**_: Any) -> None:
+@before_task_publish.connect
+def _stamp(headers: dict[str, Any], **_: Any) -> None:
+    """Say in each message when it was sent: the broker does not, and a queue's age is its oldest message's."""
+    headers[broker.SENT_AT] = datetime.now(UTC).isoformat()
+
+
+@task_prerun.connect
+def _about_task(task_id: str, task: Task, args: Any, kwargs: dict[str, Any], **_: Any) -> None:
+    """Name the task on each line that it writes, and its run where its arguments do."""
+    about = {"task_id": task_id, "run_id": _run_named(task, args, kwargs)}
+    bind_contextvars(**{name: value for name, value in about.items() if value})
+
+
+@task_postrun.connect
+def _about_none(**_: Any) -> None:
+    unbind_contextvars("task_id", "run_id")
+
+
+def _run_named(task: Task, args: Any, kwargs: dict[str, Any]) -> str | None:
+    found = dict(zip(task.run.__code__.co_varnames, args, strict=False)) | kwargs
+    return found.get("run_id")
+
+
     logs.configure(settings())

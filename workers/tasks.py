@@ -14,7 +14,7 @@ from uuid import UUID
 from celery import Task, states
 from celery.exceptions import Ignore
 
-from parlex import housekeeping, monitor, pipeline, runs
+from parlex import alerts, digest, housekeeping, monitor, notify, pipeline, runs
 from parlex.bills import SessionId
 from parlex.datasets import Request
 from parlex.errors import ParlexError, Retryable, UsageError
@@ -80,12 +80,28 @@ def sweep_sessions() -> list[str]:
     return [_open_and_plan(request) for request in housekeeping.session_requests(resources())]
 
 
-@app.task(name="parlex.monitor_fetch_operations", ignore_result=False)
-def monitor_fetch_operations(hours_back: int = 24) -> dict[str, Any]:
-    """What the runs of the last hours came to: totals, success rate, durations, freshness, requests."""
+@app.task(bind=True, name="parlex.monitor_fetch_operations", ignore_result=False)
+def monitor_fetch_operations(self: Task, hours_back: int = 24) -> dict[str, Any]:
+    """What the runs of the last hours came to: totals, success rate, durations, freshness, requests.
+
+    A tick of the schedule also posts the digest to ``PARLEX_ALERT_URLS``.
+    """
     now = datetime.now(UTC)
+    tick = beat.tick_of(self.request)
+    to = notify.targets(resources().settings) if tick else {}
     with resources().db() as db:
-        return monitor.statistics(db, now - timedelta(hours=hours_back), now).to_dict()
+        report = monitor.statistics(db, now - timedelta(hours=hours_back), now)
+        if tick:
+            digest.post(db, report, to, occasion=f"digest {tick.slot.isoformat()}")
+    if to:
+        notify.deliver(resources(), to, now=now)
+    return report.to_dict()
+
+
+@app.task(name="parlex.check_alerts")
+def check_alerts() -> None:
+    """Look for trouble, tell of what is new or over, and send again what did not arrive."""
+    alerts.check(resources())
 
 
 @app.task(name="parlex.prune", ignore_result=False)

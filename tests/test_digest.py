@@ -1,0 +1,116 @@
+"""The daily digest: what changed in Parliament, what failed, once, and nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from parlex import alerts, digest, monitor, notify
+from parlex.db.models import HeartbeatRow
+from parlex.resources import Resources
+from tests import rows
+from tests.rows import NOON
+from tests.webhook import Webhook, serving
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with serving() as webhook:
+        yield webhook
+
+
+def post(resources: Resources, day: int = 0) -> bool:
+    """The digest of a day; whether there was one to post."""
+    now = NOON + day * DAY
+    to = notify.targets(resources.settings)
+    with resources.db() as db:
+        posted = digest.post(db, monitor.statistics(db, now - DAY, now), to, occasion=f"digest {now.isoformat()}")
+    notify.deliver(resources, to, now=now)
+    return posted is not None
+
+
+def test_what_changed_and_what_failed(make_resources: Callable[..., Resources], db: Session, webhook: Webhook) -> None:
+    resources = make_resources(alert_urls=webhook.url)
+    db.add_all(
+        [
+            rows.bill("C-2", short_title_en="Strong Borders Act"),
+            rows.bill("C-3", title_en="An Act " + "to amend " * 30),
+            rows.bill("S-1"),
+            rows.change(1, observed_at=NOON - 2 * DAY, field="status_en", old="long", new="ago"),
+            rows.change(2, field="status_en", old="First reading", new="Second reading"),
+            rows.change(3, field="status_code", old="a", new="b"),
+            rows.change(4, field="status_en", old="Second reading", new="In committee"),
+            rows.change(5, number="C-3", kind="created", field=None),
+            rows.change(6, number="S-1", field="text_url", new="x"),
+            rows.change(7, number="S-1", kind="reparsed", field="text_url"),
+            rows.sweep(NOON),
+            HeartbeatRow(name="beat", seen_at=NOON),
+            rows.run(started_at=NOON - DAY / 2, requests=7),
+            rows.run(started_at=NOON - DAY / 4, status="failure", errors=["refused"], failed=2),
+        ]
+    )
+    db.commit()
+    alerts.check(make_resources(), NOON)
+    assert post(resources)
+    [told] = webhook.take()
+    assert told["title"] == "Parlex, 10 June 2026"
+    assert told["message"].splitlines() == [
+        "3 bills changed in Parliament.",
+        "",
+        "New:",
+        "- 45-1 C-3 An Act to amend to amend to amend to amend to amend to amend to amend to amend to amend t…",
+        "",
+        "New status:",
+        "- 45-1 C-2 Strong Borders Act: First reading → In committee",
+        "1 in other facts; see: parlex changes --after 1",
+        "",
+        "2 runs in 24 h: 1 success, 1 failure.",
+        "7 requests; 2 bills failed, 0 in quarantine.",
+        "Wrong now:",
+        "- fetch_latest_bills ended as failure",
+    ]
+
+
+def test_each_change_is_told_once_also_when_a_day_is_missed(
+    make_resources: Callable[..., Resources], db: Session, webhook: Webhook
+) -> None:
+    resources = make_resources(alert_urls=webhook.url)
+    db.add_all([rows.bill("C-2"), rows.change(1, kind="created", field=None)])
+    db.commit()
+    assert post(resources)
+    assert not post(resources)
+    db.add(rows.change(2, kind="withdrawn", field=None, observed_at=NOON + DAY / 2))
+    db.commit()
+    assert post(resources, day=3)
+    first, second = (told["message"] for told in webhook.take())
+    assert ("New:" in first, "Left the list:" in first) == (True, False)
+    assert ("New:" in second, "Left the list:" in second) == (False, True)
+
+
+def test_a_long_list_says_how_much_it_leaves_out(
+    make_resources: Callable[..., Resources], db: Session, webhook: Webhook
+) -> None:
+    resources = make_resources(alert_urls=webhook.url)
+    numbers = [f"C-{2 + place}" for place in range(digest.SHOWN + 4)]
+    db.add_all(rows.bill(number) for number in numbers)
+    db.add_all(
+        rows.change(place + 1, number=number, kind="created", field=None) for place, number in enumerate(numbers)
+    )
+    db.commit()
+    post(resources)
+    assert "- and 4 more; see: parlex changes --after 0" in webhook.take()[0]["message"]
+
+
+def test_nothing_is_remembered_as_told_while_there_is_nobody_to_tell(
+    make_resources: Callable[..., Resources], db: Session, webhook: Webhook
+) -> None:
+    db.add_all([rows.bill("C-2"), rows.change(1, kind="created", field=None)])
+    db.commit()
+    assert not post(make_resources())
+    assert post(make_resources(alert_urls=webhook.url))
+    assert "C-2" in webhook.take()[0]["message"]
