@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from parlex.bills import BillKey, SessionId
+from parlex.bills import SessionId
 from parlex.errors import ConfigurationError, ParlexError, UsageError
 
 if TYPE_CHECKING:
@@ -305,33 +305,6 @@ def bills(
 
 
 @app.command()
-def bill(
-    session: SessionArgument,
-    number: Annotated[str, typer.Argument(metavar="NUMBER", help="As C-2 or S-203.")],
-    as_json: Json = False,
-) -> None:
-    """Show one bill: what is known of it, its stages, its history."""
-    from parlex import queries, tables
-
-    try:
-        key = BillKey(session, number.upper())
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    with _reading() as db:
-        story = queries.bill(db, key)
-        if story is None:
-            raise UsageError(f"the mirror does not hold {key}; to fetch its session: parlex backfill {session}")
-        if as_json:
-            _print_json(story.as_json())
-            return
-        history = list(queries.changes(db, key=key))
-    console = tables.console()
-    console.print(tables.bill(story))
-    console.print(tables.stages(story.stages))
-    console.print(tables.changes(history, title="History"))
-
-
-@app.command()
 def changes(
     after: Annotated[int, typer.Option(min=0, help="Only what came after this sequence number.")] = 0,
     limit: Limit = None,
@@ -536,3 +509,7 @@ def _print_json(value: Mapping[str, Any]) -> None:
 def _note(text: str) -> None:
     """A remark for people, beside the answer and not in it."""
     print(text, file=sys.stderr)
+
+
+# The commands about one bill and about the mirror itself stand in a file of their own; importing it registers them.
+from parlex import cli_mirror as cli_mirror  # noqa: E402

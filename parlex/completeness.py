@@ -83,6 +83,11 @@ class Sample(Record):
     mismatches: tuple[Mismatch, ...]
     requests: int
 
+    def of(self, session: str) -> Sample:
+        """Its part of one session; the requests are those of the whole."""
+        mine = tuple(key for key in self.bills if key.startswith(f"{session} "))
+        return Sample(mine, tuple(item for item in self.mismatches if item.key in mine), self.requests)
+
     @property
     def clean(self) -> bool:
         return not self.mismatches

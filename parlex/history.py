@@ -27,6 +27,7 @@ from parlex.queries import BillStory, ChangeRecord, Record, StageRecord
 from parlex.stages import TimeInStage
 
 OTTAWA = ZoneInfo("America/Toronto")
+_DAY_LENGTH = len("2026-03-01")
 
 
 # As it was known.
@@ -36,12 +37,18 @@ def moment_of(text: str) -> datetime:
     """``2026-03-01`` as the end of that day in Ottawa, or an instant as ``2026-03-01T12:00:00Z`` (Ottawa's time where
     it names no zone). UsageError for anything else."""
     try:
-        if len(text) == len("2026-03-01"):
+        if len(text) == _DAY_LENGTH:
             return datetime.combine(date.fromisoformat(text) + timedelta(days=1), time(), OTTAWA) - timedelta.resolution
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is no moment; write it like 2026-03-01 or 2026-03-01T12:00:00Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=OTTAWA)
+
+
+def start_of(text: str) -> datetime:
+    """As ``moment_of``, but a day means its beginning in Ottawa."""
+    moment = moment_of(text)
+    return datetime.combine(moment.date(), time(), OTTAWA) if len(text) == _DAY_LENGTH else moment
 
 
 def as_of(db: Session, key: BillKey, moment: datetime) -> BillStory | None:
@@ -152,8 +159,8 @@ class Origin(Record):
 
     ``source``: whose word it is, by the table of ``merge``; ``stands_in``: that is not the source that decides, which
     has none. ``document`` is the sha256 of what it said, from ``url`` at ``fetched_at``; null where that source has
-    said nothing of the bill. ``since``: when the mirror first had this value. ``withheld``: the source says a blank by now
-    that is not believed (see quarantine); the document is then the one that the value came with.
+    said nothing of the bill. ``since``: when the mirror first had this value. ``withheld``: the source says a blank by
+    now that is not believed (see quarantine); the document is then the one that the value came with.
     """
 
     field: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,24 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from parlex.completeness import Completeness, Sample
+    from parlex.disagreements import Disagreement, Lag
     from parlex.doctor import Check
+    from parlex.history import Origin
+    from parlex.lineage import Lineage
     from parlex.monitor import Report
-    from parlex.queries import BillRecord, BillStory, ChangeRecord, RunRecord, RunStory, StageRecord, SweepRecord
+    from parlex.queries import (
+        BillRecord,
+        BillStory,
+        ChangeRecord,
+        QuarantineRecord,
+        RunRecord,
+        RunStory,
+        StageRecord,
+        SweepRecord,
+    )
+    from parlex.replay import Difference
+    from parlex.stages import TimeInStage
 
 PIPE_WIDTH = 120  # where the output is no terminal
 UNKNOWN = "-"
@@ -31,6 +47,7 @@ STATUS_STYLES = {
     "warn": "yellow",
     "fail": "red",
 }
+SHA256_SHOWN = 12
 RUN_ID_SHOWN = 8  # characters; enough to name a run to ``parlex runs show``
 
 
@@ -58,17 +75,17 @@ def bills(found: Sequence[BillRecord], *, title: str | None = None) -> Table:
     return table
 
 
-def bill(story: BillStory) -> Table:
+def bill(story: BillStory, inherited: date | None = None) -> Table:
     """Everything the mirror holds of one bill, but its stages and its history."""
     record = story.bill
     table = _facts(f"{record.key}  {record.short_title_en or ''}".rstrip())
-    for name, value in _bill_facts(story):
+    for name, value in _bill_facts(story, inherited):
         if value is not None:
             _add(table, name, value)
     return table
 
 
-def _bill_facts(story: BillStory) -> Iterable[tuple[str, Any]]:
+def _bill_facts(story: BillStory, inherited: date | None) -> Iterable[tuple[str, Any]]:
     record = story.bill
     yield "Title", record.title_en
     yield "Titre", record.title_fr
@@ -76,6 +93,7 @@ def _bill_facts(story: BillStory) -> Iterable[tuple[str, Any]]:
     yield "Type", record.bill_type + (", pro forma" if record.is_pro_forma else "")
     yield "Sponsor", record.sponsor_name
     yield "Introduced", record.introduced_on
+    yield "Introduced, inherited", inherited
     yield (
         "House readings",
         _days(record.house_first_reading_on, record.house_second_reading_on, record.house_third_reading_on),
@@ -122,6 +140,146 @@ def changes(found: Sequence[ChangeRecord], *, title: str | None = None) -> Table
         key = f"{change.parliament}-{change.session} {change.number}"
         what = change.kind if change.field is None else change.field
         _add(table, change.seq, change.observed_at, key, what, change.old, change.new)
+    return table
+
+
+def times(found: Sequence[TimeInStage]) -> Table:
+    """The days that a bill stood after each of its milestones."""
+    table = _table("Time in each stage", "After", "Since", "Until")
+    table.add_column("Days", justify="right")
+    for span in found:
+        until = span.until or ("now" if span.days is not None else "its session's end")
+        _add(table, _words(span.after), span.since, until, span.days)
+    return table
+
+
+def provenance(found: Sequence[Origin]) -> Table:
+    """Where each field has its value; the stages by their number, the texts cut."""
+    table = _widest(_table("Provenance", "Field"))
+    table.add_column("Value", ratio=1, no_wrap=True, overflow="ellipsis")
+    for name in ("Source", "Document", "Fetched at (UTC)", "Since (UTC)"):
+        table.add_column(name, no_wrap=True)
+    for origin in found:
+        value = f"{len(origin.value)} stages" if isinstance(origin.value, list) else origin.value
+        source = origin.source + (" (stands in)" if origin.stands_in else "") + (" (kept)" if origin.withheld else "")
+        document = origin.document[:SHA256_SHOWN] if origin.document else None
+        _add(table, origin.field, value, source, document, origin.fetched_at, origin.since)
+    return table
+
+
+def lineage(found: Lineage) -> Iterable[Table]:
+    """The line of a bill over its sessions, then its days."""
+    title = "Lineage" + (f": {found.days} days, {found.first_on} to {found.last_on}" if found.days else "")
+    line = _widest(_table(title, "Bill", "Introduced"))
+    line.add_column("Status", ratio=1, overflow="fold")
+    line.add_column("Title", ratio=2, no_wrap=True, overflow="ellipsis")
+    for life in found.line:
+        mark = " (this one)" if life.relation == "self" else ""
+        _add(line, life.key + mark, life.introduced_on, life.status_en or "not held", life.title_en)
+    yield line
+    days = _table("Its days", "Day", "Bill", "What")
+    for event in found.timeline:
+        _add(days, event.day, event.key, _words(event.what.removesuffix("_on")))
+    yield days
+
+
+def completeness(found: Sequence[Completeness]) -> Table:
+    table = _table(None)
+    for name in ("Session", "Complete"):
+        table.add_column(name, no_wrap=True)
+    for name in ("Listed", "Held", "Missing", "Extra", "Stale", "Doubled", "Parked", "Flagged"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("LEGIS only", "OpenP only", "Listed at (UTC)"):
+        table.add_column(name, justify="right")
+    for one in found:
+        lists = (one.missing, one.extra, one.stale, one.doubled, one.quarantined, one.flagged)
+        only = (None if keys is None else len(keys) for keys in (one.legisinfo_only, one.openparliament_only))
+        answer = Text("yes", "green") if one.complete else Text("NO", "red")
+        cells = [_cell(value) for value in (one.listed, one.held, *map(len, lists), *only, one.swept_at)]
+        table.add_row(one.session, answer, *cells)
+    return table
+
+
+def findings(found: Sequence[Completeness]) -> Table:
+    """What the counts of ``completeness`` are made of, one line a finding."""
+    table = _widest(_table("Findings", "Session", "What"))
+    table.add_column("Which", ratio=1, overflow="fold")
+    for one in found:
+        if one.swept_at is None:
+            _add(table, one.session, "never listed", None)
+        if one.refused_at is not None:
+            _add(table, one.session, "not believed", f"the list of {_cell(one.refused_at)}: {one.refused_reason}")
+        for name in ("missing", "extra", "stale", "doubled", "quarantined", "withdrawn"):
+            if keys := getattr(one, name):
+                _add(table, one.session, name, ", ".join(keys))
+        for bill in one.flagged:
+            _add(table, one.session, "flagged", f"{bill.key}: {', '.join(map(_words, bill.flags))}")
+        for name, keys in (("LEGISinfo", one.legisinfo_only), ("OpenParliament", one.openparliament_only)):
+            if keys:
+                _add(table, one.session, f"only {name}", ", ".join(keys))
+    return table
+
+
+def sample(found: Sample) -> Table:
+    """What asking again came to."""
+    title = f"{len(found.bills)} bills asked for again: {len(found.mismatches) or 'no'} differences"
+    table = _widest(_table(title, "Bill", "Field"))
+    for name in ("Mirror", "Source now"):
+        table.add_column(name, ratio=1, overflow="fold")
+    for item in found.mismatches:
+        _add(table, item.key, item.field, item.mirror, item.error or item.source)
+    return table
+
+
+def quarantine(found: Sequence[QuarantineRecord]) -> Table:
+    table = _widest(_table(None))
+    table.add_column("Id", justify="right", no_wrap=True)
+    for name in ("What", "Kind", "Guard", "Field", "State"):
+        table.add_column(name, overflow="fold")
+    table.add_column("Reason", ratio=1, overflow="fold")
+    table.add_column("Seen", justify="right", no_wrap=True)
+    for row in found:
+        _add(table, row.id, row.key or row.scope, row.kind, row.guard, row.field, row.state, row.reason, row.seen_count)
+    return table
+
+
+def parked(row: QuarantineRecord) -> Table:
+    """One entry of the quarantine in full."""
+    table = _facts(f"Quarantine {row.id}")
+    for field in fields(row):
+        if (value := getattr(row, field.name)) is not None and field.name != "id":
+            _add(table, _words(field.name).capitalize(), value)
+    return table
+
+
+def differences(found: Sequence[Difference], *, title: str | None = None) -> Table:
+    """Cells of rows, before and after."""
+    table = _widest(_table(title, "Bill", "What"))
+    for name in ("Row", "Document"):
+        table.add_column(name, ratio=1, overflow="fold")
+    for item in found:
+        _add(table, item.key, item.field or item.kind, item.old, item.new)
+    return table
+
+
+def disagreements(found: Sequence[Disagreement]) -> Table:
+    table = _widest(_table(None, "Bill", "Field"))
+    for name in ("LEGISinfo", "OpenParliament"):
+        table.add_column(name, ratio=1, overflow="fold")
+    for item in found:
+        _add(table, f"{item.parliament}-{item.session} {item.number}", item.field, item.legisinfo, item.openparliament)
+    return table
+
+
+def lags(found: Sequence[Lag]) -> Table:
+    table = _table("How long OpenParliament comes after LEGISinfo", "Session")
+    for name in ("Bills", "Median", "Longest"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Longest of", no_wrap=True)
+    table.add_column("Still waiting", justify="right", no_wrap=True)
+    for lag in found:
+        spans = (None if seconds is None else _span(seconds) for seconds in (lag.median_seconds, lag.longest_seconds))
+        _add(table, lag.session, lag.bills, *spans, lag.longest, len(lag.waiting))
     return table
 
 
