@@ -14,12 +14,14 @@ from parlex import __version__
 from parlex.archive import Archive, open_archive
 from parlex.datasets import Dataset
 from parlex.datasets.bills import BillDataset
+from parlex.datasets.politicians import PoliticianDataset
 from parlex.db.engine import build_engine
 from parlex.embedded import Addresses
 from parlex.http import Client
 from parlex.settings import Settings
 from parlex.sources.legisinfo import Legisinfo
 from parlex.sources.openparliament import OpenParliament
+from parlex.sources.politicians import Politicians
 from parlex.throttle import RedisThrottle, Throttle, host_of
 
 
@@ -72,12 +74,14 @@ class Resources:
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
-        bills = BillDataset(
-            Legisinfo(self.client, self.settings.legisinfo_url),
-            OpenParliament(self.client, self.settings.openparliament_url),
-            self.settings,
-        )
-        return {bills.name: bills}
+        site = self.settings.openparliament_url
+        every: list[Dataset] = [
+            BillDataset(
+                Legisinfo(self.client, self.settings.legisinfo_url), OpenParliament(self.client, site), self.settings
+            ),
+            PoliticianDataset(Politicians(self.client, site), self.settings),
+        ]
+        return {dataset.name: dataset for dataset in every}
 
     def close(self) -> None:
         """Close what was opened, and nothing else: a property that was never read was never built."""

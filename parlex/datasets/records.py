@@ -10,17 +10,18 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from parlex import documents, guards, store
 from parlex.bills import Outcome
 from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import failed_lately, looked_at_before, recheck_cutoff
-from parlex.db.models import ListingRow, SweepRow
+from parlex.db.models import Base, ListingRow, SweepRow
 from parlex.documents import Document, Fetched, Held
 from parlex.errors import DocumentError, UnknownSession
 from parlex.guards import Thresholds, Trip
@@ -106,6 +107,9 @@ class RecordDataset(ABC):
 
     @abstractmethod
     def held_keys(self, db: Session, scope: str, *, withdrawn: bool) -> set[str]: ...
+
+    def complement(self, db: Session, records: Mapping[str, Record]) -> None:  # noqa: B027  most have nothing to add
+        """Fill in what the documents do not say and the mirror knows."""
 
     def is_whole(self, record: Record) -> bool:
         """Whether the source has said all there is to say. What is not whole is asked for again in a day."""
@@ -262,6 +266,7 @@ class RecordDataset(ABC):
     ) -> Sequence[Saved]:
         store.lock_keys(db, self.name, keys)
         reading = self._read(db, keys, offered)
+        self.complement(db, reading.records)
         held = self.held(db, reading.records)
         records, withheld = self._withhold_blanks(db, reading, held, context)
         result = self._compare(records, held, reading)
@@ -500,3 +505,16 @@ def _fill_rates(rows: Sequence[Row]) -> dict[str, float]:
 def _by_activity(row: ListingRow) -> tuple[bool, int, str]:
     """The latest activity first, none last."""
     return row.activity_on is None, -row.activity_on.toordinal() if row.activity_on else 0, row.key
+
+
+def upsert_rows(
+    db: Session, model: type[Base], rows: Sequence[Mapping[str, Any]], identity: Sequence[str], *, now: datetime
+) -> None:
+    """Insert or update rows that carry ``first_seen_at`` and ``last_changed_at``; the first stays as it was."""
+    if not rows:
+        return
+    offered = upsert(model)
+    columns = [name for name in (*rows[0], "last_changed_at") if name not in identity]
+    changes = {name: offered.excluded[name] for name in columns}
+    stamped = [{**row, "first_seen_at": now, "last_changed_at": now} for row in rows]
+    db.execute(offered.on_conflict_do_update(index_elements=list(identity), set_=changes), stamped)

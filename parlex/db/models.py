@@ -172,6 +172,54 @@ class RecordChangeRow(Base):
     )
 
 
+class PoliticianRow(Base):
+    """A politician as the sources say now. What is current is that of the membership that lasts."""
+
+    __tablename__ = "politicians"
+
+    slug: Mapped[str] = mapped_column(primary_key=True)
+    origin: Mapped[str]  # the source that the row is from
+    name: Mapped[str]
+    given_name: Mapped[str | None]
+    family_name: Mapped[str | None]
+    gender: Mapped[str | None]
+    person_id: Mapped[int | None] = mapped_column(BigInteger)
+    email: Mapped[str | None]
+    phone: Mapped[str | None]
+    fax: Mapped[str | None]
+    offices: Mapped[str | None]
+    image_url: Mapped[str | None]
+    links: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'"))
+    is_current: Mapped[bool | None]  # sits in the House today; null: the source does not say
+    current_party: Mapped[str | None]
+    current_riding: Mapped[str | None]
+    province: Mapped[str | None]
+    withdrawn: Mapped[bool] = mapped_column(server_default=text("false"))
+    first_seen_at: Mapped[datetime]
+    last_changed_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("origin in ('openparliament', 'legisinfo')", name="origin"),
+        Index(None, "person_id"),
+    )
+
+
+class PoliticianMembershipRow(Base):
+    """A member's time under one party and for one riding; ``id`` is the site's own number."""
+
+    __tablename__ = "politician_memberships"
+
+    slug: Mapped[str] = mapped_column(ForeignKey("politicians.slug", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    party: Mapped[str | None]
+    party_name: Mapped[str | None]
+    riding: Mapped[str | None]
+    province: Mapped[str | None]
+    label: Mapped[str | None]
+    start_on: Mapped[date]
+    end_on: Mapped[date | None]
+
+
 class CounterRow(Base):
     """Counters whose row lock, held until commit, makes numbers gap-free and ordered as commits are."""
 

@@ -1,0 +1,252 @@
+"""The dataset of politicians: OpenParliament decides who there is, LEGISinfo adds the sponsors it does not have.
+
+A bill names its sponsor twice: by OpenParliament's slug, and by the Parliament's number for the person. Where
+OpenParliament does not give a politician's number, the bills that name both tell it. Senators are not on that site; a
+sponsor whom no politician stands for gets a row from what LEGISinfo says on the bills, ``senator-<person id>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session
+
+from parlex import store
+from parlex.bills import Chamber
+from parlex.datasets import Context
+from parlex.datasets.records import Listed, Record, RecordDataset, Row, differences, upsert_rows
+from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, PoliticianRow
+from parlex.documents import Document, Fetched, Held
+from parlex.http import Tally
+from parlex.politicians import Membership, Politician, sponsor_slug
+from parlex.settings import Settings
+from parlex.sources import politicians
+from parlex.sources.pages import NAME as SITE
+from parlex.sources.politicians import Politicians
+from parlex.store import RecordChange
+
+DATASET = "politicians"
+SPINE = "legisinfo"
+EVERYBODY = "all"  # the scope: there is one list
+CURRENT = "current"
+
+_COLUMNS = tuple(
+    name
+    for name in PoliticianRow.__table__.columns.keys()  # noqa: SIM118  a column collection iterates over columns
+    if name not in ("slug", "origin", "withdrawn", "first_seen_at", "last_changed_at")
+)
+_MEMBERSHIP = tuple(field.name for field in fields(Membership) if field.name != "id")
+
+
+class PoliticianDataset(RecordDataset):
+    """See :class:`parlex.datasets.records.RecordDataset`."""
+
+    name = DATASET
+    source = f"{SITE}+{SPINE}"
+    decides = frozenset((SITE,))
+    by_session = False
+    list_source = SITE
+    list_guarded = ("party", "riding", "province", "image_url")
+    guarded = ("given_name", "family_name", "gender", "person_id", "email", "phone", "fax", "offices", "image_url")
+
+    def __init__(self, site: Politicians, settings: Settings) -> None:
+        super().__init__(settings, settings.openparliament_rate)
+        self._site = site
+
+    def lists(self, context: Context, tally: Tally) -> Sequence[Fetched]:
+        everybody = self._site.list_all(tally, background=context.background)
+        current = self._site.list_current(tally, background=context.background)
+        return [
+            *(Fetched(SITE, "list", EVERYBODY, page) for page in everybody),
+            *(Fetched(SITE, "list", CURRENT, page) for page in current),
+        ]
+
+    def read_list(self, scope: str, found: Sequence[Fetched]) -> Listed:
+        read = politicians.parse_list(
+            [one.document for one in found if one.key == EVERYBODY],
+            [one.document for one in found if one.key == CURRENT],
+        )
+        rows = tuple(Row(one.slug, {k: v for k, v in asdict(one).items() if k != "slug"}) for one in read.listings)
+        return Listed(rows, read.doubled, read.rejected)
+
+    def ask(self, key: str, source: str, held: Held | None, context: Context, tally: Tally) -> Document | None:
+        return self._site.fetch(
+            key,
+            tally,
+            etag=held.etag if held else None,
+            last_modified=held.last_modified if held else None,
+            background=context.background,
+        )
+
+    def read(self, key: str, found: Mapping[str, Document]) -> Record:
+        return _record(politicians.parse_politician(found[SITE], key))
+
+    def scope_of(self, key: str) -> str:
+        return EVERYBODY
+
+    # Rows.
+
+    def held(self, db: Session, keys: Iterable[str]) -> dict[str, Record]:
+        wanted = list(keys)
+        rows = db.execute(select(PoliticianRow.__table__).where(PoliticianRow.slug.in_(wanted)))
+        held = {r.slug: Record(r.slug, {n: getattr(r, n) for n in _COLUMNS}, {"memberships": {}}) for r in rows}
+        members = select(PoliticianMembershipRow.__table__).where(PoliticianMembershipRow.slug.in_(wanted))
+        for row in db.execute(members.order_by(PoliticianMembershipRow.start_on.desc(), PoliticianMembershipRow.id)):
+            facts = {name: store.json_value(getattr(row, name)) for name in _MEMBERSHIP}
+            held[row.slug].parts["memberships"][str(row.id)] = facts
+        return held
+
+    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], context: Context) -> None:
+        _save(db, records, SITE, context)
+        moved = [r for r in records if r.key not in held or held[r.key].parts != r.parts]
+        old = [record.key for record in moved if record.key in held]
+        db.execute(delete(PoliticianMembershipRow).where(PoliticianMembershipRow.slug.in_(old)))
+        rows = [
+            {"slug": record.key, "id": int(number), **facts}
+            for record in moved
+            for number, facts in record.parts["memberships"].items()
+        ]
+        if rows:
+            db.execute(insert(PoliticianMembershipRow), rows)
+
+    def complement(self, db: Session, records: Mapping[str, Record]) -> None:
+        """The number of a person is what OpenParliament says, or else what the bills say of the slug."""
+        unknown = [key for key, record in records.items() if record.facts["person_id"] is None]
+        for slug, person_id in _persons_of_slugs(db, unknown).items():
+            records[slug].facts["person_id"] = person_id
+
+    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, context: Context) -> list[str]:
+        marked = (
+            update(PoliticianRow)
+            .where(PoliticianRow.slug.in_(keys), PoliticianRow.withdrawn.is_(not withdrawn))
+            .values(withdrawn=withdrawn, last_changed_at=context.now)
+            .returning(PoliticianRow.slug)
+        )
+        return list(db.scalars(marked))
+
+    def held_keys(self, db: Session, scope: str, *, withdrawn: bool) -> set[str]:
+        query = select(PoliticianRow.slug).where(PoliticianRow.origin == SITE, PoliticianRow.withdrawn.is_(withdrawn))
+        return set(db.scalars(query))
+
+    # Sponsors.
+
+    def complete(self, db: Session, context: Context) -> None:
+        """Also join the politicians to the sponsors that the bills name by the number of a person."""
+        super().complete(db, context)
+        changes = _number_persons(db, context)
+        changes += self._keep_sponsors(db, context)
+        changes += [
+            RecordChange(key, "withdrawn", source=SITE)
+            for key in self.withdraw(db, _sponsors_now_politicians(db), True, context)
+        ]
+        self._append(db, changes, context)
+
+    def _keep_sponsors(self, db: Session, context: Context) -> list[RecordChange]:
+        """Rows for the sponsors of whom LEGISinfo alone knows. The changes to append."""
+        offered = {record.key: record for record in _unknown_sponsors(db)}
+        held = self.held(db, offered)
+        changes = [RecordChange(key, "created", source=SPINE) for key in offered if key not in held]
+        changed: list[Record] = []
+        for key, before in held.items():
+            found = [RecordChange(key, "changed", *one, source=SPINE) for one in differences(before, offered[key])]
+            changes += found
+            changed += [offered[key]] if found else []
+        _save(db, [*(one for key, one in offered.items() if key not in held), *changed], SPINE, context)
+        return changes
+
+
+def _save(db: Session, records: Sequence[Record], origin: str, context: Context) -> None:
+    rows = [{"slug": record.key, "origin": origin, **record.facts} for record in records]
+    upsert_rows(db, PoliticianRow, rows, ["slug"], now=context.now)
+
+
+def _record(politician: Politician) -> Record:
+    current = politician.current
+    facts = {name: getattr(politician, name) for name in _COLUMNS if hasattr(politician, name)}
+    return Record(
+        politician.slug,
+        {
+            **facts,
+            "links": [dict(link) for link in politician.links],
+            "is_current": current is not None,
+            "current_party": current.party if current else None,
+            "current_riding": current.riding if current else None,
+            "province": current.province if current else None,
+        },
+        {
+            "memberships": {
+                str(one.id): {name: store.json_value(getattr(one, name)) for name in _MEMBERSHIP}
+                for one in politician.memberships
+            }
+        },
+    )
+
+
+def _persons_of_slugs(db: Session, slugs: Iterable[str]) -> dict[str, int]:
+    """The number of the person whom the bills name by each slug, where they agree on one."""
+    query = (
+        select(BillRow.sponsor_slug, func.min(BillRow.sponsor_person_id))
+        .where(BillRow.sponsor_slug.in_(list(slugs)), BillRow.sponsor_person_id.is_not(None))
+        .group_by(BillRow.sponsor_slug)
+        .having(func.count(BillRow.sponsor_person_id.distinct()) == 1)
+    )
+    return {slug: person_id for slug, person_id in db.execute(query) if slug and person_id}
+
+
+def _number_persons(db: Session, context: Context) -> list[RecordChange]:
+    """Give politicians without a number the one that the bills tell. The changes to append."""
+    nameless = db.scalars(
+        select(PoliticianRow.slug).where(PoliticianRow.person_id.is_(None), PoliticianRow.origin == SITE)
+    )
+    found = _persons_of_slugs(db, nameless)
+    for slug, person_id in found.items():
+        values = {"person_id": person_id, "last_changed_at": context.now}
+        db.execute(update(PoliticianRow).where(PoliticianRow.slug == slug).values(**values))
+    return [RecordChange(slug, "changed", "person_id", None, number, SPINE) for slug, number in found.items()]
+
+
+def _unknown_sponsors(db: Session) -> list[Record]:
+    """The sponsors that no politician stands for, as their newest bill names them.
+
+    A member of the House may merely not have been fetched yet. So they wait until everybody on the list is held.
+    """
+    known = select(PoliticianRow.slug).where(
+        PoliticianRow.person_id == BillRow.sponsor_person_id, PoliticianRow.origin == SITE
+    )
+    query = (
+        select(BillRow.sponsor_person_id, BillRow.sponsor_name, BillRow.chamber)
+        .where(BillRow.sponsor_person_id.is_not(None), BillRow.sponsor_name.is_not(None), ~known.exists())
+        .ext(distinct_on(BillRow.sponsor_person_id))
+        .order_by(BillRow.sponsor_person_id, BillRow.chamber.desc(), BillRow.parliament.desc(), BillRow.session.desc())
+        .order_by(BillRow.number)
+    )
+    everybody = not _unheld(db)
+    return [
+        _sponsor(person_id, name, chamber == Chamber.SENATE)
+        for person_id, name, chamber in db.execute(query)
+        if person_id and name and (everybody or chamber == Chamber.SENATE)
+    ]
+
+
+def _unheld(db: Session) -> bool:
+    held = select(PoliticianRow.slug).where(PoliticianRow.slug == ListingRow.key)
+    listed = select(ListingRow.key).where(ListingRow.dataset == DATASET, ListingRow.gone_at.is_(None), ~held.exists())
+    return db.scalars(listed.limit(1)).first() is not None
+
+
+def _sponsor(person_id: int, name: str, senator: bool) -> Record:
+    facts: dict[str, Any] = dict.fromkeys(_COLUMNS)
+    facts |= {"name": name, "person_id": person_id, "links": []}
+    return Record(sponsor_slug(person_id, senator=senator), facts, {"memberships": {}})
+
+
+def _sponsors_now_politicians(db: Session) -> list[str]:
+    """Rows of LEGISinfo's whose person has come to OpenParliament since."""
+    other = PoliticianRow.__table__.alias("other")
+    same = select(other.c.slug).where(other.c.person_id == PoliticianRow.person_id, other.c.origin == SITE)
+    query = select(PoliticianRow.slug).where(PoliticianRow.origin == SPINE, PoliticianRow.withdrawn.is_(False))
+    return list(db.scalars(query.where(same.exists())))

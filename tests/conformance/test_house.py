@@ -1,0 +1,132 @@
+"""Politicians, divisions and ballots of everything the stand-in has, compared with its own JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+from parlex import pipeline
+from parlex.bills import SessionId
+from parlex.embedded import resolve
+from parlex.resources import Resources
+from parlex.settings import Settings
+from tests.conformance.conftest import StandIn
+
+SESSIONS = ("42-1", "43-1", "45-1")  # those whose divisions were recorded
+
+
+@pytest.fixture(scope="module")
+def site(whole: StandIn) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=whole.openparliament_url, headers={"Accept": "application/json"}, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def house(
+    whole: StandIn, new_database: Callable[[], AbstractContextManager[str]], redis_url: str, tmp_path_factory: Any
+) -> Iterator[Resources]:
+    """A mirror of the bills and the politicians."""
+    with new_database() as database, Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+        settings = Settings(
+            database_url=database,
+            redis_url=redis_url,
+            home=tmp_path_factory.mktemp("house"),
+            contact="tests@example.org",
+            legisinfo_url=whole.legisinfo_url,
+            openparliament_url=whole.openparliament_url,
+            legisinfo_rate=0,
+            openparliament_rate=0,
+            retry_delay=0,
+        )
+        resources = Resources(settings, resolve(settings))
+        for session in whole.state()["sessions"]:
+            assert pipeline.run_session(resources, SessionId.parse(session)).status == "success"
+        run = pipeline.run_here(resources, pipeline.latest_request(dataset="politicians"))
+        assert run.status == "success", run
+        yield resources
+        resources.close()
+
+
+def walk(site: httpx.Client, url: str | None) -> Iterator[Any]:
+    while url:
+        answer = site.get(url)
+        assert answer.status_code == 200, url
+        yield from answer.json()["objects"]
+        url = answer.json()["pagination"]["next_url"]
+
+
+def rows(resources: Resources, statement: str, **values: Any) -> list[Any]:
+    with resources.db() as db:
+        return [tuple(row) for row in db.execute(text(statement), values)]
+
+
+def test_every_politician_is_held_with_every_membership(house: Resources, site: httpx.Client) -> None:
+    expected, memberships = set(), set()
+    for line in walk(site, "/politicians/?include=all&limit=500"):
+        detail = site.get(line["url"]).json()
+        slug = line["url"].split("/")[2]
+        expected.add((slug, detail["name"], detail["family_name"], int(detail["other_info"]["parl_mp_id"][0])))
+        for one in detail["memberships"]:
+            number = int(one["url"].split("/")[3])
+            where = (one["riding"]["name"]["en"] or None, one["riding"]["province"] or None)
+            days = (one["start_date"], one["end_date"])
+            memberships.add((slug, number, one["party"]["short_name"]["en"] or None, *where, *days))
+    held = rows(house, "SELECT slug, name, family_name, person_id FROM politicians WHERE origin = 'openparliament'")
+    assert set(held) == expected
+    columns = "slug, id, party, riding, province, start_on::text, end_on::text"
+    assert set(rows(house, f"SELECT {columns} FROM politician_memberships")) == memberships
+
+
+def test_the_members_of_today_are_those_of_the_site(house: Resources, site: httpx.Client) -> None:
+    expected = {
+        (
+            line["url"].split("/")[2],
+            line["current_party"]["short_name"]["en"],
+            line["current_riding"]["name"]["en"],
+            line["current_riding"]["province"],
+        )
+        for line in walk(site, "/politicians/?limit=500")
+    }
+    held = rows(house, "SELECT slug, current_party, current_riding, province FROM politicians WHERE is_current")
+    assert set(held) == expected
+
+
+def test_every_sponsor_is_somebody(house: Resources) -> None:
+    """All bills that name one, of the House and of the Senate; by the slug where OpenParliament gives it."""
+    named = "SELECT count(*) FROM bills WHERE sponsor_person_id IS NOT NULL AND chamber = :chamber"
+    linked = f"""{named} AND EXISTS (SELECT 1 FROM politicians p
+        WHERE p.slug = bills.sponsor_slug OR p.person_id = bills.sponsor_person_id AND NOT p.withdrawn)"""
+    for chamber in ("house", "senate"):
+        assert rows(house, named, chamber=chamber) == rows(house, linked, chamber=chamber) != [(0,)]
+    wrong = rows(
+        house,
+        "SELECT number, sponsor_slug FROM bills JOIN politicians ON slug = sponsor_slug"
+        " WHERE person_id <> sponsor_person_id",
+    )
+    assert wrong == []
+
+
+def test_a_second_look_at_the_politicians_writes_nothing(house: Resources, whole: StandIn) -> None:
+    before = written(house)
+    whole.forget()
+    run = pipeline.run_here(house, pipeline.latest_request(dataset="politicians"))
+    assert (run.status, run.bills_fetched) == ("success", 0)
+    assert whole.asked("openparliament") == {"politician_list": 3}
+    assert written(house) == before
+
+
+def written(resources: Resources) -> Counter[Any]:
+    """Every row of the mirror with the transaction that wrote it."""
+    tables = ("politicians", "politician_memberships", "record_changes", "listings", "latest_documents", "quarantine")
+    found: Counter[Any] = Counter()
+    for table in tables:
+        found.update((table, *row) for row in rows(resources, f"SELECT ctid::text, xmin::text FROM {table}"))
+    return found
