@@ -25,9 +25,12 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from parlex import broker, logs, runs
 from parlex.embedded import resolve
-from parlex.errors import Retryable
+from parlex.errors import ConfigurationError, ParlexError, Retryable
 from parlex.resources import Resources
 from parlex.settings import settings
+
+# What celeryconfig names where there is no Redis.
+NOWHERE = "redis://127.0.0.1:1/0"
 
 
 class ParlexTask(Task):
@@ -39,8 +42,17 @@ class ParlexTask(Task):
 
     # A database or a Redis that restarts is worth another try as well.
     autoretry_for = (Retryable, OperationalError, redis.ConnectionError, redis.TimeoutError)
+    # Our own errors say in one line what is wrong; a traceback would add nothing but noise.
+    throws = (ParlexError,)
     max_retries = runs.MAX_RETRIES
     retry_backoff = False
+
+    def apply_async(self, *args: Any, **options: Any) -> Any:
+        """ConfigurationError, in one line, where no Redis was set or running when the application was configured."""
+        if self.app.conf.broker_url == NOWHERE:
+            resolve(settings())
+            raise ConfigurationError("the servers started after this process: start it again to use them")
+        return super().apply_async(*args, **options)
 
     def retry(
         self, *args: Any, exc: BaseException | None = None, countdown: float | None = None, **options: Any
@@ -77,8 +89,6 @@ def _close(**_: Any) -> None:
         resources.cache_clear()
 
 
-@setup_logging.connect
-def _log_as_we_do(**_: Any) -> None:
 @before_task_publish.connect
 def _stamp(headers: dict[str, Any], **_: Any) -> None:
     """Say in each message when it was sent: the broker does not, and a queue's age is its oldest message's."""
@@ -102,4 +112,6 @@ def _run_named(task: Task, args: Any, kwargs: dict[str, Any]) -> str | None:
     return found.get("run_id")
 
 
+@setup_logging.connect
+def _log_as_we_do(**_: Any) -> None:
     logs.configure(settings())
