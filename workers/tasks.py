@@ -21,8 +21,9 @@ from parlex.errors import ParlexError, Retryable, UsageError
 from workers import beat
 from workers.app import app, resources
 
-# How long a message may be under way before the sweeper sends it again.
-PATIENCE = timedelta(seconds=120)
+MOST_KEYS = 1000  # in one message; ours have 50
+LONGEST_KEY = 100
+MOST_HOURS = 24 * 366 * 100
 
 
 @app.task(bind=True, name="parlex.fetch_latest_bills", ignore_result=False)
@@ -43,23 +44,24 @@ def fetch_session_bills(self: Task, parliament: int, session: int, limit: int | 
 @app.task(bind=True, name="parlex.retry_run", ignore_result=False)
 def retry_run(self: Task, run_id: str) -> dict[str, Any]:
     """Fetch again what failed in a run. Answers the figures of the run that does so."""
-    return _start(self, pipeline.retry_request(resources(), _run_id(run_id)))
+    return _start(self, pipeline.retry_request(resources(), _run(run_id)))
 
 
 @app.task(name="parlex.plan_run")
 def plan_run(run_id: str) -> None:
     """Plan a run that is in the log, and send its first chunks."""
-    _carry_on(UUID(run_id))
+    _carry_on(_run(run_id))
 
 
 @app.task(name="parlex.fetch_bills")
 def fetch_bills(run_id: str, keys: list[str]) -> None:
     """Fetch the documents of these keys of a run."""
-    report = pipeline.fetch(resources(), UUID(run_id), keys)
+    run = _run(run_id)
+    report = pipeline.fetch(resources(), run, _keys(keys))
     if report.persist:
         persist_bills.delay(run_id, list(report.persist))
-    _send_chunks(UUID(run_id))
-    _finish(UUID(run_id))
+    _send_chunks(run)
+    _finish(run)
     if report.retry_after is not None:
         raise Retryable("some keys are due again", retry_after=report.retry_after)
 
@@ -67,11 +69,12 @@ def fetch_bills(run_id: str, keys: list[str]) -> None:
 @app.task(name="parlex.persist_bills")
 def persist_bills(run_id: str, keys: list[str]) -> None:
     """Turn the documents of these keys of a run into rows."""
-    retry_after = pipeline.persist(resources(), UUID(run_id), keys)
+    run = _run(run_id)
+    retry_after = pipeline.persist(resources(), run, _keys(keys))
     if retry_after is not None and retry_after <= pipeline.LONGEST_COUNTDOWN:
         fetch_bills.apply_async((run_id, keys), countdown=retry_after)
-    _send_chunks(UUID(run_id))
-    _finish(UUID(run_id))
+    _send_chunks(run)
+    _finish(run)
 
 
 @app.task(name="parlex.sweep_sessions")
@@ -86,6 +89,7 @@ def monitor_fetch_operations(self: Task, hours_back: int = 24) -> dict[str, Any]
 
     A tick of the schedule also posts the digest to ``PARLEX_ALERT_URLS``.
     """
+    _within("hours_back", hours_back, MOST_HOURS)
     now = datetime.now(UTC)
     tick = beat.tick_of(self.request)
     to = notify.targets(resources().settings) if tick else {}
@@ -113,6 +117,7 @@ def prune() -> dict[str, int]:
 @app.task(name="parlex.archive_documents", ignore_result=False)
 def archive_documents(most: int = 2000) -> int:
     """Write documents that the archive lacks, at most so many at a time. Answers how many; 0 without an archive."""
+    _within("most", most, 1_000_000)
     return housekeeping.archive(resources(), most=most)
 
 
@@ -122,7 +127,8 @@ def keep_house(self: Task) -> None:
     housekeeping.heartbeat(resources(), "beat")
     for dead in pipeline.abandon_dead(resources()):
         _deliver(UUID(dead.run_id))
-    overdue = pipeline.sweep(resources(), patience=PATIENCE)
+    patience = timedelta(seconds=resources().settings.resend_after_seconds)
+    overdue = pipeline.sweep(resources(), patience=patience)
     for run_id in overdue.plan:
         plan_run.delay(str(run_id))
     _send_overdue(fetch_bills, overdue.fetch)
@@ -130,13 +136,42 @@ def keep_house(self: Task) -> None:
     for run_id in housekeeping.open_runs(resources()):
         _send_chunks(run_id)
         _finish(run_id)
-    for run_id in housekeeping.undelivered(resources(), PATIENCE):
+    for run_id in housekeeping.undelivered(resources(), patience):
         _deliver(run_id)
     for tick in beat.missed(app.conf.beat_schedule, resources()):
         app.send_task(tick.task, kwargs=tick.kwargs, headers=tick.headers())
 
 
+# What a message says is checked here: whoever reaches the broker can send one, and old ones outlive their run.
+
+
+def _run(run_id: object) -> UUID:
+    try:
+        found = UUID(run_id if isinstance(run_id, str) else "")
+    except ValueError:
+        raise UsageError(f"{run_id!r:.50} is not the id of a run") from None
+    if not housekeeping.is_known(resources(), found):
+        raise UsageError(f"no run {found} is in the log")
+    return found
+
+
+def _keys(keys: object) -> list[str]:
+    if not isinstance(keys, list) or not 1 <= len(keys) <= MOST_KEYS:
+        raise UsageError(f"keys must be a list of 1 to {MOST_KEYS} bills")
+    for key in keys:
+        if not isinstance(key, str) or not key.isprintable() or not 0 < len(key) <= LONGEST_KEY:
+            raise UsageError(f"a key must be text like '45-1 C-2', not {key!r:.50}")
+    return keys
+
+
+def _within(name: str, value: object, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise UsageError(f"{name} must be a whole number from 1 to {most}, not {value!r:.50}")
+
+
 def _session(parliament: int, session: int) -> SessionId:
+    _within("parliament", parliament, 999)
+    _within("session", session, 9)
     try:
         return SessionId.parse(f"{parliament}-{session}")
     except ValueError as error:
@@ -152,13 +187,6 @@ def _start(task: Task, request: Request) -> dict[str, Any]:
         entry=tick.entry if tick else None,
         slot=tick.slot if tick else None,
         missed_slots=tick.missed if tick else 0,
-def _run_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not the id of a run") from None
-
-
         waiter=None if tick else task.request.id,
     )
     if opened.open and (not opened.joined or not opened.run.planned):
