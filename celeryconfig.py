@@ -7,7 +7,7 @@ import ssl
 from datetime import timedelta
 
 from celery.schedules import crontab
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from parlex.embedded import resolve
 from parlex.errors import ConfigurationError
@@ -37,7 +37,7 @@ timezone = "UTC"
 enable_utc = True
 
 # Three queues, so that a tick never waits behind a backfill and each can be scaled and watched alone.
-task_queues = [Queue("control"), Queue("fetch"), Queue("persist")]
+task_queues = [Queue(name, Exchange(name), routing_key=name) for name in ("control", "fetch", "persist")]
 task_default_queue = "control"
 task_create_missing_queues = False  # a misspelt queue is an error, not a place where messages wait for ever
 task_routes = {"parlex.fetch_bills": {"queue": "fetch"}, "parlex.persist_bills": {"queue": "persist"}}

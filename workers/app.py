@@ -26,6 +26,7 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from parlex import broker, logs, runs
 from parlex.embedded import resolve
 from parlex.errors import ConfigurationError, ParlexError, Retryable
+from parlex.pipeline import LONGEST_COUNTDOWN
 from parlex.resources import Resources
 from parlex.settings import settings
 
@@ -60,7 +61,8 @@ class ParlexTask(Task):
         if countdown is None:
             asked = exc.retry_after if isinstance(exc, Retryable) else None
             delay = runs.backoff(self.request.retries + 1, settings().retry_delay)
-            countdown = asked if asked is not None else delay
+            # A longer countdown would outlive the visibility timeout and run twice; what is due later is a row.
+            countdown = min(asked if asked is not None else delay, LONGEST_COUNTDOWN)
         return super().retry(*args, exc=exc, countdown=countdown, **options)
 
 
