@@ -139,6 +139,19 @@ beat_schedule = {
         "schedule": crontab(minute=15, hour=5),
         "options": {"expires": 12 * _HOUR},
     },
+    # Never on the bills' full hour, since all share the hosts' budgets. 300 requests take 12 minutes.
+    "fetch-latest-politicians-daily": {
+        "task": "parlex.fetch_latest_politicians",
+        "schedule": crontab(minute=35, hour=3),
+        "kwargs": {"limit": 300, "recheck_after_days": 30},
+        "options": {"expires": 12 * _HOUR},
+    },
+    "monitor-politician-operations": {
+        "task": "parlex.monitor_politician_operations",
+        "schedule": crontab(minute=15, hour=4),
+        "kwargs": {"hours_back": 24},
+        "options": {"expires": 12 * _HOUR},
+    },
     # Does nothing without PARLEX_ARCHIVE_URL. Off the full hour, when the latest bills are fetched.
     "archive-documents-hourly": {
         "task": "parlex.archive_documents",

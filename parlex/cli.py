@@ -97,6 +97,7 @@ SessionOption = Annotated[
     SessionId | None, typer.Option("--session", parser=_session, metavar="SESSION", help="As 45-1.")
 ]
 SessionArgument = Annotated[SessionId, typer.Argument(parser=_session, metavar="SESSION", help="As 45-1.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="bills or politicians.")]
 Dispatch = Annotated[bool, typer.Option("--dispatch", help="Through the workers of parlex up, not in this process.")]
 
 
@@ -156,8 +157,9 @@ def sandbox(
 def fetch(
     session: SessionOption = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many bills; without a session 50 unless given.")
+        int | None, typer.Option(min=1, help="At most so many; of bills without a session 50 unless given.")
     ] = None,
+    dataset: DatasetOption = "bills",
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
@@ -166,22 +168,28 @@ def fetch(
 
     def ask() -> Any:
         if session:
-            return pipeline.session_request(session, limit)
-        return pipeline.latest_request(limit or 50)
+            return pipeline.session_request(session, limit, dataset=dataset)
+        return pipeline.latest_request(limit or (50 if dataset == "bills" else None), dataset=dataset)
 
     _fetch_all({str(session or "latest"): ask()}, dispatch=dispatch, as_json=as_json)
 
 
 @app.command()
 def backfill(
-    sessions: Annotated[list[SessionId], typer.Argument(parser=_session, metavar="SESSION...", help="As 44-1 45-1.")],
+    sessions: Annotated[
+        list[SessionId] | None, typer.Argument(parser=_session, metavar="SESSION...", help="As 44-1 45-1.")
+    ] = None,
+    dataset: DatasetOption = "bills",
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch whole sessions, 35-1 to the current one, one after the other."""
+    """Fetch whole sessions, 35-1 to the current one, one after the other. Politicians have none, and come whole."""
     from parlex import pipeline
 
-    requests = {str(session): pipeline.session_request(session) for session in sessions}
+    if not sessions and dataset != "politicians":
+        raise UsageError(f"name the sessions: parlex backfill --dataset {dataset} 44-1 45-1")
+    requests = {str(session): pipeline.session_request(session, dataset=dataset) for session in sessions or ()}
+    requests = requests or {dataset: pipeline.latest_request(dataset=dataset)}
     _fetch_all(requests, dispatch=dispatch, as_json=as_json)
 
 
@@ -225,10 +233,13 @@ def _dispatched(
 def _send(request: Any) -> Any:
     from workers import tasks
 
+    task = getattr(tasks, request.job, None)
+    if task is None:
+        raise UsageError(f"no task does {request.job}: see parlex fetch --help")
     if request.scope is None:
-        return tasks.fetch_latest_bills.delay(limit=request.limit)
+        return task.delay(limit=request.limit)
     session = SessionId.parse(request.scope)
-    return tasks.fetch_session_bills.delay(session.parliament, session.session, limit=request.limit)
+    return task.delay(session.parliament, session.session, limit=request.limit)
 
 
 def _await(resources: Resources, result: Any, tell: Progressed) -> Mapping[str, Any]:
@@ -512,4 +523,5 @@ def _note(text: str) -> None:
 
 
 # The commands about one bill and about the mirror itself stand in a file of their own; importing it registers them.
+from parlex import cli_house as cli_house  # noqa: E402
 from parlex import cli_mirror as cli_mirror  # noqa: E402

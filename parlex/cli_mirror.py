@@ -87,6 +87,7 @@ class _Answer:
         self.times: Sequence[Any] = ()
         self.provenance: Sequence[Any] | None = None
         self.lineage: Any = None
+        self.sponsor: Any = None
 
     def as_json(self) -> dict[str, Any]:
         from parlex.queries import as_json
@@ -94,6 +95,7 @@ class _Answer:
         asked = {"as_of": self.moment} if self.moment else {}
         told = asked | {"introduced_inherited_on": self.inherited}
         answer = self.story.as_json() | {name: as_json(value) for name, value in told.items()}
+        answer["sponsor"] = self.sponsor.as_json() if self.sponsor else None
         answer["time_in_stage"] = [{n: as_json(v) for n, v in asdict(span).items()} for span in self.times]
         if self.provenance is not None:
             answer["provenance"] = [origin.as_json() for origin in self.provenance]
@@ -103,7 +105,7 @@ class _Answer:
 
 
 def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: bool, lineage: bool) -> _Answer:
-    from parlex import history, queries
+    from parlex import history, house, queries
     from parlex import lineage as lines
 
     now = queries.bill(db, key)
@@ -114,6 +116,7 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
         seen = now.bill.first_seen_at.astimezone(UTC).isoformat(timespec="seconds")
         raise ParlexError(f"the mirror did not know {key} then: it first saw it at {seen}")
     answer = _Answer(story, moment)
+    answer.sponsor = house.sponsor(db, key)
     answer.inherited = None if moment else lines.introduced_inherited_on(db, key)
     answer.times = history.times_in_stage(db, story, moment or datetime.now(UTC))
     answer.provenance = history.provenance(db, key) if provenance else None

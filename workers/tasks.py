@@ -47,6 +47,14 @@ def retry_run(self: Task, run_id: str) -> dict[str, Any]:
     return _start(self, pipeline.retry_request(resources(), _run(run_id)))
 
 
+@app.task(bind=True, name="parlex.fetch_latest_politicians", ignore_result=False)
+def fetch_latest_politicians(
+    self: Task, limit: int | None = 300, recheck_after_days: int | None = None
+) -> dict[str, Any]:
+    """Fetch the politicians who are new or changed. Answers the run's final figures."""
+    return _start(self, pipeline.latest_request(limit, recheck_after_days, dataset="politicians"))
+
+
 @app.task(name="parlex.plan_run")
 def plan_run(run_id: str) -> None:
     """Plan a run that is in the log, and send its first chunks."""
@@ -100,6 +108,15 @@ def monitor_fetch_operations(self: Task, hours_back: int = 24) -> dict[str, Any]
     if to:
         notify.deliver(resources(), to, now=now)
     return report.to_dict()
+
+
+@app.task(name="parlex.monitor_politician_operations", ignore_result=False)
+def monitor_politician_operations(hours_back: int = 24) -> dict[str, Any]:
+    """What the runs of politicians came to in the last hours; they are listed daily."""
+    now = datetime.now(UTC)
+    since, patience = now - timedelta(hours=hours_back), timedelta(hours=50)
+    with resources().db() as db:
+        return monitor.statistics(db, since, now, dataset="politicians", stale_after=patience).to_dict()
 
 
 @app.task(name="parlex.check_alerts")
