@@ -1,0 +1,68 @@
+"""What a test does with a mirror, and how it looks into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+
+from parlex import pipeline, queries
+from parlex.bills import BillKey, SessionId
+from parlex.queries import BillStory, ChangeRecord
+from parlex.resources import Resources
+from parlex.runs import Figures
+
+SESSION = SessionId(45, 1)
+LIST = r"/legisinfo/en/bills/json"
+
+
+def detail(number: str) -> str:
+    """Matches the target of a bill's LEGISinfo detail."""
+    return rf"/legisinfo/en/bill/45-1/{number.lower()}/json"
+
+
+def companion(number: str) -> str:
+    return rf"^/bills/45-1/{number}/"
+
+
+def fetch(mirror: Resources) -> Figures:
+    return pipeline.run_session(mirror, SESSION)
+
+
+def fetch_again(mirror: Resources) -> Figures:
+    """With every detail due, as after a change of each bill's line."""
+    execute(mirror, "UPDATE listings SET fetched_fingerprint = 'older' WHERE source = 'legisinfo'")
+    return fetch(mirror)
+
+
+def execute(mirror: Resources, statement: str, **values: Any) -> None:
+    with mirror.db() as db:
+        db.execute(text(statement), values)
+
+
+def rows(mirror: Resources, query: str, **values: Any) -> list[tuple[Any, ...]]:
+    with mirror.db() as db:
+        return [tuple(row) for row in db.execute(text(query), values)]
+
+
+def story(mirror: Resources, number: str) -> BillStory:
+    with mirror.db() as db:
+        found = queries.bill(db, BillKey(SESSION, number))
+    assert found is not None
+    return found
+
+
+def stories(mirror: Resources) -> dict[str, BillStory]:
+    with mirror.db() as db:
+        numbers = [bill.number for bill in queries.bills(db, SESSION)]
+    return {number: story(mirror, number) for number in numbers}
+
+
+def changes(mirror: Resources, after: int = 0) -> list[ChangeRecord]:
+    with mirror.db() as db:
+        return list(queries.changes(db, after))
+
+
+def last_seq(mirror: Resources) -> int:
+    with mirror.db() as db:
+        return queries.last_seq(db)
