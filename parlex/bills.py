@@ -130,9 +130,12 @@ class StageCode(StrEnum):
     PRE_STUDY = "pre_study"
     REINSTATED = "reinstated"
     ROYAL_ASSENT = "royal_assent"
+    ADDITIONAL_INFORMATION = "additional_information"
+    COMMITTEE_EVENTS = "committee_events"
 
 
 class StageState(StrEnum):
+    NOT_STATED = "not_stated"
     NOT_REACHED = "not_reached"
     NO_ACTIVITY = "no_activity"
     IN_PROGRESS = "in_progress"

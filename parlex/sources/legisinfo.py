@@ -119,10 +119,14 @@ _STAGE_IDS = {
     60047: StageCode.REFERRAL_BEFORE_SECOND_READING,
     60048: StageCode.REPORT_AND_SECOND_READING,
     60049: StageCode.COMMITTEE,
+    60050: StageCode.ROYAL_ASSENT,
+    60055: StageCode.ADDITIONAL_INFORMATION,
+    60074: StageCode.COMMITTEE_EVENTS,
 }
 _ROYAL_ASSENT_STAGE = 60050
 
 _STAGE_STATES = {
+    0: StageState.NOT_STATED,
     1: StageState.NOT_REACHED,
     2: StageState.NO_ACTIVITY,
     3: StageState.IN_PROGRESS,
@@ -435,7 +439,7 @@ _MEASURED = tuple(name for name in _KEYS["A"] if name not in ("parliament", "ses
 
 
 class _Committee(Struct):
-    acronym: Text = field(name="CommitteeAcronym")
+    acronym: Text | None = field(name="CommitteeAcronym")
 
 
 class _Sitting(Struct):
@@ -647,13 +651,12 @@ def _stage(row: _Stage, chamber: Chamber, path: str, place: Place) -> Stage:
 
 
 def _royal_assent(row: _Stage, royal_assent_on: date | None, path: str, place: Place) -> Stage:
-    """Its state is always 0: the bill's own day tells."""
+    """LEGISinfo states nothing of it (0, and no day): the bill's own day tells."""
     if row.stage_id != _ROYAL_ASSENT_STAGE:
         raise place.error(f"unknown stage {row.stage_id}", f"{path}.BillStageId")
-    if row.state != 0:
+    if row.state not in _STAGE_STATES:
         raise place.error(f"unknown state {row.state}", f"{path}.State")
     state = StageState.COMPLETED if royal_assent_on else StageState.NOT_REACHED
-    _completed_on(row, state, path, place)
     return _built(row, None, StageCode.ROYAL_ASSENT, state, royal_assent_on)
 
 

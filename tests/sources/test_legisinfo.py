@@ -428,9 +428,7 @@ def test_no_key_may_be_missing(field: str) -> None:
 @pytest.mark.parametrize(
     ("path", "bad"),
     [
-        ("BillStages.HouseBillStages[0].BillStageId", stage(60055, 1)),
-        ("BillStages.HouseBillStages[0].BillStageId", stage(60050, 0)),
-        ("BillStages.HouseBillStages[0].State", stage(60029, 0)),
+        ("BillStages.HouseBillStages[0].BillStageId", stage(60056, 1)),
         ("BillStages.HouseBillStages[0].State", stage(60029, 6)),
         ("BillStages.HouseBillStages[0].StateAsOfDate", stage(60029, 3, "2025-06-05T00:00:00")),
         ("BillStages.HouseBillStages[0].Sittings", stage(60029, 1) | {"Sittings": None}),
@@ -441,11 +439,18 @@ def test_stages_are_from_a_closed_set(path: str, bad: dict[str, Any]) -> None:
     refused(path, BillStages={"HouseBillStages": [bad], "SenateBillStages": [], "RoyalAssent": []})
 
 
-@pytest.mark.parametrize("bad", [stage(60029, 0), stage(60050, 4), stage(60050, 0, "2026-03-12T00:00:00")])
-def test_assent_is_as_it_always_was(bad: dict[str, Any]) -> None:
+@pytest.mark.parametrize("bad", [stage(60029, 0), stage(60050, 6)])
+def test_assent_is_a_stage_of_its_own(bad: dict[str, Any]) -> None:
     stages = {"HouseBillStages": [], "SenateBillStages": [], "RoyalAssent": [bad]}
     with pytest.raises(DocumentError, match=r"RoyalAssent\[0\]"):
         parsed(BillStages=stages, ReceivedRoyalAssentDateTime=None)
+
+
+def test_a_stage_whose_state_is_not_stated() -> None:
+    """LEGISinfo states none (0) for royal assent and for additional information."""
+    stages = {"HouseBillStages": [stage(60039, 0)], "SenateBillStages": [], "RoyalAssent": []}
+    (found,) = parsed(BillStages=stages).stages
+    assert (found.code, found.state) == (StageCode.REINSTATED, StageState.NOT_STATED)
 
 
 @pytest.mark.parametrize("changes", [{"NumberCode": "C-5"}, {"NumberCode": "c-4"}, {"SessionNumber": 2}])
