@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from parlex.db.bulk import write_rows
 from parlex.db.models import DocumentFetchRow, DocumentRow, LatestDocumentRow, QuarantineRow
 
 # Level 1 takes a fifth of the time of the default level for four fifths of the saving (measured on bill details).
@@ -85,8 +86,8 @@ def keep_documents(db: Session, fetched: Sequence[Fetched], *, dataset: str, run
         back = offered.on_conflict_do_update(
             index_elements=["sha256"], set_={"body": offered.excluded.body}, where=DocumentRow.body.is_(None)
         )
-        db.execute(back, rows)
-    db.execute(insert(DocumentFetchRow), [_fetch_row(f, dataset, run_id) for f in fetched])
+        write_rows(db, back, rows)
+    write_rows(db, insert(DocumentFetchRow), [_fetch_row(f, dataset, run_id) for f in fetched])
 
 
 def _document_row(document: Document) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def keep_unchanged(
         for key, source, held in unchanged
     ]
     if rows:
-        db.execute(insert(DocumentFetchRow), rows)
+        write_rows(db, insert(DocumentFetchRow), rows)
 
 
 def fetched_by_run(db: Session, dataset: str, run_id: UUID, keys: Iterable[str]) -> dict[tuple[str, str], Document]:
@@ -256,10 +257,10 @@ def mark_checked(db: Session, dataset: str, good: dict[tuple[str, str], Document
     columns = ("checked_at", "sha256", "url", "fetched_at", "failed_at", "etag", "last_modified")
     if news:
         changes = {name: offered.excluded[name] for name in columns}
-        db.execute(offered.on_conflict_do_update(index_elements=_LATEST_KEY, set_=changes), news)
+        write_rows(db, offered.on_conflict_do_update(index_elements=_LATEST_KEY, set_=changes), news)
     if olds:
         asked = {"checked_at": offered.excluded.checked_at, "failed_at": null()}
-        db.execute(offered.on_conflict_do_update(index_elements=_LATEST_KEY, set_=asked), olds)
+        write_rows(db, offered.on_conflict_do_update(index_elements=_LATEST_KEY, set_=asked), olds)
 
 
 def mark_failed(db: Session, dataset: str, keys: Iterable[tuple[str, str]], failed_at: datetime) -> None:
@@ -270,7 +271,7 @@ def mark_failed(db: Session, dataset: str, keys: Iterable[tuple[str, str]], fail
     if rows:
         offered = upsert(LatestDocumentRow)
         changes = {"failed_at": offered.excluded.failed_at}
-        db.execute(offered.on_conflict_do_update(index_elements=_LATEST_KEY, set_=changes), rows)
+        write_rows(db, offered.on_conflict_do_update(index_elements=_LATEST_KEY, set_=changes), rows)
 
 
 _LATEST_KEY = ["dataset", "key", "source"]

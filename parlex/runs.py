@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from parlex.bills import Outcome
 from parlex.datasets import Due, Plan, Request
+from parlex.db.bulk import write_rows
 from parlex.db.models import RunKeyRow, RunRow
 
 MAX_RETRIES = 3
@@ -224,7 +225,8 @@ def planning_failed(
 def planned(db: Session, run_id: UUID, plan: Plan, *, now: datetime) -> None:
     """Write the plan down: the keys as rows, the counts on the run."""
     if plan.due:
-        db.execute(insert(RunKeyRow), [_key_row(run_id, position, due, now) for position, due in enumerate(plan.due)])
+        rows = [_key_row(run_id, position, due, now) for position, due in enumerate(plan.due)]
+        write_rows(db, insert(RunKeyRow), rows)
     db.execute(
         update(RunRow)
         .where(RunRow.run_id == run_id)
@@ -416,7 +418,7 @@ def record(db: Session, run_id: UUID, progress: Sequence[Progress], *, now: date
     changes["error"] = func.coalesce(offered.excluded.error, RunKeyRow.error)
     # A worker whose lease ran out may report late; by then the key may be done.
     mine = or_(RunKeyRow.state == "fetching", RunKeyRow.state == "persisting")
-    db.execute(offered.on_conflict_do_update(index_elements=["run_id", "key"], set_=changes, where=mine), rows)
+    write_rows(db, offered.on_conflict_do_update(index_elements=["run_id", "key"], set_=changes, where=mine), rows)
 
 
 def account(db: Session, run_id: UUID, *, requests: int, received: int, errors: Sequence[str], now: datetime) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from parlex.bills import Bill, BillKey, SessionId, Stage
+from parlex.db.bulk import write_rows
 from parlex.db.models import (
     BillChangeRow,
     BillRow,
@@ -117,7 +118,7 @@ def save_bills(
     offered = upsert(BillRow)
     changes: dict[str, Any] = {name: offered.excluded[name] for name in (*BILL_FIELDS, "flags", "last_changed_at")}
     statement = offered.on_conflict_do_update(index_elements=["parliament", "session", "number"], set_=changes)
-    db.execute(statement, rows)
+    write_rows(db, statement, rows)
     _save_stages(db, [bill for bill, _ in bills], held)
 
 
@@ -148,7 +149,7 @@ def _save_stages(db: Session, bills: Sequence[Bill], held: Mapping[BillKey, Held
         for position, stage in enumerate(bill.stages)
     ]
     if rows:
-        db.execute(insert(BillStageRow), rows)
+        write_rows(db, insert(BillStageRow), rows)
 
 
 def _stages_differ(bill: Bill, held: HeldBill | None) -> bool:
@@ -209,7 +210,8 @@ def append_changes(db: Session, changes: Sequence[Change], *, now: datetime, run
     if not changes:
         return
     first = next_seq(db, len(changes))
-    db.execute(
+    write_rows(
+        db,
         insert(BillChangeRow),
         [
             {
@@ -251,7 +253,7 @@ def append_record_changes(
     first = next_seq(db, len(changes), name="record_changes")
     stamp = {"dataset": dataset, "observed_at": now, "run_id": run_id}
     rows = [{"seq": seq, **stamp, **asdict(change)} for seq, change in enumerate(changes, first)]
-    db.execute(insert(RecordChangeRow), rows)
+    write_rows(db, insert(RecordChangeRow), rows)
 
 
 def next_seq(db: Session, count: int, *, name: str = "bill_changes") -> int:
@@ -308,7 +310,7 @@ def save_listings(
     offered = upsert(ListingRow)
     changes = {name: offered.excluded[name] for name in ("fingerprint", "activity_on", "facts", "seen_at", "gone_at")}
     statement = offered.on_conflict_do_update(index_elements=["dataset", "source", "scope", "key"], set_=changes)
-    db.execute(statement, rows)
+    write_rows(db, statement, rows)
 
 
 def _line_row(place: Place, line: Line, now: datetime) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from parlex import store
 from parlex.bills import Chamber
 from parlex.datasets import Context
 from parlex.datasets.records import Listed, Record, RecordDataset, Row, differences, upsert_rows
+from parlex.db.bulk import write_rows
 from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, PoliticianRow
 from parlex.documents import Document, Fetched, Held
 from parlex.http import Tally
@@ -111,7 +112,7 @@ class PoliticianDataset(RecordDataset):
             for number, facts in record.parts["memberships"].items()
         ]
         if rows:
-            db.execute(insert(PoliticianMembershipRow), rows)
+            write_rows(db, insert(PoliticianMembershipRow), rows)
 
     def complement(self, db: Session, records: Mapping[str, Record]) -> None:
         """The number of a person is what OpenParliament says, or else what the bills say of the slug."""

@@ -21,6 +21,7 @@ from parlex import documents, guards, store
 from parlex.bills import Outcome
 from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import failed_lately, looked_at_before, recheck_cutoff
+from parlex.db.bulk import write_rows
 from parlex.db.models import Base, ListingRow, SweepRow
 from parlex.documents import Document, Fetched, Held
 from parlex.errors import DocumentError, UnknownSession
@@ -517,4 +518,4 @@ def upsert_rows(
     columns = [name for name in (*rows[0], "last_changed_at") if name not in identity]
     changes = {name: offered.excluded[name] for name in columns}
     stamped = [{**row, "first_seen_at": now, "last_changed_at": now} for row in rows]
-    db.execute(offered.on_conflict_do_update(index_elements=list(identity), set_=changes), stamped)
+    write_rows(db, offered.on_conflict_do_update(index_elements=list(identity), set_=changes), stamped)
