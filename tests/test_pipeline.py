@@ -1,0 +1,513 @@
+"""Runs from list to rows, on a real PostgreSQL, against the sandbox over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import time_machine
+from sqlalchemy import event, text
+
+from parlex import pipeline
+from parlex.bills import SessionId
+from parlex.errors import Retryable, UnknownSession, UsageError
+from parlex.http import Client
+from parlex.resources import Resources
+from parlex.runs import Figures
+from parlex.sandbox import Sandbox
+from parlex.throttle import NullThrottle
+
+CURRENT = SessionId(45, 1)
+LAST = SessionId(44, 1)
+DETAIL, LIST = "/bill/", "/bills/json"
+
+
+def rows(mirror: Resources, query: str, **values: Any) -> list[tuple[Any, ...]]:
+    with mirror.db() as db:
+        return [tuple(row) for row in db.execute(text(query), values)]
+
+
+def value(mirror: Resources, query: str, **values: Any) -> Any:
+    return rows(mirror, query, **values)[0][0]
+
+
+def changes(mirror: Resources, run: Figures) -> list[tuple[Any, ...]]:
+    query = "SELECT number, kind, field, old, new FROM bill_changes WHERE run_id = :run_id ORDER BY seq"
+    return rows(mirror, query, run_id=run.run_id)
+
+
+def bills(mirror: Resources) -> list[tuple[Any, ...]]:
+    return rows(mirror, "SELECT * FROM bills ORDER BY parliament, session, number")
+
+
+def parked(mirror: Resources) -> list[tuple[Any, ...]]:
+    return rows(mirror, "SELECT kind, guard, field FROM quarantine WHERE state = 'open' ORDER BY id")
+
+
+def asked(sandbox: Sandbox, host: str = "legisinfo") -> dict[str, int]:
+    return dict(sandbox.stats()[host]["kinds"])
+
+
+def fetch(mirror: Resources, session: SessionId = CURRENT, **options: Any) -> Figures:
+    return pipeline.run_session(mirror, session, **options)
+
+
+class Edited(httpx.BaseTransport):
+    """The network, but for the bodies that ``edit`` (url, JSON) rewrites."""
+
+    def __init__(self, edit: Callable[[str, Any], None]) -> None:
+        self._edit = edit
+        self._network = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = self._network.handle_request(request)
+        answer.read()
+        answer.close()
+        body = json.loads(answer.content.decode("utf-8-sig"))
+        self._edit(str(request.url), body)
+        return httpx.Response(200, json=body)
+
+    def close(self) -> None:
+        self._network.close()
+
+
+@pytest.fixture
+def edited(
+    sandbox: Sandbox, make_resources: Callable[..., Resources]
+) -> Iterator[Callable[[Callable[[str, Any], None]], Resources]]:
+    """A second look at the same mirror through ``Edited``."""
+    clients: list[Client] = []
+
+    def edit(how: Callable[[str, Any], None]) -> Resources:
+        resources = make_resources(legisinfo_url=sandbox.legisinfo_url, openparliament_url=sandbox.openparliament_url)
+        client = Client(
+            user_agent="tests",
+            throttle=NullThrottle(),
+            connect_timeout=5,
+            read_timeout=5,
+            max_body_bytes=10**7,
+            transport=Edited(how),
+        )
+        clients.append(client)
+        resources.__dict__["client"] = client
+        return resources
+
+    yield edit
+    for client in clients:
+        client.close()
+
+
+# A mirror that follows its sources.
+
+
+def test_the_first_run_lands_everything(sandbox: Sandbox, mirror: Resources) -> None:
+    run = fetch(mirror)
+    assert (run.status, run.failed, run.deferred, run.error_count) == ("success", 0, 0, 0)
+    assert run.created == run.bills_fetched == value(mirror, "SELECT count(*) FROM bills") > 20
+    assert {kind for _, kind, *_ in changes(mirror, run)} == {"created"}
+    assert asked(sandbox) == {"list": 1, "detail": run.created}
+
+
+def test_a_second_run_asks_for_the_list_and_writes_no_bill(sandbox: Sandbox, mirror: Resources) -> None:
+    fetch(mirror)
+    before = rows(mirror, "SELECT xmin::text, number FROM bills"), rows(mirror, "SELECT xmin::text, key FROM listings")
+    sandbox.reset()
+    run = fetch(mirror)
+    assert (run.status, run.bills_fetched) == ("success", 0)
+    assert asked(sandbox) == {"list": 1}
+    assert asked(sandbox, "openparliament") == {}
+    assert before == (
+        rows(mirror, "SELECT xmin::text, number FROM bills"),
+        rows(mirror, "SELECT xmin::text, key FROM listings"),
+    )
+
+
+def test_what_moves_is_fetched_and_recorded_in_the_same_run(sandbox: Sandbox, mirror: Resources) -> None:
+    fetch(mirror)
+    for _ in range(5):
+        assert sandbox.advance()
+    run = fetch(mirror)
+    assert run.status == "success"
+    assert run.created + run.updated == run.bills_fetched > 0
+    recorded = changes(mirror, run)
+    assert {number for number, *_ in recorded} >= {number for number, kind, *_ in recorded if kind == "created"}
+    assert all(old != new for _, kind, _, old, new in recorded if kind == "changed")
+    assert changes(mirror, fetch(mirror)) == []
+
+
+def test_the_current_session_is_what_the_list_says(sandbox: Sandbox, mirror: Resources) -> None:
+    run = pipeline.run_latest(mirror, limit=3)
+    assert run.created == 3
+    assert rows(mirror, "SELECT DISTINCT parliament, session FROM bills") == [(45, 1)]
+    assert rows(mirror, "SELECT scope, is_current FROM sweeps WHERE source = 'legisinfo'") == [("45-1", True)]
+
+
+def test_a_limit_defers_the_rest_and_later_runs_take_it_up(sandbox: Sandbox, mirror: Resources) -> None:
+    listed = fetch(mirror, limit=10).deferred + 10
+    assert value(mirror, "SELECT count(*) FROM bills") == 10
+    run = fetch(mirror, limit=15)
+    assert (run.status, run.created, run.deferred) == ("success", 15, listed - 25)
+    log = rows(mirror, "SELECT listed, not_due, attempted, deferred FROM fetch_logs ORDER BY started_at")
+    assert log == [(listed, 0, 10, listed - 10), (listed, 10, 15, listed - 25)]
+
+
+def test_the_newest_activity_comes_first(sandbox: Sandbox, mirror: Resources) -> None:
+    fetch(mirror, limit=10)
+    taken = "SELECT min(activity_on) FROM listings WHERE source = 'legisinfo' AND fetched_fingerprint IS NOT NULL"
+    left = "SELECT max(activity_on) FROM listings WHERE source = 'legisinfo' AND fetched_fingerprint IS NULL"
+    assert value(mirror, taken) >= value(mirror, left)
+
+
+def test_details_that_nobody_looked_at_for_long_are_looked_at(sandbox: Sandbox, mirror: Resources) -> None:
+    total = fetch(mirror).created
+    sandbox.reset()
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=6)):
+        assert pipeline.run_latest(mirror, limit=100, recheck_after_days=7).bills_fetched == 0
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
+        run = pipeline.run_latest(mirror, limit=5, recheck_after_days=7)
+        assert (run.status, run.unchanged, run.deferred) == ("success", 5, total - 5)
+        assert pipeline.run_latest(mirror, limit=5).bills_fetched == 0
+        rest = pipeline.run_latest(mirror, limit=100, recheck_after_days=7)
+        assert rest.unchanged == total - 5
+    assert asked(sandbox)["detail"] == total
+
+
+def test_another_shape_of_the_list_changes_nothing(sandbox: Sandbox, mirror: Resources) -> None:
+    fetch(mirror)
+    sandbox.list_shape("B")
+    assert fetch(mirror).bills_fetched == 0
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, 2.5])
+def test_a_wrong_limit_is_refused(mirror: Resources, limit: Any) -> None:
+    with pytest.raises(UsageError, match="limit must be a whole number"):
+        pipeline.run_latest(mirror, limit=limit)
+    assert rows(mirror, "SELECT * FROM fetch_logs") == []
+
+
+def test_a_session_that_nobody_knows_leaves_no_bill(mirror: Resources) -> None:
+    with pytest.raises(UnknownSession, match="99-1"):
+        fetch(mirror, SessionId(99, 1))
+    assert bills(mirror) == []
+    assert rows(mirror, "SELECT status, error_count FROM fetch_logs") == [("failure", 1)]
+
+
+# Each step twice.
+
+
+def test_each_step_twice_changes_nothing(sandbox: Sandbox, mirror: Resources) -> None:
+    opened = pipeline.open_run(mirror, pipeline.session_request(CURRENT))
+    run_id = opened.run.run_id
+    for _ in range(2):
+        pipeline.plan(mirror, run_id)
+    assert asked(sandbox)["list"] == 1
+    while keys := pipeline.take_chunk(mirror, run_id, in_flight=10):
+        report = pipeline.fetch(mirror, run_id, keys)
+        assert pipeline.fetch(mirror, run_id, keys).persist == ()
+        assert set(report.persist) == set(keys)
+        pipeline.persist(mirror, run_id, keys)
+        assert pipeline.persist(mirror, run_id, keys) is None
+    figures = pipeline.close_if_complete(mirror, run_id)
+    assert figures is not None
+    assert figures.created == value(mirror, "SELECT count(*) FROM bill_changes")
+    assert pipeline.close_if_complete(mirror, run_id) is None
+    assert asked(sandbox)["detail"] == figures.created
+
+
+@contextmanager
+def counted(mirror: Resources) -> Iterator[list[str]]:
+    sent: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(mirror.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(mirror.engine, "before_cursor_execute", note)
+
+
+def drive(mirror: Resources, run_id: UUID) -> Figures:
+    """Carry a run to its end as workers would, each message at once."""
+    pipeline.plan(mirror, run_id)
+    while keys := pipeline.take_chunk(mirror, run_id):
+        pipeline.persist(mirror, run_id, pipeline.fetch(mirror, run_id, keys).persist)
+    figures = pipeline.close_if_complete(mirror, run_id)
+    assert figures is not None
+    return figures
+
+
+def scheduled(mirror: Resources, slot: datetime, limit: int = 100) -> Figures:
+    opened = pipeline.open_run(mirror, pipeline.latest_request(limit), entry="hourly", slot=slot)
+    assert not opened.joined
+    return drive(mirror, opened.run.run_id)
+
+
+def test_no_step_makes_a_round_trip_for_each_bill(sandbox: Sandbox, make_resources: Callable[..., Resources]) -> None:
+    urls = {"legisinfo_url": sandbox.legisinfo_url, "openparliament_url": sandbox.openparliament_url}
+    mirror = make_resources(**urls)
+    spent = []
+    for limit in (5, 40):
+        opened = pipeline.open_run(mirror, pipeline.session_request(CURRENT, limit))
+        with counted(mirror) as sent:
+            assert drive(mirror, opened.run.run_id).bills_fetched == limit or limit == 40
+        spent.append(len(sent))
+    # The first run also keeps the companion's list, which is due once a day.
+    assert spent[1] <= spent[0]
+
+
+# Sources that fail.
+
+
+def test_a_hiccup_is_retried_and_leaves_no_trace(sandbox: Sandbox, mirror: Resources) -> None:
+    sandbox.fault("error", host="legisinfo", path=LIST, first=1)
+    sandbox.fault("error", host="legisinfo", path=DETAIL, first=3)
+    run = fetch(mirror)
+    assert (run.status, run.failed, run.error_count) == ("success", 0, 0)
+    assert asked(sandbox)["list"] == 2
+
+
+def test_details_that_fail_are_tried_three_times_more(sandbox: Sandbox, mirror: Resources) -> None:
+    fault = sandbox.fault("error", host="legisinfo", path="/c-4/")
+    run = fetch(mirror)
+    assert (run.status, run.failed, run.error_count) == ("partial", 1, 1)
+    assert fault.fired == 4
+    assert rows(mirror, "SELECT key FROM run_keys WHERE state = 'failed'") == [("45-1 C-4",)]
+    sandbox.clear_faults()
+    healed = fetch(mirror)
+    assert (healed.status, healed.created) == ("success", 1)
+
+
+def test_a_detail_that_is_not_there_is_not_asked_for_again(sandbox: Sandbox, mirror: Resources) -> None:
+    fault = sandbox.fault("error", host="legisinfo", path="/c-4/", status=404)
+    run = fetch(mirror)
+    assert (run.status, run.failed, fault.fired) == ("partial", 1, 1)
+
+
+def test_what_failed_waits_a_day_on_the_schedule_and_not_by_hand(sandbox: Sandbox, mirror: Resources) -> None:
+    fault = sandbox.fault("error", host="legisinfo", path="/c-4/", status=404)
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    assert scheduled(mirror, now).failed == 1
+    assert scheduled(mirror, now + timedelta(hours=1)).bills_fetched == 0
+    assert fetch(mirror).failed == 1
+    assert fault.fired == 2
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=25)):
+        assert scheduled(mirror, now + timedelta(hours=25)).failed == 1
+
+
+def test_a_wait_that_the_source_asks_for_costs_no_retry(sandbox: Sandbox, mirror: Resources) -> None:
+    lists = sandbox.fault("rate_limit", host="legisinfo", path=LIST, first=6, retry_after=0)
+    details = sandbox.fault("rate_limit", host="legisinfo", path="/c-4/", first=6, retry_after=0)
+    run = fetch(mirror)
+    assert (run.status, run.error_count) == ("success", 0)
+    assert (lists.fired, details.fired) == (6, 6)
+    assert rows(mirror, "SELECT DISTINCT attempt FROM run_keys") == [(0,)]
+    assert value(mirror, "SELECT attempt FROM fetch_logs") == 1
+
+
+def test_a_limit_without_a_wait_costs_retries(sandbox: Sandbox, mirror: Resources) -> None:
+    fault = sandbox.fault("rate_limit", host="legisinfo", path=LIST)
+    run = fetch(mirror)
+    assert (run.status, run.bills_fetched, run.error_count, fault.fired) == ("failure", 0, 1, 4)
+
+
+def test_long_waits_are_rows_and_not_countdowns(sandbox: Sandbox, mirror: Resources) -> None:
+    sandbox.fault("rate_limit", host="legisinfo", path=DETAIL, retry_after=1800)
+    run_id = pipeline.open_run(mirror, pipeline.session_request(CURRENT, 5)).run.run_id
+    pipeline.plan(mirror, run_id)
+    report = pipeline.fetch(mirror, run_id, pipeline.take_chunk(mirror, run_id))
+    assert (report.persist, report.retry_after) == ((), None)
+    waits = "SELECT DISTINCT state, next_attempt_at > now() + interval '29 minutes' FROM run_keys"
+    assert rows(mirror, waits) == [("waiting", True)]
+    assert pipeline.take_chunk(mirror, run_id) == []
+
+
+def test_a_list_that_asks_to_wait_puts_the_planning_off(sandbox: Sandbox, mirror: Resources) -> None:
+    sandbox.fault("rate_limit", host="legisinfo", path=LIST, retry_after=1800)
+    run_id = pipeline.open_run(mirror, pipeline.session_request(CURRENT)).run.run_id
+    with pytest.raises(Retryable) as caught:
+        pipeline.plan(mirror, run_id)
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after > 1700
+    pipeline.plan(mirror, run_id)  # not due: nobody is asked
+    assert asked(sandbox)["list"] == 1
+
+
+def test_without_the_companion_bills_land_and_the_next_run_heals(sandbox: Sandbox, mirror: Resources) -> None:
+    sandbox.fault("error", host="openparliament")
+    run = fetch(mirror)
+    assert run.status == "partial"
+    assert run.created == run.bills_fetched > 20
+    assert value(mirror, "SELECT count(sponsor_slug) FROM bills") == 0
+    sandbox.clear_faults()
+    healed = fetch(mirror)
+    assert (healed.status, healed.failed) == ("success", 0)
+    assert {field for _, _, field, *_ in changes(mirror, healed)} == {"sponsor_slug"}
+    assert value(mirror, "SELECT count(sponsor_slug) FROM bills") == healed.updated > 5
+
+
+def test_a_companion_that_does_not_show_a_bill_yet_is_asked_daily(sandbox: Sandbox, mirror: Resources) -> None:
+    fault = sandbox.fault("error", host="openparliament", path="/bills/45-1/", status=404)
+    run = fetch(mirror)
+    assert (run.status, run.error_count) == ("success", 0)
+    assert fault.fired == run.created
+    assert fetch(mirror).bills_fetched == 0
+    sandbox.clear_faults()
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=25)):
+        healed = fetch(mirror)
+    assert healed.bills_fetched == run.created
+    assert healed.updated == value(mirror, "SELECT count(sponsor_slug) FROM bills") > 5
+
+
+# Sources that are not to be believed.
+
+
+def test_an_empty_list_is_parked_and_loses_nothing(sandbox: Sandbox, mirror: Resources) -> None:
+    fetch(mirror)
+    before = bills(mirror)
+    sandbox.fault("empty_list", host="legisinfo")
+    run = fetch(mirror)
+    assert (run.status, bills(mirror), parked(mirror)) == ("failure", before, [("sweep", "empty", None)])
+    sandbox.clear_faults()
+    assert (fetch(mirror).status, parked(mirror)) == ("success", [])
+
+
+def test_a_bill_that_leaves_the_list_is_withdrawn_and_may_come_back(
+    sandbox: Sandbox, mirror: Resources, edited: Callable[..., Resources]
+) -> None:
+    fetch(mirror)
+
+    def without_c_4(url: str, body: Any) -> None:
+        if LIST in url:
+            body[:] = [row for row in body if row["NumberCode"] != "C-4"]
+
+    shorter = fetch(edited(without_c_4))
+    assert changes(mirror, shorter) == [("C-4", "withdrawn", None, None, None)]
+    assert rows(mirror, "SELECT number FROM bills WHERE withdrawn") == [("C-4",)]
+    assert changes(mirror, fetch(edited(without_c_4))) == []
+    longer = fetch(mirror)
+    assert [change[:2] for change in changes(mirror, longer)] == [("C-4", "reappeared")]
+    assert rows(mirror, "SELECT number FROM bills WHERE withdrawn") == []
+
+
+def test_a_field_that_goes_blank_in_all_details_keeps_its_values(
+    sandbox: Sandbox, mirror: Resources, edited: Callable[..., Resources]
+) -> None:
+    fetch(mirror)
+    sponsors = "SELECT number, sponsor_name FROM bills ORDER BY number"
+    before = rows(mirror, sponsors)
+
+    def without_sponsors(url: str, body: Any) -> None:
+        if url.endswith("/json") and DETAIL in url:
+            body[0]["SponsorPersonName"] = " "
+
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
+        run = pipeline.run_latest(edited(without_sponsors), limit=100, recheck_after_days=7)
+    assert rows(mirror, sponsors) == before
+    assert changes(mirror, run) == []
+    assert run.status == "partial"
+    assert set(parked(mirror)) == {("field", "blanked", "sponsor_name")}
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=16)):
+        assert pipeline.run_latest(mirror, limit=100, recheck_after_days=7).status == "success"
+    assert parked(mirror) == []
+
+
+def test_a_date_that_one_bill_loses_is_believed(
+    sandbox: Sandbox, mirror: Resources, edited: Callable[..., Resources]
+) -> None:
+    fetch(mirror)
+    name = "PassedHouseFirstReadingDateTime"
+
+    def without_one_date(url: str, body: Any) -> None:
+        for row in body if "legisinfo" in url else []:
+            if row["NumberCode"] == "C-4":
+                row[name] = None if LIST in url else "0001-01-01T00:00:00"
+
+    run = fetch(edited(without_one_date))
+    assert (run.status, run.updated) == ("success", 1)
+    lost = {field: new for _, _, field, _, new in changes(mirror, run)}
+    assert lost["house_first_reading_on"] is None
+    assert rows(mirror, "SELECT house_first_reading_on FROM bills WHERE number = 'C-4'") == [(None,)]
+
+
+def test_a_detail_that_lags_behind_its_list_is_asked_for_again(
+    sandbox: Sandbox, mirror: Resources, edited: Callable[..., Resources]
+) -> None:
+    fetch(mirror)
+
+    def ahead(url: str, body: Any) -> None:
+        for row in body if LIST in url else []:
+            if row["NumberCode"] == "C-4":
+                row["StatusNameEn"] = "Bill defeated"
+
+    early = edited(ahead)
+    assert fetch(early).unchanged == 1
+    assert fetch(early).unchanged == 1  # not taken for done
+    assert fetch(mirror).bills_fetched == 0
+
+
+def test_one_malformed_bill_is_quarantined_and_its_neighbours_land(
+    sandbox: Sandbox, edited: Callable[..., Resources]
+) -> None:
+    def one_bad(url: str, body: Any) -> None:
+        if url.endswith("/c-4/json"):
+            body[0]["StatusNameEn"] = "Lost in the post"
+
+    mirror = edited(one_bad)
+    run = fetch(mirror)
+    assert (run.status, run.failed, run.error_count) == ("partial", 1, 1)
+    assert run.created > 20
+    assert parked(mirror) == [("document", "unreadable", "StatusNameEn")]
+    assert "Lost in the post" in value(mirror, "SELECT error FROM run_keys WHERE state = 'failed'")
+
+
+# Several at once.
+
+
+def test_two_callers_of_the_same_share_one_run(sandbox: Sandbox, mirror: Resources) -> None:
+    sandbox.fault("slow", host="legisinfo", path=LIST, seconds=1)
+    together = threading.Barrier(2)
+    ended: list[Figures] = []
+
+    def call() -> None:
+        together.wait()
+        ended.append(fetch(mirror))
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ended[0] == ended[1]
+    assert ended[0].status == "success"
+    assert asked(sandbox)["list"] == 1
+
+
+def test_whoever_is_interrupted_says_so_in_the_log(sandbox: Sandbox, mirror: Resources) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(mirror, LAST, on_progress=interrupt)
+    assert rows(mirror, "SELECT status FROM fetch_logs") == [("abandoned",)]
+    assert fetch(mirror, LAST).status == "success"
+
+
+def test_progress_reaches_all_of_it(sandbox: Sandbox, mirror: Resources) -> None:
+    told: list[tuple[int, int]] = []
+    run = fetch(mirror, on_progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (run.created, run.created)
+    assert told == sorted(told)
+
+
+def test_a_sweep_is_closed_with_what_is_missing(sandbox: Sandbox, mirror: Resources) -> None:
+    sandbox.fault("error", host="legisinfo", path="/c-4/", status=404)
+    run = fetch(mirror)
+    query = "SELECT listed, held, missing, extra FROM sweeps WHERE source = 'legisinfo'"
+    assert rows(mirror, query) == [(run.created + 1, run.created, ["45-1 C-4"], [])]
