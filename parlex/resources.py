@@ -15,6 +15,7 @@ from parlex.archive import Archive, open_archive
 from parlex.datasets import Dataset
 from parlex.datasets.bills import BillDataset
 from parlex.datasets.politicians import PoliticianDataset
+from parlex.datasets.votes import VoteDataset
 from parlex.db.engine import build_engine
 from parlex.embedded import Addresses
 from parlex.http import Client
@@ -22,6 +23,7 @@ from parlex.settings import Settings
 from parlex.sources.legisinfo import Legisinfo
 from parlex.sources.openparliament import OpenParliament
 from parlex.sources.politicians import Politicians
+from parlex.sources.votes import Votes
 from parlex.throttle import RedisThrottle, Throttle, host_of
 
 
@@ -80,6 +82,7 @@ class Resources:
                 Legisinfo(self.client, self.settings.legisinfo_url), OpenParliament(self.client, site), self.settings
             ),
             PoliticianDataset(Politicians(self.client, site), self.settings),
+            VoteDataset(Votes(self.client, site), self.settings),
         ]
         return {dataset.name: dataset for dataset in every}
 

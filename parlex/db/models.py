@@ -220,6 +220,62 @@ class PoliticianMembershipRow(Base):
     end_on: Mapped[date | None]
 
 
+class VoteRow(Base):
+    """A division of the House. ``totals_match``: its ballots add up to its totals; where not, both stand as given."""
+
+    __tablename__ = "votes"
+
+    parliament: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    session: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    held_on: Mapped[date]
+    description_en: Mapped[str | None]
+    description_fr: Mapped[str | None]
+    context_statement: Mapped[str | None]
+    result: Mapped[str]
+    yea_total: Mapped[int] = mapped_column(SmallInteger)
+    nay_total: Mapped[int] = mapped_column(SmallInteger)
+    paired_total: Mapped[int] = mapped_column(SmallInteger)
+    bill_parliament: Mapped[int | None] = mapped_column(SmallInteger)
+    bill_session: Mapped[int | None] = mapped_column(SmallInteger)
+    bill_number: Mapped[str | None]
+    totals_match: Mapped[bool]
+    withdrawn: Mapped[bool] = mapped_column(server_default=text("false"))
+    first_seen_at: Mapped[datetime]
+    last_changed_at: Mapped[datetime]
+
+    __table_args__ = (Index(None, "bill_parliament", "bill_session", "bill_number"),)
+
+
+class VotePartyRow(Base):
+    """How a party voted in a division, as the source says; ``disagreement`` is a share from 0 to 1."""
+
+    __tablename__ = "vote_parties"
+
+    parliament: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    session: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    party: Mapped[str] = mapped_column(primary_key=True)
+    party_name: Mapped[str | None]
+    position: Mapped[str]
+    disagreement: Mapped[float]
+
+
+class BallotRow(Base):
+    """One member's ballot. No foreign keys: a politician may be fetched after the ballot, and there are millions."""
+
+    __tablename__ = "ballots"
+
+    parliament: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    session: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(primary_key=True)
+    membership_id: Mapped[int | None] = mapped_column(BigInteger)
+    choice: Mapped[str]
+
+    __table_args__ = (Index(None, "slug"),)
+
+
 class CounterRow(Base):
     """Counters whose row lock, held until commit, makes numbers gap-free and ordered as commits are."""
 

@@ -123,9 +123,93 @@ def test_a_second_look_at_the_politicians_writes_nothing(house: Resources, whole
     assert written(house) == before
 
 
+@pytest.fixture(scope="module")
+def voted(house: Resources) -> Resources:
+    """The mirror with every division too."""
+    for session in SESSIONS:
+        run = pipeline.run_here(house, pipeline.session_request(SessionId.parse(session), dataset="votes"))
+        assert (run.status, run.failed, run.unchanged) == ("success", 0, 0), run
+    return house
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_every_division_and_every_ballot(voted: Resources, site: httpx.Client, session: str) -> None:
+    expected, mismatched = {}, set()
+    for line in walk(site, f"/votes/?session={session}&limit=500"):
+        ballots = list(walk(site, f"/votes/ballots/?vote={line['url']}&limit=500"))
+        count = Counter(ballot["ballot"] for ballot in ballots)
+        totals = (line["yea_total"], line["nay_total"], line["paired_total"])
+        if totals != (count["Yes"], count["No"], count["Paired"]):
+            mismatched.add(line["number"])
+        bill = line["bill_url"].split("/")[3] if line["bill_url"] else None
+        words = (line["date"], line["description"]["en"], line["description"]["fr"], line["result"])
+        slugs = {(b["politician_url"].split("/")[2], b["ballot"]) for b in ballots}
+        assert len(slugs) == len(ballots)
+        expected[line["number"]] = ((*words, *totals, bill), slugs)
+    held = in_session(
+        voted,
+        "SELECT number, held_on::text, description_en, description_fr, result, yea_total, nay_total, paired_total,"
+        " bill_number FROM votes",
+        session,
+    )
+    assert {number: tuple(facts) for number, *facts in held} == {n: facts for n, (facts, _) in expected.items()}
+    ballots_held: dict[int, set[Any]] = {}
+    for number, slug, choice in in_session(voted, "SELECT number, slug, choice FROM ballots", session):
+        ballots_held.setdefault(number, set()).add((slug, choice))
+    assert ballots_held == {number: slugs for number, (_, slugs) in expected.items()}
+    flagged = {n for n, match in in_session(voted, "SELECT number, totals_match FROM votes", session) if not match}
+    assert flagged == mismatched
+
+
+def test_the_sample_has_divisions_whose_totals_do_not_match(voted: Resources) -> None:
+    """Or the flag would not be tested."""
+    assert rows(voted, "SELECT count(*) > 0 FROM votes WHERE NOT totals_match") == [(True,)]
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_party_lines_are_those_of_the_site(voted: Resources, site: httpx.Client, session: str) -> None:
+    numbers = [number for (number,) in in_session(voted, "SELECT number FROM votes", session)]
+    lines = in_session(voted, "SELECT number, party, position, disagreement FROM vote_parties", session)
+    for number in numbers[:: max(1, len(numbers) // 40)]:
+        told = site.get(f"/votes/{session}/{number}/").json()["party_votes"]
+        expected = {(line["party"]["short_name"]["en"], line["vote"], line["disagreement"]) for line in told}
+        assert {tuple(rest) for n, *rest in lines if n == number} == expected, number
+
+
+def test_every_bill_and_every_member_is_known(voted: Resources) -> None:
+    lost = """SELECT parliament, session, number FROM votes v WHERE bill_number IS NOT NULL AND NOT EXISTS
+        (SELECT 1 FROM bills b WHERE (b.parliament, b.session, b.number) = (bill_parliament, bill_session, bill_number))
+    """
+    assert rows(voted, "SELECT count(bill_number) > 0 FROM votes") == [(True,)]
+    assert rows(voted, lost) == []
+    assert rows(voted, "SELECT DISTINCT slug FROM ballots EXCEPT SELECT slug FROM politicians") == []
+    unseated = """SELECT count(*) FROM ballots b WHERE membership_id IS NOT NULL AND NOT EXISTS
+        (SELECT 1 FROM politician_memberships m WHERE m.slug = b.slug AND m.id = b.membership_id)"""
+    assert rows(voted, unseated) == [(0,)]
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+def test_a_second_look_at_the_votes_writes_nothing(voted: Resources, whole: StandIn, session: str) -> None:
+    before = written(voted)
+    whole.forget()
+    run = pipeline.run_here(voted, pipeline.session_request(SessionId.parse(session), dataset="votes"))
+    assert (run.status, run.bills_fetched) == ("success", 0)
+    assert set(whole.asked("openparliament")) == {"vote_list"}
+    assert written(voted) == before
+
+
+def in_session(resources: Resources, statement: str, session: str) -> list[Any]:
+    parliament, number = map(int, session.split("-"))
+    where = f"{statement} WHERE parliament = :parliament AND session = :session"
+    return rows(resources, where, parliament=parliament, session=number)
+
+
 def written(resources: Resources) -> Counter[Any]:
     """Every row of the mirror with the transaction that wrote it."""
-    tables = ("politicians", "politician_memberships", "record_changes", "listings", "latest_documents", "quarantine")
+    tables = (
+        *("politicians", "politician_memberships", "votes", "vote_parties", "ballots"),
+        *("record_changes", "listings", "latest_documents", "quarantine"),
+    )
     found: Counter[Any] = Counter()
     for table in tables:
         found.update((table, *row) for row in rows(resources, f"SELECT ctid::text, xmin::text FROM {table}"))
