@@ -40,7 +40,11 @@ enable_utc = True
 task_queues = [Queue(name, Exchange(name), routing_key=name) for name in ("control", "fetch", "persist")]
 task_default_queue = "control"
 task_create_missing_queues = False  # a misspelt queue is an error, not a place where messages wait for ever
-task_routes = {"parlex.fetch_bills": {"queue": "fetch"}, "parlex.persist_bills": {"queue": "persist"}}
+task_routes = {
+    "parlex.fetch_bills": {"queue": "fetch"},
+    "parlex.persist_bills": {"queue": "persist"},
+    "parlex.export": {"queue": "persist"},  # it works on the database for as long as it takes
+}
 
 # A message is acknowledged when its task is done, so that a killed worker loses none.
 task_acks_late = True
@@ -170,3 +174,10 @@ beat_schedule = {
         "options": {"expires": 0.8 * _settings.keep_house_seconds},
     },
 }
+
+if _settings.export_url is not None:
+    beat_schedule["export-nightly"] = {
+        "task": "parlex.export",
+        "schedule": crontab(minute=45, hour=5),
+        "options": {"expires": 12 * _HOUR},
+    }

@@ -124,17 +124,22 @@ def _folder(root: Path) -> Archive:
 
 def _bucket(url: str) -> Archive:
     parts = urlsplit(url)
+    return Archive(open_bucket(url, "PARLEX_ARCHIVE_URL"), f"s3://{parts.hostname}{parts.path}")
+
+
+def open_bucket(url: str, variable: str) -> S3Store:
+    """The bucket at ``s3://bucket/prefix?…``. ConfigurationError, with the ``variable``'s name, for another URL."""
+    parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
     unknown = sorted(set(options) - set(_OPTIONS))
     if unknown or not parts.hostname or parts.username:
         what = f"unknown option {unknown[0]}" if unknown else "must read s3://bucket/prefix"
-        raise ConfigurationError(f"PARLEX_ARCHIVE_URL: {what}; options are {', '.join(_OPTIONS)}")
+        raise ConfigurationError(f"{variable}: {what}; options are {', '.join(_OPTIONS)}")
     plain = options.get("endpoint", "").startswith("http://")
-    store = S3Store(
+    return S3Store(
         parts.hostname,
         prefix=parts.path.strip("/") or None,
         config=dict(options),  # type: ignore[arg-type]
         client_options={"allow_http": plain, "timeout": _PATIENCE, "connect_timeout": _PATIENCE / 4},
         retry_config={"max_retries": _RETRIES, "retry_timeout": _PATIENCE},
     )
-    return Archive(store, f"s3://{parts.hostname}{parts.path}")

@@ -14,7 +14,7 @@ from uuid import UUID
 from celery import Task, states
 from celery.exceptions import Ignore
 
-from parlex import alerts, digest, housekeeping, monitor, notify, pipeline, runs
+from parlex import alerts, digest, export, housekeeping, monitor, notify, pipeline, runs
 from parlex.bills import SessionId
 from parlex.datasets import Request
 from parlex.errors import ParlexError, Retryable, UsageError
@@ -117,6 +117,13 @@ def monitor_politician_operations(hours_back: int = 24) -> dict[str, Any]:
     since, patience = now - timedelta(hours=hours_back), timedelta(hours=50)
     with resources().db() as db:
         return monitor.statistics(db, since, now, dataset="politicians", stale_after=patience).to_dict()
+
+
+@app.task(name="parlex.export", ignore_result=False)
+def export_mirror() -> dict[str, Any] | None:
+    """Export everything to ``PARLEX_EXPORT_URL``. Answers the manifest, None where there is no such place."""
+    url = resources().settings.export_url
+    return export.export(resources(), url.get_secret_value()).to_dict() if url else None
 
 
 @app.task(name="parlex.check_alerts")
