@@ -150,6 +150,13 @@ beat_schedule = {
         "kwargs": {"limit": 300, "recheck_after_days": 30},
         "options": {"expires": 12 * _HOUR},
     },
+    # A division is two requests: at most 8 minutes. What is beyond that is the next hour's work.
+    "fetch-latest-votes-hourly": {
+        "task": "parlex.fetch_latest_votes",
+        "schedule": crontab(minute=20),
+        "kwargs": {"limit": 100},
+        "options": {"expires": _HOUR - 60},
+    },
     "monitor-politician-operations": {
         "task": "parlex.monitor_politician_operations",
         "schedule": crontab(minute=15, hour=4),

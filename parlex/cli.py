@@ -97,7 +97,7 @@ SessionOption = Annotated[
     SessionId | None, typer.Option("--session", parser=_session, metavar="SESSION", help="As 45-1.")
 ]
 SessionArgument = Annotated[SessionId, typer.Argument(parser=_session, metavar="SESSION", help="As 45-1.")]
-DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="bills or politicians.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="bills, politicians or votes.")]
 Dispatch = Annotated[bool, typer.Option("--dispatch", help="Through the workers of parlex up, not in this process.")]
 
 

@@ -88,6 +88,7 @@ class _Answer:
         self.provenance: Sequence[Any] | None = None
         self.lineage: Any = None
         self.sponsor: Any = None
+        self.divisions: Sequence[Any] = ()
 
     def as_json(self) -> dict[str, Any]:
         from parlex.queries import as_json
@@ -96,6 +97,7 @@ class _Answer:
         told = asked | {"introduced_inherited_on": self.inherited}
         answer = self.story.as_json() | {name: as_json(value) for name, value in told.items()}
         answer["sponsor"] = self.sponsor.as_json() if self.sponsor else None
+        answer["divisions"] = [division.as_json() for division in self.divisions]
         answer["time_in_stage"] = [{n: as_json(v) for n, v in asdict(span).items()} for span in self.times]
         if self.provenance is not None:
             answer["provenance"] = [origin.as_json() for origin in self.provenance]
@@ -117,6 +119,7 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
         raise ParlexError(f"the mirror did not know {key} then: it first saw it at {seen}")
     answer = _Answer(story, moment)
     answer.sponsor = house.sponsor(db, key)
+    answer.divisions = list(house.votes(db, bill=key))
     answer.inherited = None if moment else lines.introduced_inherited_on(db, key)
     answer.times = history.times_in_stage(db, story, moment or datetime.now(UTC))
     answer.provenance = history.provenance(db, key) if provenance else None
@@ -125,13 +128,15 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
 
 
 def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
-    from parlex import queries, tables
+    from parlex import queries, tables, tables_house
 
     console = tables.console()
     console.print(tables.bill(answer.story, answer.inherited))
     console.print(tables.stages(answer.story.stages))
     if answer.times:
         console.print(tables.times(answer.times))
+    if answer.divisions:
+        console.print(tables_house.votes(answer.divisions, title="Divisions"))
     if answer.provenance is not None:
         console.print(tables.provenance(answer.provenance))
     for table in tables.lineage(answer.lineage) if answer.lineage else ():

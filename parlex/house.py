@@ -1,4 +1,4 @@
-"""Reads for people, of politicians: who they are, what they sponsored. As ``queries`` is for bills."""
+"""Reads for people, of politicians and votes: who they are, what they sponsored, how they voted. As ``queries``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from parlex.bills import BillKey
-from parlex.db.models import BillRow, PoliticianMembershipRow, PoliticianRow
+from parlex.bills import BillKey, SessionId
+from parlex.db.models import (
+    BallotRow,
+    BillRow,
+    PoliticianMembershipRow,
+    PoliticianRow,
+    VotePartyRow,
+    VoteRow,
+)
 from parlex.queries import Record, as_json
+from parlex.votes import Choice, VoteKey
 
 _PAGE = 1000  # rows held in memory at a time while a long answer streams
 
@@ -55,8 +63,66 @@ class SponsoredRecord(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class CastRecord(Record):
+    """One division and what a member did in it."""
+
+    parliament: int
+    session: int
+    number: int
+    date: date
+    result: str
+    bill_number: str | None
+    ballot: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRecord(Record):
+    """A division as ``parlex votes --json`` prints it."""
+
+    parliament: int
+    session: int
+    number: int
+    date: date
+    description_en: str | None
+    description_fr: str | None
+    result: str
+    yea_total: int
+    nay_total: int
+    paired_total: int
+    bill_number: str | None
+    totals_match: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BallotRecord(Record):
+    """A ballot as ``parlex vote --json`` prints it, with the member's party and riding at the time.
+
+    Name, party and riding are null until the politicians are held.
+    """
+
+    politician_slug: str
+    politician_name: str | None
+    party: str | None
+    riding: str | None
+    ballot: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartyRecord(Record):
+    """How a party voted: its members' ballots counted, and what the source makes of them, where it says so."""
+
+    party: str | None
+    yes: int
+    no: int
+    paired: int
+    absent: int
+    position: str | None
+    disagreement: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class PoliticianStory(Record):
-    """One politician with what a line in a table has no room for. Memberships and bills come newest first."""
+    """One politician with what a line in a table has no room for. Memberships, bills, votes come newest first."""
 
     politician: PoliticianRecord
     given_name: str | None
@@ -72,6 +138,7 @@ class PoliticianStory(Record):
     withdrawn: bool
     memberships: tuple[MembershipRecord, ...]
     bills: tuple[SponsoredRecord, ...]
+    votes: tuple[CastRecord, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The keys of the politician first, then the rest, flat."""
@@ -79,7 +146,8 @@ class PoliticianStory(Record):
         return {**self.politician.as_json(), **rest}
 
 
-_DETAILS = tuple(f.name for f in fields(PoliticianStory) if f.name not in ("politician", "memberships", "bills"))
+_PARTS = ("politician", "memberships", "bills", "votes")
+_DETAILS = tuple(f.name for f in fields(PoliticianStory) if f.name not in _PARTS)
 
 
 def politicians(
@@ -107,7 +175,8 @@ def politician(db: Session, slug: str) -> PoliticianStory | None:
     size = len(fields(PoliticianRecord))
     record, details = PoliticianRecord(*row[:size]), dict(zip(_DETAILS, row[size:], strict=True))
     details["links"] = tuple(details["links"])
-    return PoliticianStory(record, **details, memberships=_memberships(db, slug), bills=_sponsored(db, record))
+    parts = (_memberships(db, slug), _sponsored(db, record), _cast(db, slug))
+    return PoliticianStory(record, **details, memberships=parts[0], bills=parts[1], votes=parts[2])
 
 
 def sponsor(db: Session, key: BillKey) -> PoliticianRecord | None:
@@ -149,6 +218,80 @@ def _sponsored(db: Session, record: PoliticianRecord) -> tuple[SponsoredRecord, 
     return tuple(SponsoredRecord(*row) for row in rows)
 
 
-def _select(record: type[Record], table: type[Any]) -> Select[Any]:
-    """The columns of a table that a record is made of."""
-    return select(*(getattr(table, f.name) for f in fields(record)))  # type: ignore[arg-type]
+def _cast(db: Session, slug: str) -> tuple[CastRecord, ...]:
+    statement = _select(CastRecord, VoteRow, ballot=BallotRow.choice).join(BallotRow, _same(BallotRow, VoteRow))
+    rows = db.execute(statement.where(BallotRow.slug == slug, VoteRow.withdrawn.is_(False)).order_by(*_NEWEST))
+    return tuple(CastRecord(*row) for row in rows)
+
+
+# Votes.
+
+
+def votes(
+    db: Session, session: SessionId | None = None, *, bill: BillKey | None = None, limit: int | None = None
+) -> Iterator[VoteRecord]:
+    """The divisions that are held, of a session, of a bill, or all; newest first."""
+    statement = _select(VoteRecord, VoteRow).where(VoteRow.withdrawn.is_(False))
+    if session is not None:
+        statement = statement.where(VoteRow.parliament == session.parliament, VoteRow.session == session.session)
+    if bill is not None:
+        statement = statement.where(
+            VoteRow.bill_parliament == bill.session.parliament,
+            VoteRow.bill_session == bill.session.session,
+            VoteRow.bill_number == bill.number,
+        )
+    for row in db.execute(statement.order_by(*_NEWEST).limit(limit).execution_options(yield_per=_PAGE)):
+        yield VoteRecord(*row)
+
+
+def vote(db: Session, key: VoteKey) -> VoteRecord | None:
+    """One division; None where the mirror does not hold it."""
+    row = db.execute(_select(VoteRecord, VoteRow).where(*_is(VoteRow, key))).one_or_none()
+    return VoteRecord(*row) if row else None
+
+
+def ballots(db: Session, key: VoteKey) -> list[BallotRecord]:
+    """The ballots of a division, by family name."""
+    membership = PoliticianMembershipRow
+    statement = (
+        select(BallotRow.slug, PoliticianRow.name, membership.party, membership.riding, BallotRow.choice)
+        .outerjoin(PoliticianRow, PoliticianRow.slug == BallotRow.slug)
+        .outerjoin(membership, and_(membership.slug == BallotRow.slug, membership.id == BallotRow.membership_id))
+        .where(*_is(BallotRow, key))
+    )
+    rows = db.execute(statement.order_by(PoliticianRow.family_name, BallotRow.slug))
+    return [BallotRecord(*row) for row in rows]
+
+
+def parties(db: Session, key: VoteKey) -> list[PartyRecord]:
+    """How the parties voted, the largest first."""
+    membership = PoliticianMembershipRow
+    counts = [func.count().filter(BallotRow.choice == choice) for choice in Choice]
+    statement: Select[Any] = (
+        select(membership.party, *counts, func.max(VotePartyRow.position), func.max(VotePartyRow.disagreement))
+        .select_from(BallotRow)
+        .outerjoin(membership, and_(membership.slug == BallotRow.slug, membership.id == BallotRow.membership_id))
+        .outerjoin(VotePartyRow, and_(*_is(VotePartyRow, key), VotePartyRow.party == membership.party))
+        .where(*_is(BallotRow, key))
+        .group_by(membership.party)
+    )
+    return [PartyRecord(*row) for row in db.execute(statement.order_by(func.count().desc(), membership.party))]
+
+
+_NEWEST = (VoteRow.held_on.desc(), VoteRow.parliament.desc(), VoteRow.session.desc(), VoteRow.number.desc())
+
+
+def _is(table: Any, key: VoteKey) -> tuple[ColumnElement[bool], ...]:
+    session = key.session
+    return table.parliament == session.parliament, table.session == session.session, table.number == key.number
+
+
+def _same(one: Any, other: Any) -> ColumnElement[bool]:
+    pairs = (getattr(one, name) == getattr(other, name) for name in ("parliament", "session", "number"))
+    return and_(*pairs)
+
+
+def _select(record: type[Record], table: type[Any], **others: Any) -> Select[Any]:
+    """The columns of a table that a record is made of, but for ``others``; a day of a division has another name."""
+    names = [f.name for f in fields(record)]  # type: ignore[arg-type]
+    return select(*(others[n] if n in others else getattr(table, "held_on" if n == "date" else n) for n in names))

@@ -1,4 +1,4 @@
-"""How politicians look to a person. As ``tables``, on which it stands."""
+"""How politicians and votes look to a person. As ``tables``, on which it stands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from rich.table import Table
 from parlex.tables import _add, _facts, _table, _widest
 
 if TYPE_CHECKING:
-    from parlex.house import PoliticianRecord, PoliticianStory
+    from parlex.house import BallotRecord, PartyRecord, PoliticianRecord, PoliticianStory, VoteRecord
+
+SHOWN = 20  # of a politician's votes; --json gives all
 
 
 def politicians(found: Sequence[PoliticianRecord]) -> Table:
@@ -55,6 +57,58 @@ def politician(story: PoliticianStory) -> Iterable[Table]:
         yield memberships
     if story.bills:
         yield _bills(story)
+    if story.votes:
+        title = "Votes" if len(story.votes) <= SHOWN else f"Votes (the newest {SHOWN} of {len(story.votes)})"
+        cast = _table(title, "Session", "Division", "Day", "Bill", "Result", "Ballot")
+        for own in story.votes[:SHOWN]:
+            _add(cast, f"{own.parliament}-{own.session}", own.number, own.date, own.bill_number, own.result, own.ballot)
+        yield cast
+
+
+def votes(found: Sequence[VoteRecord], *, title: str | None = None) -> Table:
+    table = _widest(_table(title))
+    for name in ("Session", "No", "Day", "Bill"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Description", ratio=1, no_wrap=True, overflow="ellipsis")
+    for name in ("Result", "Yeas", "Nays", "Paired"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Totals", no_wrap=True)
+    for one in found:
+        totals = (one.yea_total, one.nay_total, one.paired_total)
+        where = (f"{one.parliament}-{one.session}", one.number, one.date, one.bill_number)
+        _add(table, *where, one.description_en, one.result, *totals, "match" if one.totals_match else "differ")
+    return table
+
+
+def vote(record: VoteRecord, parties: Sequence[PartyRecord], ballots: Sequence[BallotRecord]) -> Iterable[Table]:
+    """One division: what it was, how the parties voted, how each member did."""
+    facts = _facts(f"{record.parliament}-{record.session}, division {record.number}")
+    _add(facts, "Day", record.date)
+    _add(facts, "Description", record.description_en)
+    _add(facts, "Description (fr)", record.description_fr)
+    _add(facts, "Bill", record.bill_number)
+    totals = f"{record.yea_total} yeas, {record.nay_total} nays, {record.paired_total} paired"
+    _add(facts, "Result", f"{record.result}: {totals}")
+    if not record.totals_match:
+        _add(facts, "Totals", "differ from the ballots below; both stand as the source gives them")
+    yield facts
+    yield _parties(parties)
+    table = _table("Ballots", "Name", "Party", "Riding", "Ballot")
+    for one in ballots:
+        _add(table, one.politician_name or one.politician_slug, one.party, one.riding, one.ballot)
+    yield table
+
+
+def _parties(found: Sequence[PartyRecord]) -> Table:
+    table = _table("Parties", "Party")
+    for name in ("Yes", "No", "Paired", "Didn't vote"):
+        table.add_column(name, justify="right")
+    table.add_column("Position")
+    table.add_column("Against it", justify="right")
+    for one in found:
+        share = None if one.disagreement is None else f"{one.disagreement:.1%}"
+        _add(table, one.party, one.yes, one.no, one.paired, one.absent, one.position, share)
+    return table
 
 
 def _bills(story: PoliticianStory) -> Table:

@@ -55,6 +55,18 @@ def fetch_latest_politicians(
     return _start(self, pipeline.latest_request(limit, recheck_after_days, dataset="politicians"))
 
 
+@app.task(bind=True, name="parlex.fetch_latest_votes", ignore_result=False)
+def fetch_latest_votes(self: Task, limit: int | None = 100, recheck_after_days: int | None = None) -> dict[str, Any]:
+    """Fetch the current session's divisions that are new or changed, with their ballots, newest first."""
+    return _start(self, pipeline.latest_request(limit, recheck_after_days, dataset="votes"))
+
+
+@app.task(bind=True, name="parlex.fetch_session_votes", ignore_result=False)
+def fetch_session_votes(self: Task, parliament: int, session: int, limit: int | None = None) -> dict[str, Any]:
+    """Fetch a whole session's divisions and ballots, 38-1 to the current one. Answers the run's final figures."""
+    return _start(self, pipeline.session_request(_session(parliament, session), limit, dataset="votes"))
+
+
 @app.task(name="parlex.plan_run")
 def plan_run(run_id: str) -> None:
     """Plan a run that is in the log, and send its first chunks."""
