@@ -266,9 +266,11 @@ def ballots(db: Session, key: VoteKey) -> list[BallotRecord]:
 def parties(db: Session, key: VoteKey) -> list[PartyRecord]:
     """How the parties voted, the largest first."""
     membership = PoliticianMembershipRow
-    columns: list[Any] = [membership.party, *(func.count().filter(BallotRow.choice == choice) for choice in Choice)]
+    counts = (func.count().filter(BallotRow.choice == choice) for choice in Choice)
+    columns: list[Any] = [membership.party, *counts]
+    columns += [func.max(VotePartyRow.position), func.max(VotePartyRow.disagreement)]
     statement = (
-        select(*columns, func.max(VotePartyRow.position), func.max(VotePartyRow.disagreement))
+        select(*columns)
         .select_from(BallotRow)
         .outerjoin(membership, and_(membership.slug == BallotRow.slug, membership.id == BallotRow.membership_id))
         .outerjoin(VotePartyRow, and_(*_is(VotePartyRow, key), VotePartyRow.party == membership.party))
