@@ -24,7 +24,7 @@ from parlex.bills import Outcome, SessionId
 from parlex.datasets import Context, Dataset, Plan, Request, Saved, Survey
 from parlex.db.models import RunRow
 from parlex.documents import Document, Fetched, Held
-from parlex.errors import NotFound, ParlexError, RateLimited, Retryable, UsageError
+from parlex.errors import NotFound, ParlexError, RateLimited, Retryable, SourceUnavailable, UsageError
 from parlex.http import Tally
 from parlex.resources import Resources
 from parlex.runs import Claim, Figures, Opened, Overdue, Progress
@@ -379,7 +379,10 @@ def _next_step(
     wants = tuple(answer.source for answer in again)
     if not _deciders_failed(errors, dataset) <= set(wants):
         return Progress(claim.key, "failed", (), attempt, None, Outcome.FAILED, text)
-    if len(errors) < len(mine) and not _deciders_failed(errors, dataset):
+    if any(_is_ours(answer.error) for answer in again):
+        # Our own trouble is no reason to save a bill without what its companion knows.
+        wants = claim.wants
+    elif len(errors) < len(mine) and not _deciders_failed(errors, dataset):
         return Progress(claim.key, "fetched", wants, attempt, None, error=text)
     if wants:
         wait = max(_wait(answer.error, attempt, resources) for answer in again)
@@ -395,6 +398,11 @@ def _refused(steps: Iterable[Progress], answers: Sequence[Answer], dataset: Data
 
 def _deciders_failed(errors: Iterable[Answer], dataset: Dataset) -> set[str]:
     return {answer.source for answer in errors} & dataset.decides
+
+
+def _is_ours(error: ParlexError | None) -> bool:
+    """Not the source failed to answer: it could not be asked, since Redis with the budget of its host was away."""
+    return isinstance(error, Retryable) and not isinstance(error, SourceUnavailable | RateLimited)
 
 
 def _asked_to_wait(error: ParlexError | None) -> bool:
