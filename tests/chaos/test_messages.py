@@ -1,0 +1,178 @@
+"""Messages that come twice, late and never; ticks that come twice; and a bill that kills whoever takes it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+
+import psutil
+import psycopg2
+import pytest
+from redis import Redis
+
+from parlex.locks import wait_until
+from tests.chaos.conftest import TRIES
+from tests.chaos.site import PREFIX, Site
+
+OTHERS = range(1, max(1, TRIES // 10) + 1)
+
+
+def take(redis: Redis, queue: str) -> bytes:
+    """The next message of a queue, before a worker gets it."""
+    found: list[bytes] = []
+
+    def taken() -> bool:
+        message = redis.lpop(PREFIX + queue)
+        if message:
+            found.append(message)
+        return bool(message)
+
+    assert wait_until(taken, 30, every=0.001), f"no message came to {queue}"
+    return found[0]
+
+
+@pytest.mark.chaos_short
+@pytest.mark.parametrize("number", OTHERS)
+def test_the_same_message_twice(site: Site, number: int) -> None:
+    def twice(site: Site, random: Random) -> None:
+        redis = site.redis()
+        for _ in range(2):
+            queue = random.choice(["fetch", "persist"])
+            message = take(redis, queue)
+            redis.lpush(PREFIX + queue, message, message)
+
+    verdict = site.try_fault("a message delivered twice", number, twice, scenario="new", after=1)
+    assert verdict.clean, f"{verdict}\n{site.crew_says()}"
+
+
+@pytest.mark.parametrize("number", OTHERS)
+def test_a_message_that_is_lost(site: Site, number: int) -> None:
+    def lose(site: Site, random: Random) -> None:
+        redis = site.redis()
+        for queue in random.sample(["fetch", "persist"], 2):
+            take(redis, queue)
+
+    verdict = site.try_fault("a message popped and lost", number, lose, scenario="new", after=1)
+    assert verdict.clean, f"{verdict}\n{site.crew_says()}"
+
+
+@pytest.mark.parametrize("number", OTHERS)
+def test_a_message_that_comes_when_all_is_over(site: Site, number: int) -> None:
+    held: list[bytes] = []
+
+    def hold(site: Site, random: Random) -> None:
+        held.append(take(site.redis(), "fetch"))
+
+    verdict = site.try_fault("a message delivered late", number, hold, scenario="new", after=1)
+    assert verdict.clean, f"{verdict}\n{site.crew_says()}"
+    before = site.reader.rows("SELECT * FROM fetch_logs"), site.reader.rows("SELECT * FROM run_keys ORDER BY key")
+    site.redis().lpush(PREFIX + "fetch", held[0])
+    assert wait_until(lambda: not site.queued("fetch"), 30)
+    site.send("parlex.keep_house", "fetch")  # behind it, on the same worker
+    since = site.reader.value("SELECT now()")
+    assert wait_until(lambda: site.reader.value("SELECT max(seen_at) FROM heartbeats") > since, 30)
+    assert (site.reader.rows("SELECT * FROM fetch_logs"), site.reader.rows("SELECT * FROM run_keys ORDER BY key")) == (
+        before
+    )
+    assert site.reader.judge(site.right["new"]).clean
+
+
+@contextmanager
+def deadly(site: Site, key: str, state: str, queue: str) -> Iterator[list[int]]:
+    """Whoever takes ``key`` is killed. The worker has one process then, so that it is the right one."""
+    killed: list[int] = []
+    ending = threading.Event()
+
+    def watch() -> None:
+        link = psycopg2.connect(site.reader._dsn, application_name="chaos")
+        link.autocommit = True
+        try:
+            with link.cursor() as cursor:
+                while not ending.wait(0.003):
+                    cursor.execute("SELECT 1 FROM run_keys WHERE key = %s AND state = %s", (key, state))
+                    if cursor.fetchone():
+                        killed.extend(_kill(site.crew[queue].children()))
+        finally:
+            link.close()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        ending.set()
+        thread.join()
+
+
+def _kill(children: list[psutil.Process]) -> list[int]:
+    killed = []
+    for child in children:
+        try:
+            child.send_signal(signal.SIGKILL)
+            child.wait(timeout=5)
+            killed.append(child.pid)
+        except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+            continue
+    return killed
+
+
+@pytest.mark.parametrize("number", OTHERS)
+@pytest.mark.parametrize(("state", "queue"), [("fetching", "fetch"), ("persisting", "persist")])
+def test_a_bill_that_kills_its_worker_is_given_up_alone(site: Site, state: str, queue: str, number: int) -> None:
+    """Its claim is visible in the database before its worker asks for it: that is when the worker is killed."""
+    name = f"a bill that kills its {queue} worker"
+    random = Random(f"{name} {number}")
+    site.crew.hire_worker(queue, 1)
+    site.clean()
+    key = random.choice(sorted(site.right["new"].bills))
+    try:
+        with deadly(site, key, state, queue) as killed:
+            verdict = site.try_fault(
+                name, number, lambda site, random: None, scenario="new", after=0, may_fail=frozenset({key})
+            )
+    finally:
+        site.crew.hire_worker(queue)
+    assert verdict.clean, f"{verdict}\n{site.crew_says()}"
+    (story,) = site.reader.rows("SELECT state, outcome, error FROM run_keys WHERE key = %s", key)
+    assert story == ("failed", "failed", "given up: 3 workers died over it")
+    assert site.reader.value("SELECT status FROM fetch_logs") == "partial"
+    assert 3 <= len(killed) <= 6
+
+
+@pytest.mark.chaos_short
+def test_two_beats_send_one_tick(site: Site) -> None:
+    """The same tick twice at the same moment, as two beats send it, is one run."""
+    site.begin(Random(1), "new")
+    slot = "2026-11-22T10:00:00+00:00"
+    for _ in range(4):
+        site.tick("chaos", slot, limit=20)
+    assert wait_until(site.settled, 60, every=0.1), site.crew_says()
+    assert site.reader.rows("SELECT status, created, slot::text FROM fetch_logs WHERE entry = 'chaos'") == [
+        ("success", 20, "2026-11-22 10:00:00+00")
+    ]
+
+
+def test_two_beats_at_once(site: Site) -> None:
+    """Two real ones with a schedule that is due each minute."""
+    site.begin(Random(1), "new")
+    beats = ("first-beat", "second-beat")
+    for name in beats:
+        site.crew.hire_beat(name, "tests.chaos.every_minute")
+    ticks = "SELECT count(*), count(DISTINCT slot) FROM fetch_logs WHERE entry = 'every-minute'"
+    try:
+        assert wait_until(lambda: site.reader.rows(ticks)[0][1] >= 2, 200, every=0.5), site.crew_says()
+        time.sleep(5)  # for what the slower of the two has still to send
+    finally:
+        site.crew.dismiss(*beats)
+    assert wait_until(site.settled, 60, every=0.1)
+    runs, slots = site.reader.rows(ticks)[0]
+    assert runs == slots
+    sent = [site.crew[name].log.read_text().count("Sending due task every-minute") for name in beats]
+    assert min(sent) >= 2, sent
+    verdict = site.reader.judge(site.right["new"])
+    assert not verdict.duplicates, verdict
+    assert not verdict.open, verdict
