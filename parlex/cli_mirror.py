@@ -43,6 +43,7 @@ Sessions = Annotated[
     list[SessionId] | None, typer.Argument(parser=_session, metavar="[SESSION...]", help="As 44-1 45-1; else all held.")
 ]
 Number = Annotated[int, typer.Argument(min=1, metavar="ID", help="As parlex quarantine list shows it.")]
+Numbers = Annotated[list[int], typer.Argument(min=1, metavar="ID...", help="As parlex quarantine list shows them.")]
 
 
 # One bill.
@@ -314,32 +315,38 @@ def quarantine_show(number: Number, as_json: Json = False) -> None:
 
 
 @quarantine_app.command("approve")
-def quarantine_approve(number: Number, as_json: Json = False) -> None:
-    """Believe the source after all: a blank field at once, a list when it next comes."""
+def quarantine_approve(numbers: Numbers, as_json: Json = False) -> None:
+    """Believe the source after all: a blank field at once, a list when it next comes. All of the entries, or none."""
     from parlex import quarantine, tables
 
+    now = datetime.now(UTC)
     with _reading() as db:
-        changed = quarantine.approve(db, number, now=datetime.now(UTC))
-        found = quarantine.entry(db, number)
+        changed = {number: quarantine.approve(db, number, now=now) for number in numbers}
+        found = {number: quarantine.entry(db, number) for number in numbers}
         db.commit()
     if as_json:
-        _print_json(found.as_json() | {"changed": [item.as_json() for item in changed]})
+        for number, entry in found.items():
+            _print_json(entry.as_json() | {"changed": [item.as_json() for item in changed[number]]})
         return
-    if changed:
-        tables.console().print(tables.differences(changed))
-    _note(f"{number} approved" + (": the next list is believed in spite of it" if found.kind == "sweep" else ""))
+    if rows := [item for items in changed.values() for item in items]:
+        tables.console().print(tables.differences(rows))
+    for number, entry in found.items():
+        _note(f"{number} approved" + (": the next list is believed in spite of it" if entry.kind == "sweep" else ""))
 
 
 @quarantine_app.command("reject")
-def quarantine_reject(number: Number, as_json: Json = False) -> None:
-    """Keep what the mirror holds."""
+def quarantine_reject(numbers: Numbers, as_json: Json = False) -> None:
+    """Keep what the mirror holds. All of the entries, or none."""
     from parlex import quarantine
 
+    now = datetime.now(UTC)
     with _reading() as db:
-        quarantine.reject(db, number, now=datetime.now(UTC))
-        found = quarantine.entry(db, number)
+        for number in numbers:
+            quarantine.reject(db, number, now=now)
+        found = [quarantine.entry(db, number) for number in numbers]
         db.commit()
     if as_json:
-        _print_json(found.as_json())
-    else:
+        _print_records(found)
+        return
+    for number in numbers:
         _note(f"{number} rejected: the mirror keeps what it holds")

@@ -17,6 +17,7 @@ from parlex.bills import (
     BillKey,
     BillType,
     Chamber,
+    StageCode,
     StatusCode,
 )
 from parlex.datasets import standing
@@ -54,7 +55,8 @@ def start_of(text: str) -> datetime:
 def as_of(db: Session, key: BillKey, moment: datetime) -> BillStory | None:
     """The bill as the mirror knew it at that moment; None where it did not know it yet, or does not know it at all.
 
-    The row of today is walked back: every change observed after the moment is undone, newest first. ``flags`` are
+    The row of today is walked back: every change observed after the moment is undone, newest first. A stage that has
+    gone since then is put where it stands by law, since the history does not keep its place. ``flags`` are
     judged by today's rules, and when it had last been looked at is not kept, so ``last_checked_at`` is None.
     """
     story = queries.bill(db, key)
@@ -91,14 +93,20 @@ class _Past:
             return
         *chamber, code = name.removeprefix("stages.").removesuffix(_turn(name)).split(".")
         values = {field: _day(field, value) for field, value in old.items()}
-        self._stages[name] = StageRecord(chamber=chamber[0] if chamber else None, stage=code, **values)
+        stage = StageRecord(chamber=chamber[0] if chamber else None, stage=code, **values)
+        if name not in self._stages:
+            # The history does not say where it stood: before the first one that comes after it by law.
+            items = list(self._stages.items())
+            place = next((n for n, (_, kept) in enumerate(items) if _rank(kept) > _rank(stage)), len(items))
+            self._stages = dict([*items[:place], (name, stage), *items[place:]])
+        self._stages[name] = stage
 
     def story(self, last_changed_at: datetime) -> BillStory:
         own = {field.name for field in fields(BillStory)}
         rest = {name: value for name, value in self._facts.items() if name in own}
         facts = {name: value for name, value in self._facts.items() if name not in own}
         record = replace(self._story.bill, **facts, last_changed_at=last_changed_at, last_checked_at=None)
-        past = replace(self._story, bill=record, **rest, stages=tuple(sorted(self._stages.values(), key=_place)))
+        past = replace(self._story, bill=record, **rest, stages=tuple(self._stages.values()))
         return replace(past, flags=stages.flags(bill_of(past)))
 
 
@@ -115,10 +123,13 @@ def _turn(name: str) -> str:
     return f".{last}" if last.isdigit() else ""
 
 
-def _place(stage: StageRecord) -> int:
-    """House, Senate, royal assent, as LEGISinfo has them. Sorting keeps the order inside a chamber, but for stages that
-    came and went: those stand at its end."""
-    return {"house": 0, "senate": 1}.get(stage.chamber or "", 2)
+_LEGAL_ORDER = (StageCode.REINSTATED, StageCode.PRE_STUDY, *StageCode)
+
+
+def _rank(stage: StageRecord) -> tuple[int, int]:
+    """House, Senate, royal assent, as LEGISinfo has them; inside a chamber by the legal order."""
+    chamber = {"house": 0, "senate": 1}.get(stage.chamber or "", 2)
+    return chamber, _LEGAL_ORDER.index(StageCode(stage.stage))
 
 
 def _day(field: str, value: Any) -> Any:
