@@ -23,7 +23,7 @@ from parlex.db.bulk import write_rows
 from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, PoliticianRow
 from parlex.documents import Document, Fetched, Held
 from parlex.http import Tally
-from parlex.politicians import Membership, Politician, sponsor_slug
+from parlex.politicians import Membership, Politician, PoliticianListing, sponsor_slug
 from parlex.settings import Settings
 from parlex.sources import politicians
 from parlex.sources.pages import NAME as SITE
@@ -51,7 +51,7 @@ class PoliticianDataset(RecordDataset):
     decides = frozenset((SITE,))
     by_session = False
     list_source = SITE
-    list_guarded = ("party", "riding", "province", "image_url")
+    list_guarded = ("is_current", "party", "riding", "province", "image_url")
     guarded = ("given_name", "family_name", "gender", "person_id", "email", "phone", "fax", "offices", "image_url")
 
     def __init__(self, site: Politicians, settings: Settings) -> None:
@@ -71,8 +71,7 @@ class PoliticianDataset(RecordDataset):
             [one.document for one in found if one.key == EVERYBODY],
             [one.document for one in found if one.key == CURRENT],
         )
-        rows = tuple(Row(one.slug, {k: v for k, v in asdict(one).items() if k != "slug"}) for one in read.listings)
-        return Listed(rows, read.doubled, read.rejected)
+        return Listed(tuple(map(_row, read.listings)), read.doubled, read.rejected)
 
     def ask(self, key: str, source: str, held: Held | None, context: Context, tally: Tally) -> Document | None:
         return self._site.fetch(
@@ -163,6 +162,12 @@ class PoliticianDataset(RecordDataset):
 def _save(db: Session, records: Sequence[Record], origin: str, context: Context) -> None:
     rows = [{"slug": record.key, "origin": origin, **record.facts} for record in records]
     upsert_rows(db, PoliticianRow, rows, ["slug"], now=context.now)
+
+
+def _row(listing: PoliticianListing) -> Row:
+    """Who does not sit is blank there, so that a list of members that comes back empty is not believed."""
+    facts = {name: value for name, value in asdict(listing).items() if name != "slug"}
+    return Row(listing.slug, {**facts, "is_current": listing.is_current or None})
 
 
 def _record(politician: Politician) -> Record:
