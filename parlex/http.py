@@ -9,10 +9,12 @@ import re
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import overload
+from typing import Any, overload
 
 import httpx
 
@@ -22,7 +24,7 @@ from parlex.throttle import Throttle, host_of
 
 MAX_REDIRECTS = 5
 MAX_RETRY_AFTER = 366 * 86_400.0  # seconds; a host that says more than a year said nothing we can use
-_KEEPALIVE = 64  # idle connections kept, enough for 16 threads on each of a few hosts
+_KEEPALIVE = 60.0  # seconds that an idle connection is kept; a polite pace leaves several between two requests
 _DRAIN = 64 * 1024  # bytes of an error page that are read so that its connection can be used again
 _PATIENCE = 10  # times the read timeout: a body that drips longer than that is not coming
 
@@ -68,17 +70,36 @@ class Client:
         self._throttle = throttle
         self._max_body_bytes = max_body_bytes
         self._patience = _PATIENCE * read_timeout if answer_timeout is None else answer_timeout
-        self._http = httpx.Client(
-            headers={"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"},
-            timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEEPALIVE),
+        self._options: dict[str, Any] = {
+            "headers": {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"},
+            "timeout": httpx.Timeout(read_timeout, connect=connect_timeout),
+            "limits": httpx.Limits(keepalive_expiry=_KEEPALIVE),
+            "verify": httpx.create_ssl_context(),  # once: reading the certificates takes longer than a request
             # A stand-in on this machine is never asked through the proxy that the environment may name.
-            mounts={} if transport else {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},
-            transport=transport,
-        )
+            "mounts": {} if transport else {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},
+            "transport": transport,
+        }
+        self._spare: deque[httpx.Client] = deque()
 
     def close(self) -> None:
-        self._http.close()
+        while self._spare:
+            self._spare.pop().close()
+
+    @contextmanager
+    def _http(self) -> Iterator[httpx.Client]:
+        """A client of httpx for one request at a time, with its connections.
+
+        Shared by threads, its pool now and then closes a connection that another thread has just begun to use (it
+        takes the answer's first bytes for the server's goodbye), and looks at all connections for each request.
+        """
+        try:
+            http = self._spare.pop()
+        except IndexError:
+            http = httpx.Client(**self._options)
+        try:
+            yield http
+        finally:
+            self._spare.append(http)
 
     @overload
     def get(self, url: str, *, tally: Tally, background: bool = False) -> Document: ...
@@ -107,22 +128,21 @@ class Client:
         headers = _conditions(etag, last_modified)
         target = asked = asked.copy_with(userinfo=b"", fragment=None)
         for _ in range(MAX_REDIRECTS + 1):
-            request = self._http.build_request("GET", target, headers=headers)
-            answer = self._ask(request, auth, tally, background)
+            answer = self._ask(target, headers, auth, tally, background)
             if not isinstance(answer, httpx.URL):
                 return answer
             target = _same_host(asked, answer)
         raise Unacceptable(f"{asked} redirects more than {MAX_REDIRECTS} times")
 
     def _ask(
-        self, request: httpx.Request, auth: httpx.Auth | None, tally: Tally, background: bool
+        self, url: httpx.URL, headers: dict[str, str], auth: httpx.Auth | None, tally: Tally, background: bool
     ) -> Document | httpx.URL | None:
         """Send one request, and tell the throttle how it went."""
-        host = host_of(str(request.url))
+        host = host_of(url)
         self._throttle.acquire(host, background=background)
         tally.add(requests=1)
         try:
-            answer = self._send(request, auth, tally)
+            answer = self._send(url, headers, auth, tally)
         except Retryable as error:
             if error.retry_after is not None:
                 self._throttle.block(host, error.retry_after)
@@ -135,15 +155,18 @@ class Client:
         self._throttle.succeeded(host)
         return answer
 
-    def _send(self, request: httpx.Request, auth: httpx.Auth | None, tally: Tally) -> Document | httpx.URL | None:
+    def _send(
+        self, url: httpx.URL, headers: dict[str, str], auth: httpx.Auth | None, tally: Tally
+    ) -> Document | httpx.URL | None:
         try:
-            response = self._http.send(request, auth=auth, stream=True)
-            try:
-                return self._read(response, tally)
-            finally:
-                response.close()
+            with self._http() as http:
+                response = http.send(http.build_request("GET", url, headers=headers), auth=auth, stream=True)
+                try:
+                    return self._read(response, tally)
+                finally:
+                    response.close()
         except httpx.TransportError as error:
-            raise SourceUnavailable(f"{request.url} did not answer: {_cause(error)}") from error
+            raise SourceUnavailable(f"{url} did not answer: {_cause(error)}") from error
 
     def _read(self, response: httpx.Response, tally: Tally) -> Document | httpx.URL | None:
         status, url = response.status_code, response.request.url

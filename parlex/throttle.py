@@ -75,7 +75,7 @@ return failures
 _log = structlog.get_logger(__name__)
 
 
-def host_of(url: str) -> str:
+def host_of(url: str | httpx.URL) -> str:
     """Name the host of a URL as the throttle knows it: ``www.parl.ca``, ``127.0.0.1:8702``.
 
     One name for one host: in lower case, without credentials and without a port that goes without saying.
