@@ -1,0 +1,59 @@
+"""The proofs on a real session, day by day: complete, replayed without a difference, each past state told again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+
+from sqlalchemy import text
+
+from parlex import completeness, history, pipeline, queries
+from parlex import replay as again
+from parlex.bills import SessionId
+from parlex.queries import BillStory
+from parlex.resources import Resources
+from tests.conformance.conftest import StandIn
+from tests.conformance.test_replay import expected_by_day
+
+SESSION = SessionId(43, 1)
+
+
+def stories(mirror: Resources) -> list[BillStory]:
+    with mirror.db() as db:
+        keys = [bill.key for bill in queries.bills(db, SESSION)]
+        found = [queries.bill(db, key) for key in keys]
+    return [replace(bill, bill=replace(bill.bill, last_checked_at=None)) for bill in found if bill]
+
+
+def test_every_day_of_a_session(replay: StandIn, mirror: Resources) -> None:
+    past: list[tuple[datetime, list[BillStory]]] = []
+    for day in islice(sorted(expected_by_day()), 0, None, 3):
+        replay.as_of(day)
+        assert pipeline.run_session(mirror, SESSION).status == "success"
+        past.append((pipeline.now(), stories(mirror)))
+        with mirror.db() as db:
+            (found,) = completeness.verify(db)
+        assert (found.complete, found.held, found.flagged) == (True, replay.state()["bills"], ())
+        assert [part.differences for part in again.replay(mirror)] == [()]
+
+    assert len(past) > 5
+    with mirror.db() as db:
+        for moment, then in past:
+            assert [history.as_of(db, bill.bill.key, moment) for bill in then] == then
+
+
+def test_asking_again_finds_what_no_list_shows(replay: StandIn, mirror: Resources) -> None:
+    """Sittings and committees move without a trace in the list: a sample finds them, looking again heals them."""
+    replay.as_of("2020-02-26")
+    pipeline.run_session(mirror, SESSION)
+    replay.as_of(None)
+    pipeline.run_session(mirror, SESSION)
+    bills = replay.state()["bills"]
+    found = completeness.sample(mirror, bills)
+    assert {str(item.field).partition(".")[0] for item in found.mismatches} == {"stages"}
+
+    with mirror.db() as db:
+        db.execute(text("UPDATE listings SET fetched_fingerprint = NULL WHERE source = 'legisinfo'"))
+    pipeline.run_session(mirror, SESSION)
+    assert completeness.sample(mirror, bills).clean
