@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from parlex.sandbox.web import Answer
+from parlex.sandbox.web import Answer, pack
 
 HOSTS = ("legisinfo", "openparliament")
-KINDS = ("rate_limit", "error", "slow", "cut", "html_200", "garbage", "empty_list")
+MB = 1024 * 1024
+HUGE = 200 * MB  # of a body, on the wire or unpacked
 _LISTS = ("list", "votes", "politicians", "memberships", "ballots")
 
 
@@ -116,6 +118,42 @@ def _emptied(fault: Fault, answer: Answer) -> Answer:
     return Answer(200, body, answer.content_type, answer.kind, delay=answer.delay)
 
 
+def _redirected(fault: Fault, answer: Answer) -> Answer:
+    """To a new address at each step, so that no memory of addresses ends it."""
+    return Answer(302, kind=answer.kind, headers=(("Location", f"?again={fault.fired}"),), delay=answer.delay)
+
+
+def _endless(fault: Fault, answer: Answer) -> Answer:
+    """A page whose next page is always another one."""
+    target = f'"next_url": "/bills/?session=45-1&offset={fault.fired}"'
+    return replace(answer, body=re.sub(rb'"next_url": (null|"[^"]*")', target.encode(), answer.body), packed=None)
+
+
+def _bomb(fault: Fault, answer: Answer) -> Answer:
+    """Blanks, packed to a thousandth."""
+    return replace(answer, packed=pack(b" " * MB) * (HUGE // MB))
+
+
+def _recoded(fault: Fault, answer: Answer) -> Answer:
+    body = json.dumps(json.loads(answer.body.decode("utf-8-sig")), ensure_ascii=False)
+    coded = body.encode("cp1252", errors="replace")
+    return replace(answer, body=coded, packed=None, content_type="application/json; charset=windows-1252")
+
+
+def _deep(fault: Fault, answer: Answer) -> Answer:
+    return replace(answer, body=b"[" * 100_000 + b"]" * 100_000, packed=None)
+
+
+def _big_numbers(fault: Fault, answer: Answer) -> Answer:
+    body = re.sub(rb'("(?:Id|BillId|legisinfo_id)": ?)\d+', rb"\g<1>" + b"9" * 5000, answer.body)
+    return replace(answer, body=body, packed=None)
+
+
+def _with_nul(fault: Fault, answer: Answer) -> Answer:
+    """NUL and a bell in every text, as JSON writes them."""
+    return replace(answer, body=re.sub(rb'(: ?")(?=\w)', rb"\1\\u0000\\u0007", answer.body), packed=None)
+
+
 _SPOILERS: dict[str, Callable[[Fault, Answer], Answer]] = {
     "rate_limit": lambda fault, answer: _failure(fault, answer, 429, "Too Many Requests"),
     "error": lambda fault, answer: _failure(fault, answer, fault.status, "Server Error"),
@@ -124,4 +162,14 @@ _SPOILERS: dict[str, Callable[[Fault, Answer], Answer]] = {
     "html_200": _as_html,
     "garbage": _as_garbage,
     "empty_list": _emptied,
+    "reset": lambda fault, answer: replace(answer, reset=True),
+    "redirect_loop": _redirected,
+    "endless_pages": _endless,
+    "huge": lambda fault, answer: replace(answer, padding=HUGE),
+    "gzip_bomb": _bomb,
+    "charset": _recoded,
+    "deep": _deep,
+    "big_numbers": _big_numbers,
+    "nul": _with_nul,
 }
+KINDS = tuple(_SPOILERS)

@@ -13,6 +13,7 @@ _MAX_HEAD = 64 * 1024
 _MAX_BODY = 1024 * 1024
 _REASONS = {status.value: status.phrase for status in HTTPStatus}  # front servers send others too, such as 520
 _GZIP_FROM = 200  # bytes; below that gzip only adds
+_BLANKS = b" " * 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes on the wire. ``delay`` is in seconds; ``cut`` sends half of the body and closes."""
+    """What goes on the wire. ``delay`` is in seconds; ``cut`` sends half of the body and closes, ``reset`` nothing.
+
+    ``padding``: so many blanks follow the body, which then has no length and ends with the connection.
+    """
 
     status: int
     body: bytes = b""
@@ -48,6 +52,8 @@ class Answer:
     packed: bytes | None = None
     delay: float = 0.0
     cut: bool = False
+    reset: bool = False
+    padding: int = 0
 
 
 Handler = Callable[[Request], Answer]
@@ -139,13 +145,30 @@ class Connection(asyncio.Protocol):
     def _write(self, request: Request | None, answer: Answer, *, close: bool = False) -> None:
         if self._transport is None:
             return
-        close = close or answer.cut or _says_close(request)
+        if answer.reset:
+            self._transport.abort()
+            return
+        close = close or answer.cut or answer.padding > 0 or _says_close(request)
         head, body = render(request, answer, close=close)
         sent = body[: len(body) // 2] if answer.cut else body
         self._transport.write(head + sent)
         if request is not None:
             self._listener.done(request, answer, len(sent))
-        if close:
+        if answer.padding:
+            self._pad(answer.padding)
+        elif close:
+            self._transport.close()
+
+    def _pad(self, left: int) -> None:
+        """Send the blanks no faster than they are taken."""
+        if self._transport is None:
+            return
+        if self._transport.get_write_buffer_size() == 0:
+            self._transport.write(_BLANKS[:left])
+            left -= len(_BLANKS)
+        if left > 0:
+            asyncio.get_running_loop().call_later(0.0005, self._pad, left)
+        else:
             self._transport.close()
 
 
@@ -184,10 +207,13 @@ def render(request: Request | None, answer: Answer, *, close: bool) -> tuple[byt
     """Head and body, packed where the client takes gzip. ``Content-Length`` tells the whole even when it is cut."""
     body = answer.body
     headers = [("Content-Type", answer.content_type), *answer.headers]
-    if request is not None and len(body) >= _GZIP_FROM and "gzip" in request.headers.get("accept-encoding", ""):
+    packs = request is not None and "gzip" in request.headers.get("accept-encoding", "")
+    if packs and len(body) >= _GZIP_FROM and not answer.padding:
         body = answer.packed if answer.packed is not None else pack(body)
         headers.append(("Content-Encoding", "gzip"))
-    headers += [("Content-Length", str(len(body))), ("Connection", "close" if close else "keep-alive")]
+    if not answer.padding:
+        headers.append(("Content-Length", str(len(body))))
+    headers.append(("Connection", "close" if close else "keep-alive"))
     lines = [
         f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Unknown')}",
         *(f"{name}: {value}" for name, value in headers),
