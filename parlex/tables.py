@@ -48,6 +48,7 @@ STATUS_STYLES = {
     "fail": "red",
 }
 SHA256_SHOWN = 12
+CHANGES_SHOWN = 30  # of a run; a backfill makes thousands
 RUN_ID_SHOWN = 8  # characters; enough to name a run to ``parlex runs show``
 
 
@@ -189,13 +190,14 @@ def completeness(found: Sequence[Completeness]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("Listed", "Held", "Missing", "Extra", "Stale", "Doubled", "Parked", "Flagged"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("LEGIS only", "OpenP only", "Listed at (UTC)"):
+    for name in ("LEGIS only", "OpenP only"):
         table.add_column(name, justify="right")
+    table.add_column("Listed on", no_wrap=True)
     for one in found:
         lists = (one.missing, one.extra, one.stale, one.doubled, one.quarantined, one.flagged)
         only = (None if keys is None else len(keys) for keys in (one.legisinfo_only, one.openparliament_only))
         answer = Text("yes", "green") if one.complete else Text("NO", "red")
-        cells = [_cell(value) for value in (one.listed, one.held, *map(len, lists), *only, one.swept_at)]
+        cells = [_cell(value) for value in (one.listed, one.held, *map(len, lists), *only, one.swept_at and one.swept_at.date())]
         table.add_row(one.session, answer, *cells)
     return table
 
@@ -352,6 +354,14 @@ def _run_parts(story: RunStory) -> Iterable[Table]:
         for row in story.quarantine:
             _add(held, row.id, row.key or row.scope, row.guard, row.field, row.state, row.reason)
         yield held
+    if story.changes:
+        shown = story.changes[:CHANGES_SHOWN]
+        whole = "" if len(shown) == len(story.changes) else f"; all of them: parlex runs show {story.run.run_id} --json"
+        yield changes(shown, title=f"Changes ({len(shown)} of {len(story.changes)}{whole})")
+    timeline = _table("Timeline", "When (UTC)", "What")
+    for event in story.timeline:
+        _add(timeline, event.at, event.event)
+    yield timeline
 
 
 def sweeps(found: Sequence[SweepRecord], *, title: str = "Lists") -> Table:
