@@ -197,7 +197,10 @@ def completeness(found: Sequence[Completeness]) -> Table:
         lists = (one.missing, one.extra, one.stale, one.doubled, one.quarantined, one.flagged)
         only = (None if keys is None else len(keys) for keys in (one.legisinfo_only, one.openparliament_only))
         answer = Text("yes", "green") if one.complete else Text("NO", "red")
-        cells = [_cell(value) for value in (one.listed, one.held, *map(len, lists), *only, one.swept_at and one.swept_at.date())]
+        cells = [
+            _cell(value)
+            for value in (one.listed, one.held, *map(len, lists), *only, one.swept_at and one.swept_at.date())
+        ]
         table.add_row(one.session, answer, *cells)
     return table
 
