@@ -33,8 +33,9 @@ log = structlog.get_logger(__name__)
 
 RETRY = "retry_failures"
 
-# Keys in one message. Large enough that the bulk statements pay, small enough that a polite one takes half a minute.
-CHUNK = 50
+# Keys in one message. Large enough that the bulk statements pay (from 50 to 100 saves a tenth of a backfill's processor
+# time, beyond that little), small enough that a polite one takes half a minute.
+CHUNK = 100
 POLITE_CHUNK_SECONDS = 30
 CHUNKS_IN_FLIGHT = 4  # of one run, so that a backfill leaves room in the queue for the scheduled runs
 
