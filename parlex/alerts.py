@@ -143,7 +143,9 @@ def _beat_silent(scene: Scene) -> Iterator[Finding]:
 
 def _stuck(scene: Scene) -> Iterator[Finding]:
     """An open run that nothing moves."""
-    for run in scene.report.stuck_runs:
+    datasets = scene.db.scalars(select(RunRow.dataset).where(RunRow.status == "running").distinct()).all()
+    reports = [monitor.statistics(scene.db, scene.now, scene.now, dataset=dataset) for dataset in datasets]
+    for run in (run for report in reports for run in report.stuck_runs):
         yield Finding(str(run), f"run {str(run)[:8]} is stuck", f"See: parlex runs show {str(run)[:8]}")
 
 

@@ -525,3 +525,4 @@ def _note(text: str) -> None:
 # The commands about one bill and about the mirror itself stand in a file of their own; importing it registers them.
 from parlex import cli_house as cli_house  # noqa: E402
 from parlex import cli_mirror as cli_mirror  # noqa: E402
+from parlex import cli_operate as cli_operate  # noqa: E402

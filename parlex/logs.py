@@ -25,7 +25,7 @@ _QUERY_SECRET = re.compile(r"(?P<before>[?&][^=&\s]*(?:secret|password|token|key
 _SECRET_NAME = re.compile(r"secret|password|passwd|token|authorization|api_?key|credential", re.IGNORECASE)
 
 # One icon for each kind of event, told by the first word of its name; most events have none, so that these are seen.
-ICONS = {"planned": "▶", "retry": "↻", "quarantine": "⚠", "guard": "⚠", "alert": "🔔"}
+ICONS = {"planned": "▶", "retry": "↻", "quarantine": "⚠", "guard": "⚠", "failed": "✖", "alert": "🔔", "exported": "⇪"}
 _OUTCOME_ICONS = {"success": "✔", "partial": "◐", "failure": "✖", "abandoned": "✖", "skipped": "↷"}
 # Chatter that repeats what our own events say; DEBUG shows it all the same.
 _CHATTY = ("httpx", "httpcore", "alembic", "kombu", "urllib3")
@@ -51,6 +51,8 @@ def configure(settings: Settings, *, level: str | None = None) -> None:
     root.setLevel(level)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
+    # Below that it names whole addresses, and those are secrets; our own lines say what arrived and what did not.
+    logging.getLogger("apprise").setLevel(logging.ERROR)
 
 
 def about(**context: str) -> AbstractContextManager[None]:

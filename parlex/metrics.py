@@ -95,13 +95,12 @@ def _asked(ask: Callable[[], list[Metric]], away: type[Exception] | tuple[type[E
 
 
 def _freshness(db: Session, now: datetime) -> Metric:
-    found = _gauge(
-        "session_freshness_seconds", "Seconds since the session's list was last believed.", "source", "session"
-    )
-    last = func.max(SweepRow.swept_at)
-    query = select(SweepRow.source, SweepRow.scope, last).where(SweepRow.believed)
-    for source, scope, swept_at in db.execute(query.group_by(SweepRow.source, SweepRow.scope)):
-        found.add_metric([source, scope], (now - swept_at).total_seconds())
+    says = "Seconds since the session's list was last believed."
+    found = _gauge("session_freshness_seconds", says, "dataset", "source", "session")
+    place = (SweepRow.dataset, SweepRow.source, SweepRow.scope)
+    query = select(*place, func.max(SweepRow.swept_at)).where(SweepRow.believed).group_by(*place)
+    for *labels, swept_at in db.execute(query):
+        found.add_metric(labels, (now - swept_at).total_seconds())
     return found
 
 
@@ -133,8 +132,10 @@ def _runs(db: Session, since: datetime) -> Iterator[Metric]:
 
 
 def _stuck(db: Session, now: datetime) -> Metric:
-    report = monitor.statistics(db, now, now)
-    return _plain("stuck_runs", "Open runs that nothing moves.", len(report.stuck_runs))
+    found = _gauge("stuck_runs", "Open runs that nothing moves.", "dataset")
+    for dataset in db.scalars(select(RunRow.dataset).distinct()).all():
+        found.add_metric([dataset], len(monitor.statistics(db, now, now, dataset=dataset).stuck_runs))
+    return found
 
 
 def _quarantine(db: Session) -> Metric:

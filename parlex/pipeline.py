@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 import structlog
@@ -19,7 +22,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from parlex import documents, runs
+from parlex import documents, logs, runs
 from parlex.bills import Outcome, SessionId
 from parlex.datasets import Context, Dataset, Plan, Request, Saved, Survey
 from parlex.db.models import RunRow
@@ -48,8 +51,24 @@ LONGEST_COUNTDOWN = 300.0  # seconds
 Progressed = Callable[[int, int], None]
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+Step = Callable[Concatenate[Resources, UUID, P], R]
+
+
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def _about_run(step: Step[P, R]) -> Step[P, R]:
+    """Each line that the step writes names its run."""
+
+    @wraps(step)
+    def about(resources: Resources, run_id: UUID, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with logs.about(run_id=str(run_id)):
+            return step(resources, run_id, *args, **kwargs)
+
+    return about
 
 
 # Opening.
@@ -140,6 +159,7 @@ def _dataset(resources: Resources, request: Request) -> Dataset:
 # Planning.
 
 
+@_about_run
 def plan(resources: Resources, run_id: UUID) -> None:
     """Ask for the lists and write down which keys are due.
 
@@ -185,7 +205,11 @@ def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Surv
     except UsageError as error:
         _planning_ends(resources, run, error, tally)
         raise
-    log.info("planned", run_id=str(run.run_id), scope=plan.scope, listed=plan.listed, due=len(plan.due))
+    log.info("planned", scope=plan.scope, listed=plan.listed, due=len(plan.due), deferred=plan.deferred)
+    for reason in plan.errors:
+        log.warning("list incomplete", scope=plan.scope, error=reason)
+    if plan.failure is not None:
+        log.error("closed", status="failure", error=plan.failure)
 
 
 def _only_failed(db: Session, plan: Plan, context: Context) -> Plan:
@@ -207,7 +231,10 @@ def _planning_again(resources: Resources, run: RunRow, error: Retryable, tally: 
     attempts = run.attempt - _asked_to_wait(error)
     spent = attempts > runs.MAX_RETRIES
     wait = None if spent else _wait(error, attempts, resources)
-    log.warning("list not had", run_id=str(run.run_id), attempt=attempts, wait=wait, error=str(error))
+    if spent:
+        log.error("closed", status="failure", error=str(error))
+    else:
+        log.warning("retry", what="list", attempt=attempts, wait=wait, error=str(error))
     with resources.db() as db:
         runs.planning_failed(db, run, now=now(), wait=wait, error=str(error), attempts=attempts)
         _spend(db, run.run_id, tally)
@@ -218,6 +245,7 @@ def _planning_again(resources: Resources, run: RunRow, error: Retryable, tally: 
 
 
 def _planning_ends(resources: Resources, run: RunRow, error: ParlexError, tally: Tally) -> None:
+    log.error("closed", status="failure", error=str(error))
     with resources.db() as db:
         runs.planning_failed(db, run, now=now(), wait=None, error=str(error), attempts=run.attempt)
         _spend(db, run.run_id, tally)
@@ -245,6 +273,7 @@ class Answer:
     error: ParlexError | None
 
 
+@_about_run
 def fetch(resources: Resources, run_id: UUID, keys: Sequence[str]) -> FetchReport:
     """Ask the sources for those of ``keys`` that are due, and keep the documents."""
     with resources.db() as db:
@@ -275,7 +304,20 @@ def _fetch(
         lost = {key: _fingerprint(claims, key) for key in _refused(steps, answers, dataset)}
         if lost:
             dataset.failed(db, lost, context)
+    _log_errors(steps)
     return _report(steps)
+
+
+def _log_errors(steps: Iterable[Progress]) -> None:
+    """A line for each key whose sources are to be asked again, and for each that is given up."""
+    for step in steps:
+        if step.state == "failed":
+            log.error("failed", bill=step.key, attempt=step.attempt, error=step.error)
+        elif step.wants:
+            due = step.next_attempt_at.isoformat(timespec="seconds") if step.next_attempt_at else None
+            log.warning("retry", bill=step.key, attempt=step.attempt, sources=step.wants, at=due, error=step.error)
+        elif step.error:
+            log.warning("incomplete", bill=step.key, error=step.error)
 
 
 def _of_claims(answers: Sequence[Answer], claims: Sequence[Claim]) -> list[Answer]:
@@ -320,15 +362,18 @@ def _ask_all(
 ) -> list[Answer]:
     def ask(pair: tuple[str, str]) -> Answer:
         key, source = pair
-        try:
-            document = dataset.ask(key, source, held.get(pair), context, tally)
-        except ParlexError as error:
-            return Answer(key, source, None, error)
+        with logs.about(bill=key):
+            try:
+                document = dataset.ask(key, source, held.get(pair), context, tally)
+            except ParlexError as error:
+                return Answer(key, source, None, error)
         return Answer(key, source, document, None)
 
     pairs = [(claim.key, source) for claim in claims for source in claim.wants]
     with ThreadPoolExecutor(min(len(pairs), resources.settings.fetch_threads), "fetch") as pool:
-        return list(pool.map(ask, pairs))
+        # What the lines are about does not go over to threads by itself.
+        about = [copy_context() for _ in pairs]
+        return list(pool.map(lambda here, pair: here.run(ask, pair), about, pairs))
 
 
 def _keep_answers(
@@ -434,6 +479,7 @@ def _fingerprint(claims: Sequence[Claim], key: str) -> str | None:
 # Persisting.
 
 
+@_about_run
 def persist(resources: Resources, run_id: UUID, keys: Sequence[str]) -> float | None:
     """Turn the documents of those of ``keys`` that were fetched into rows.
 
@@ -460,6 +506,9 @@ def _persist(resources: Resources, run: RunRow, claims: Sequence[Claim]) -> floa
         steps = [_last_step(mine[item.key], item, before[item.key], resources) for item in saved]
         runs.record(db, run_id, steps, now=now())
         _spend(db, run_id, Tally(), [item.error for item in saved if item.error])
+    for item in saved:
+        if item.error:
+            log.warning("quarantine", bill=item.key, error=item.error)
     waits = [
         (step.next_attempt_at - now()).total_seconds()
         for step in steps
@@ -481,6 +530,7 @@ def _last_step(claim: Claim, saved: Saved, before: str | None, resources: Resour
 # Closing.
 
 
+@_about_run
 def close_if_complete(resources: Resources, run_id: UUID) -> Figures | None:
     """The run's figures if this call closed it; None if it is not complete, or was closed before."""
     with resources.db() as db:
@@ -587,9 +637,8 @@ def _plan_here(resources: Resources, run_id: UUID) -> None:
             _wait_alive(resources, run_id, error.retry_after)
         except UsageError:
             raise
-        except ParlexError as error:
-            log.error("planning failed", run_id=str(run_id), error=str(error))
-            return None
+        except ParlexError:
+            return None  # the run is closed, and its row and a line say why
 
 
 def _step_here(resources: Resources, run_id: UUID) -> None:

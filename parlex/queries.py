@@ -22,9 +22,11 @@ from parlex.db.models import (
     BillChangeRow,
     BillRow,
     BillStageRow,
+    DocumentFetchRow,
     LatestDocumentRow,
     ListingRow,
     QuarantineRow,
+    RecordChangeRow,
     RunKeyRow,
     RunRow,
     SweepRow,
@@ -235,8 +237,17 @@ class SweepRecord(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class EventRecord(Record):
+    """Something that happened in a run, in words."""
+
+    at: datetime
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunStory(Record):
-    """A run's whole story: its figures, each key it asked for, its sweeps, and what it put into quarantine."""
+    """A run's whole story: its figures, each key it asked for, its sweeps, what it put into quarantine, when what
+    happened, and what it changed."""
 
     run: RunRecord
     scope: str | None
@@ -246,6 +257,8 @@ class RunStory(Record):
     keys: tuple[RunKeyRecord, ...]
     sweeps: tuple[SweepRecord, ...]
     quarantine: tuple[QuarantineRecord, ...]
+    timeline: tuple[EventRecord, ...]
+    changes: tuple[ChangeRecord, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The keys of the run first, then the rest, flat."""
@@ -324,16 +337,61 @@ def run_story(db: Session, run_id: UUID) -> RunStory | None:
     if row is None:
         return None
     scope, params, listed, not_due = row[-4:]
+    run, sweeps = _run_record(row[:-4]), tuple(_sweeps(db, _select_sweeps().where(SweepRow.run_id == run_id)))
+    quarantine = _quarantine_of_run(db, run_id)
     return RunStory(
-        run=_run_record(row[:-4]),
+        run=run,
         scope=scope,
         params=params,
         listed=listed,
         not_due=not_due,
         keys=_keys_of_run(db, run_id),
-        sweeps=tuple(_sweeps(db, _select_sweeps().where(SweepRow.run_id == run_id))),
-        quarantine=_quarantine_of_run(db, run_id),
+        sweeps=sweeps,
+        quarantine=quarantine,
+        timeline=_timeline(db, run, sweeps, quarantine),
+        changes=_changes_of_run(db, run_id),
     )
+
+
+def _timeline(
+    db: Session, run: RunRecord, sweeps: tuple[SweepRecord, ...], quarantine: tuple[QuarantineRecord, ...]
+) -> tuple[EventRecord, ...]:
+    """What happened when, in order; what happened at the same moment in the order of the steps of a run."""
+    found = [EventRecord(run.started_at, f"opened for the slot {as_json(run.slot)}" if run.slot else "opened by hand")]
+    for sweep in sweeps:
+        believed = "believed" if sweep.believed else f"not believed ({sweep.reason})"
+        found.append(EventRecord(sweep.swept_at, f"{sweep.source} list of {sweep.scope}: {sweep.listed}, {believed}"))
+    found += _document_events(db, run.run_id)
+    found += [EventRecord(row.seen_at, f"quarantine: {row.key or row.scope}, {row.guard}") for row in quarantine]
+    found += _change_events(db, run.run_id)
+    if run.finished_at:
+        found.append(EventRecord(run.finished_at, f"closed: {run.status}"))
+    return tuple(sorted(found, key=lambda event: event.at))
+
+
+def _changes_of_run(db: Session, run_id: UUID) -> tuple[ChangeRecord, ...]:
+    columns = [getattr(BillChangeRow, f.name) for f in fields(ChangeRecord)]
+    rows = db.execute(select(*columns).where(BillChangeRow.run_id == run_id).order_by(BillChangeRow.seq))
+    return tuple(ChangeRecord(*row) for row in rows)
+
+
+def _document_events(db: Session, run_id: UUID) -> Iterator[EventRecord]:
+    """The first and the last document of each source."""
+    row = DocumentFetchRow
+    moments = (func.count(), func.min(row.fetched_at), func.max(row.fetched_at))
+    query = select(row.source, row.kind, *moments).where(row.run_id == run_id).group_by(row.source, row.kind)
+    for source, kind, count, first, last in db.execute(query.order_by(row.source, row.kind)):
+        yield EventRecord(first, f"{source}: first {kind} fetched")
+        if count > 1:
+            yield EventRecord(last, f"{source}: last {kind} of {count} fetched")
+
+
+def _change_events(db: Session, run_id: UUID) -> Iterator[EventRecord]:
+    """What each step saved: the changes of one transaction share their moment."""
+    for row in (BillChangeRow, RecordChangeRow):
+        query = select(row.observed_at, func.count()).where(row.run_id == run_id).group_by(row.observed_at)
+        for observed_at, count in db.execute(query):
+            yield EventRecord(observed_at, f"{count} changes saved")
 
 
 def find_run(db: Session, text: str) -> UUID:

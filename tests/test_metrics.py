@@ -79,8 +79,8 @@ def near(seconds: float) -> Any:
 def test_each_number_is_what_the_rows_and_the_broker_say(busy: Resources) -> None:
     found = scrape(busy)
     assert found["parlex_session_freshness_seconds"] == {
-        ("45-1", "legisinfo"): near(600),
-        ("44-1", "legisinfo"): near(5400),
+        ("bills", "45-1", "legisinfo"): near(600),
+        ("bills", "44-1", "legisinfo"): near(5400),
     }
     assert found["parlex_last_success_timestamp_seconds"] == {
         ("fetch_latest_bills",): near(datetime.now(UTC).timestamp() - 60)

@@ -257,11 +257,44 @@ def test_a_run_s_story_has_its_keys_its_lists_and_its_quarantine(db: Session) ->
     assert story is not None
     assert [(key.key, key.outcome) for key in story.keys] == [("45-1 C-2", "created"), ("45-1 C-3", "failed")]
     found = story.as_json()
-    assert list(found) == [*RUN_KEYS, "scope", "params", "listed", "not_due", "keys", "sweeps", "quarantine"]
+    parts = ["keys", "sweeps", "quarantine", "timeline", "changes"]
+    assert list(found) == [*RUN_KEYS, "scope", "params", "listed", "not_due", *parts]
     assert [sweep["missing"] for sweep in found["sweeps"]] == [["45-1 C-9"]]
     assert [row["reason"] for row in found["quarantine"]] == ["StatusName: unknown"]
     assert found["params"] == {"limit": 5}
     assert queries.run_story(db, uuid4()) is None
+
+
+def test_a_run_s_story_tells_what_happened_when_and_what_it_changed(db: Session) -> None:
+    minute = timedelta(minutes=1)
+    run = rows.run(scope="45-1", entry="hourly", slot=NOON, status="partial", finished_at=NOON + 9 * minute)
+    parked = {"kind": "document", "guard": "malformed", "source": "legisinfo", "reason": "StatusName: unknown"}
+    save(
+        db,
+        run,
+        rows.sweep(NOON + minute, run_id=run.run_id, listed=3),
+        rows.change(1, run_id=run.run_id, observed_at=NOON + 4 * minute),
+        rows.change(2, run_id=run.run_id, observed_at=NOON + 4 * minute),
+        rows.change(3, run_id=uuid4()),
+        QuarantineRow(
+            dataset="bills",
+            key="45-1 C-3",
+            run_id=run.run_id,
+            opened_at=NOON,
+            seen_at=NOON + 3 * minute,
+            **parked,
+        ),
+    )
+    story = queries.run_story(db, run.run_id)
+    assert story is not None
+    assert [change.seq for change in story.changes] == [1, 2]
+    assert [((event.at - NOON) / minute, event.event) for event in story.timeline] == [
+        (0, "opened for the slot 2026-06-10T12:00:00+00:00"),
+        (1, "legisinfo list of 45-1: 3, believed"),
+        (3, "quarantine: 45-1 C-3, malformed"),
+        (4, "2 changes saved"),
+        (9, "closed: partial"),
+    ]
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(db: Session) -> None:

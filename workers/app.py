@@ -23,7 +23,7 @@ from celery.signals import (
 from sqlalchemy.exc import OperationalError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from parlex import broker, logs, runs
+from parlex import broker, logs, runs, sentry
 from parlex.embedded import resolve
 from parlex.errors import ConfigurationError, ParlexError, Retryable
 from parlex.pipeline import LONGEST_COUNTDOWN
@@ -81,6 +81,7 @@ def resources() -> Resources:
 def _forget_parent(**_: Any) -> None:
     """A child opens its own connections; the parent never had any, since it runs no task."""
     resources.cache_clear()
+    sentry.start(settings())
 
 
 @worker_process_shutdown.connect
@@ -117,3 +118,4 @@ def _run_named(task: Task, args: Any, kwargs: dict[str, Any]) -> str | None:
 @setup_logging.connect
 def _log_as_we_do(**_: Any) -> None:
     logs.configure(settings())
+    sentry.start(settings())

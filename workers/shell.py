@@ -1,0 +1,120 @@
+"""``parlex shell``: an IPython with the application, its tasks and the queries at hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from celery.result import AsyncResult
+
+from parlex import monitor, pipeline, queries, runs, tables
+from parlex.bills import BillKey, SessionId
+from parlex.errors import UsageError
+from parlex.resources import Resources
+from workers import tasks
+from workers.app import app
+
+POLL_SECONDS = 0.5
+BANNER = """\
+Parlex {version}: {tasks}
+  dispatch   result = fetch_latest_bills.delay(limit=50); watch(result); result.get()
+  again      retry(RUN_ID) fetches what failed in a run; revoke(result) ends one that is under way
+  ask        ask(queries.bills, SessionId(45, 1)); show(RUN_ID); with db() as session: ...
+"""
+
+
+class Shell:
+    """What the names in the shell do. ``result`` is what ``.delay()`` gave, ``run`` a run's id or how it begins."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    def names(self) -> dict[str, Any]:
+        """Every name that the shell starts with."""
+        ours = {task.run.__name__: task for name, task in app.tasks.items() if name.startswith("parlex.")}
+        verbs = {name: getattr(self, name) for name in ("ask", "retry", "revoke", "run_of", "show", "watch")}
+        modules = {"monitor": monitor, "pipeline": pipeline, "queries": queries, "tasks": tasks}
+        values = {"app": app, "BillKey": BillKey, "SessionId": SessionId}
+        return ours | verbs | modules | values | {"db": self.resources.db, "resources": self.resources}
+
+    def ask(self, query: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """The answer of one of ``queries``, in a transaction of its own; what streams as a list."""
+        with self.resources.db() as db:
+            answer = query(db, *arguments, **options)
+            return list(answer) if hasattr(answer, "__next__") else answer
+
+    def watch(self, result: AsyncResult) -> Mapping[str, Any]:
+        """Print how far a dispatched fetch is until it is over; its figures. Ctrl-C stops the watching only."""
+        told = ""
+        while not result.ready():
+            told = self._tell(self._progress(result), told)
+            time.sleep(POLL_SECONDS)
+        figures: Mapping[str, Any] = result.get()
+        self._tell(f"{figures['status']}: {figures['bills_fetched']} fetched, {figures['failed']} failed", told)
+        return figures
+
+    def _progress(self, result: AsyncResult) -> str:
+        run_id = self.run_of(result)
+        if run_id is None:
+            return "waiting for a worker"
+        with self.resources.db() as db:
+            done, total = runs.progress(db, run_id)
+        return f"run {str(run_id)[:8]}: " + (f"{done} of {total} done" if total else "asking for the list")
+
+    @staticmethod
+    def _tell(now: str, before: str) -> str:
+        if now != before:
+            print(now)
+        return now
+
+    def run_of(self, result: AsyncResult) -> UUID | None:
+        """The run that a dispatched task became; None until a worker has taken it up."""
+        run_id: UUID | None = self.ask(queries.run_of_task, result.id)
+        return run_id
+
+    def retry(self, run: str | UUID) -> AsyncResult:
+        """Dispatch what failed in a run; watch the result. UsageError where nothing failed."""
+        run_id = self._run_id(run)
+        pipeline.retry_request(self.resources, run_id)
+        return tasks.retry_run.delay(str(run_id))
+
+    def revoke(self, what: AsyncResult | str | UUID) -> str:
+        """End a run that is under way, or take back a task that no worker has taken up. What is saved stays."""
+        run_id = self.run_of(what) if isinstance(what, AsyncResult) else self._run_id(what)
+        if isinstance(what, AsyncResult):
+            what.revoke()
+        if run_id is None:
+            return "revoked before a worker took it up"
+        if not pipeline.revoke(self.resources, run_id):
+            return f"run {str(run_id)[:8]} is over already"
+        tasks._deliver(run_id)
+        return f"run {str(run_id)[:8]} is ended"
+
+    def show(self, run: str | UUID) -> None:
+        """Print a run's whole story."""
+        story = self.ask(queries.run_story, self._run_id(run))
+        if story is None:
+            raise UsageError(f"no run {run}")
+        for table in tables.run(story):
+            tables.console().print(table)
+
+    def _run_id(self, run: str | UUID) -> UUID:
+        found: UUID = run if isinstance(run, UUID) else self.ask(queries.find_run, run)
+        return found
+
+
+def start(resources: Resources, version: str, code: str | None = None) -> int:
+    """Talk to a person until they leave; with ``code`` run that instead. The exit code."""
+    import IPython
+    from traitlets.config import Config
+
+    names = Shell(resources).names()
+    ours = sorted(name for name, task in names.items() if getattr(task, "name", "").startswith("parlex."))
+    config = Config()
+    config.TerminalInteractiveShell.banner1 = BANNER.format(version=version, tasks=", ".join(ours))
+    config.TerminalIPythonApp.force_interact = False
+    config.HistoryManager.enabled = code is None
+    arguments = [] if code is None else ["-c", code]
+    return int(IPython.start_ipython(argv=arguments, user_ns=names, config=config) or 0)
