@@ -136,8 +136,8 @@ def parse_list(everybody: Sequence[Document], current: Sequence[Document]) -> Po
     today, names = _parse(current, _current_listing), _parse(everybody, _listing)
     known = {listing.slug: listing for listing in today.listings}
     unreadable = {error.key for error in today.rejected}
-    listings = {one.slug: one for one in names.listings if one.slug not in unreadable} | known
-    return PoliticianList(tuple(listings.values()), names.doubled, today.rejected + names.rejected)
+    listings = tuple(known.get(one.slug, one) for one in names.listings if one.slug not in unreadable)
+    return PoliticianList(listings, names.doubled, today.rejected + names.rejected)
 
 
 def _parse(pages: Sequence[Document], read: Callable[[Raw, Place], PoliticianListing]) -> PoliticianList:
