@@ -25,7 +25,9 @@ class Edited:
         self.url = url
         self.edits: list[tuple[re.Pattern[str], Rewrite]] = []
         self.asked: list[str] = []
-        self._client = httpx.Client(headers={"Accept": "application/json"}, trust_env=False)
+        # No connection is kept: a pool that threads share may close one that another thread has just taken up.
+        once = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(headers={"Accept": "application/json"}, trust_env=False, limits=once)
 
     def edit(self, target: str, rewrite: Rewrite) -> None:
         self.edits.append((re.compile(target), rewrite))

@@ -159,7 +159,7 @@ def test_a_source_that_is_down_is_a_failure(live: Settings, sandbox: Sandbox) ->
         (["bills", "--session", "45"], "write it like 45-1"),
         (["fetch", "--session", "x"], "write it like 45-1"),
         (["backfill", "45-1", "x"], "write it like 45-1"),
-        (["backfill"], "SESSION"),
+        (["backfill"], "name the sessions"),
         (["bill", "45-1", "2"], "write it like C-2"),
         (["bill", "45-1", "C-2"], "parlex backfill 45-1"),
         (["bills", "--status", "Dead"], "HouseInCommittee"),
