@@ -51,8 +51,9 @@ task_acks_late = True
 task_reject_on_worker_lost = True
 # With late acknowledgement this is what one dead worker can hold.
 worker_prefetch_multiplier = 1
-# Tasks are idempotent, so a lost connection may cancel them; otherwise they would run beside their own redelivery.
-worker_cancel_long_running_tasks_on_connection_loss = True
+# A task outlives the connection: its keys are under a lease, so that its redelivery finds nothing to do. Cancelling it
+# would write to the result backend, in the very Redis that was just lost, and celery 5.6.3 ends the worker over that.
+worker_cancel_long_running_tasks_on_connection_loss = False
 
 # Frees a child that hangs. The soft limit lets the task give its keys back.
 task_time_limit = 300
