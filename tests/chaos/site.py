@@ -92,7 +92,9 @@ class Site:
         return int((self.home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
 
     def stop_redis(self) -> None:
-        os.kill(self.redis_pid(), signal.SIGKILL)
+        pid = self.redis_pid()
+        os.kill(pid, signal.SIGKILL)
+        assert wait_until(lambda: not _lives(pid), 30)
 
     def stop_postgres(self, number: int) -> None:
         pid = self.postgres_pid()
@@ -238,10 +240,12 @@ class Site:
         scenario: str | None = None,
         after: int | None = None,
         may_fail: frozenset[str] = frozenset(),
+        stays: bool = False,
     ) -> Verdict:
         """Hit a backfill in the middle, wait until it is over, and ask the three questions.
 
-        ``inflict`` returns when the fault is over; ``after``: the keys that have ended by then, random if not given.
+        ``inflict`` returns when the fault is over; ``after``: the keys that have ended by then, random if not given;
+        ``stays``: no process may end over it, restarted or not.
         """
         seed = f"{os.environ.get('PARLEX_TEST_SEED', '1')} {name} {number}"
         random = Random(seed)
@@ -249,12 +253,16 @@ class Site:
         self.backfill()
         self.reach(random.randrange(1, 200) if after is None else after)
         time.sleep(random.uniform(0, 0.3))  # the moment is meant to be random
+        lives = {member.name: len(member.exits) for member in self.crew}
         at = time.monotonic()
         inflict(self, random)
         self.start_servers()
         wait_until(lambda: self.settled() and self.alive(), HEALED_WITHIN, every=0.1)
         seconds = time.monotonic() - at
         verdict = self.reader.judge(right, may_fail=may_fail)
+        if stays:
+            died = {member.name: member.exits[lives[member.name] :] for member in self.crew}
+            verdict.open += verdict.note("ended", [pair for pair in died.items() if pair[1]])
         if not self.alive():
             verdict.open += verdict.note("beat is not heard", [self.heartbeat()])
         self.report(Result(name, number, seed, seconds=round(seconds, 1), **asdict(verdict)))

@@ -1,4 +1,7 @@
-"""Redis and PostgreSQL stopped, emptied, frozen, cut off, full and locked in the middle of a backfill."""
+"""Redis and PostgreSQL stopped, emptied, frozen, cut off, full and locked in the middle of a backfill.
+
+The workers and beat live through it all: they connect again on their own, without whoever would start them again.
+"""
 
 from __future__ import annotations
 
@@ -116,14 +119,14 @@ LONG: dict[str, Callable[[Site, Random], object]] = {
 @pytest.mark.chaos_short
 @pytest.mark.parametrize("fault", SHORT)
 def test_a_server_that_goes_and_comes_back(site: Site, fault: str) -> None:
-    verdict = site.try_fault(fault, 0, SHORT[fault])
+    verdict = site.try_fault(fault, 0, SHORT[fault], stays=True)
     assert verdict.clean, f"{verdict}\n{site.crew_says()}"
 
 
 @pytest.mark.parametrize("number", OTHERS)
 @pytest.mark.parametrize("fault", LONG)
 def test_servers(site: Site, fault: str, number: int) -> None:
-    verdict = site.try_fault(fault, number, LONG[fault])
+    verdict = site.try_fault(fault, number, LONG[fault], stays=True)
     assert verdict.clean, f"{verdict}\n{site.crew_says()}"
     if "half-open" in fault:
         assert site.proxy.swallowed, "nothing was lost, so nothing was tried"
