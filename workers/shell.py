@@ -15,6 +15,7 @@ from parlex.errors import UsageError
 from parlex.resources import Resources
 from workers import tasks
 from workers.app import app
+from workers.app import resources as shared
 
 POLL_SECONDS = 0.5
 BANNER = """\
@@ -103,6 +104,11 @@ class Shell:
     def _run_id(self, run: str | UUID) -> UUID:
         found: UUID = run if isinstance(run, UUID) else self.ask(queries.find_run, run)
         return found
+
+
+def load() -> dict[str, Any]:
+    """The same names for a notebook or a script: ``globals().update(load())``."""
+    return Shell(shared()).names()
 
 
 def start(resources: Resources, version: str, code: str | None = None) -> int:
