@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,16 @@ def _workers(_stack: Stack) -> Iterator[dict[str, ProcessContainer]]:
 
 
 @pytest.fixture
+def processes(_stack: Stack, _workers: dict[str, ProcessContainer]) -> dict[str, ProcessContainer]:
+    """The workers by queue, those that a test killed started again."""
+    for node in _workers.values():
+        if node.status != "running":
+            node.start()
+    assert all(node.ready() for node in _workers.values()), [node.logs() for node in _workers.values()]
+    return _workers
+
+
+@pytest.fixture
 def stack(_stack: Stack) -> Stack:
     """With an empty mirror, and sources that behave and stand at their first day."""
     _stack.sandbox.reset()
@@ -213,8 +223,9 @@ def celery_backend_cluster(redis_url: str) -> CeleryBackendCluster:
     return CeleryBackendCluster(CeleryTestBackend(ServerContainer(redis_url)))
 
 
-@pytest.fixture(scope="module")
-def _app(redis_url: str) -> Iterator[Celery]:
+@contextmanager
+def celery_on(redis_url: str) -> Iterator[Celery]:
+    """An application with the project's own configuration, on that Redis."""
     app = Celery("tests", set_as_current=False)
     app.config_from_object("celeryconfig")
     app.conf.update(broker_url=redis_url, result_backend=redis_url)
@@ -226,19 +237,19 @@ def _app(redis_url: str) -> Iterator[Celery]:
     app.close()
 
 
+@pytest.fixture(scope="module")
+def _app(redis_url: str) -> Iterator[Celery]:
+    with celery_on(redis_url) as app:
+        yield app
+
+
 @pytest.fixture
 def celery_setup_app(_app: Celery) -> Celery:
-    """The project's own configuration, on the servers of the test."""
     return _app
 
 
 @pytest.fixture
 def celery_worker_cluster(
-    stack: Stack, _workers: dict[str, ProcessContainer], celery_setup_app: Celery
+    stack: Stack, processes: dict[str, ProcessContainer], celery_setup_app: Celery
 ) -> CeleryWorkerCluster:
-    for node in _workers.values():
-        if node.status != "running":
-            node.start()
-    cluster = CeleryWorkerCluster(*(CeleryTestWorker(node, celery_setup_app) for node in _workers.values()))
-    assert cluster.ready(), [node.logs() for node in _workers.values()]
-    return cluster
+    return CeleryWorkerCluster(*(CeleryTestWorker(node, celery_setup_app) for node in processes.values()))
