@@ -45,6 +45,9 @@ CHUNKS_IN_FLIGHT = 4  # of one run, so that a backfill leaves room in the queue 
 # How long a scheduled run waits before it looks again whether its turn has come.
 TAKE_TURNS = timedelta(seconds=5)
 
+# How long a process looks away when others hold the rest of its run's keys.
+HANDED_OVER = 0.5  # seconds
+
 # Longer waits are rows that the sweeper sends, not countdowns.
 LONGEST_COUNTDOWN = 300.0  # seconds
 
@@ -650,8 +653,10 @@ def _step_here(resources: Resources, run_id: UUID) -> None:
         due = runs.next_due(db, run_id)
     if keys:
         persist(resources, run_id, fetch(resources, run_id, keys).persist)
-    elif due is not None:
-        _wait_alive(resources, run_id, (due - now()).total_seconds())
+    else:
+        # Keys that none waits for are in the hands of a worker, who was sent them by a task that joined this run.
+        wait = (due - now()).total_seconds() if due is not None else HANDED_OVER
+        _wait_alive(resources, run_id, wait)
 
 
 def _watch(resources: Resources, run_id: UUID, on_progress: Progressed | None) -> Figures:
