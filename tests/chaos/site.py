@@ -299,6 +299,9 @@ def running(home: Path, logs: Path) -> Iterator[Site]:
                     crew.hire_all()
                     site.look()
                     yield site
+                    said = crew.said()
+                    for url in (addresses.redis_url, addresses.database_url):
+                        assert str(make_url(url).password) not in said, "a password in the logs"
             embedded.revive(settings)
 
 

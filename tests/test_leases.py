@@ -1,0 +1,182 @@
+"""Who may write, and what becomes of work that does not come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.orm import Session
+
+from parlex import pipeline, runs
+from parlex.bills import SessionId
+from parlex.db.models import RunKeyRow, RunRow
+from parlex.locks import wait_until
+from parlex.resources import Resources
+from parlex.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(world: Sandbox) -> Sandbox:
+    world.reset()
+    return world
+
+
+@pytest.fixture
+def mirror(sandbox: Sandbox, make_resources: Callable[..., Resources]) -> Resources:
+    return make_resources(
+        legisinfo_url=sandbox.legisinfo_url, openparliament_url=sandbox.openparliament_url, lease_seconds=1
+    )
+
+
+def planned(mirror: Resources, limit: int = 3) -> tuple[UUID, list[str]]:
+    """A run of a few bills that the workers carry, and the keys of its first message."""
+    run = pipeline.open_run(mirror, pipeline.session_request(SessionId(45, 1), limit)).run
+    pipeline.plan(mirror, run.run_id)
+    return run.run_id, pipeline.take_chunk(mirror, run.run_id)
+
+
+def keys_of(mirror: Resources, run_id: UUID) -> list[RunKeyRow]:
+    with mirror.db() as db:
+        return list(db.scalars(select(RunKeyRow).where(RunKeyRow.run_id == run_id).order_by(RunKeyRow.position)))
+
+
+def states(mirror: Resources, run_id: UUID) -> list[tuple[str, int, bool]]:
+    return [(key.state, key.claims, key.lease_until is not None) for key in keys_of(mirror, run_id)]
+
+
+@contextmanager
+def refusing(mirror: Resources, table: str, code: str) -> Iterator[None]:
+    """Every row that is written to the table raises this error."""
+    body = f"BEGIN RAISE EXCEPTION 'the table says no' USING ERRCODE = '{code}'; END"
+    with mirror.db() as db:
+        db.execute(text(f"CREATE OR REPLACE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$"))
+        db.execute(text(f"CREATE TRIGGER no BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION no()"))
+    try:
+        yield
+    finally:
+        with mirror.db() as db:
+            db.execute(text(f"DROP TRIGGER no ON {table}"))
+
+
+def test_a_worker_slower_than_its_lease_writes_nothing(mirror: Resources, sandbox: Sandbox) -> None:
+    run_id, keys = planned(mirror)
+    sandbox.fault("slow", host="legisinfo", path="/bill/", first=1, seconds=5)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(pipeline.fetch, mirror, run_id, keys)
+        assert wait_until(lambda: {state for state, *_ in states(mirror, run_id)} == {"fetching"}, 5)
+
+        def is_free() -> bool:
+            pipeline.sweep(mirror, patience=timedelta(hours=1))
+            return {state for state, *_ in states(mirror, run_id)} == {"waiting"}
+
+        assert wait_until(is_free, 4, every=0.1)
+        quick = pipeline.fetch(mirror, run_id, keys)
+        assert set(quick.persist) == set(keys)
+        pipeline.persist(mirror, run_id, keys)
+        figures = pipeline.close_if_complete(mirror, run_id)
+        assert figures is not None
+        before = keys_of(mirror, run_id)
+        assert slow.result() == pipeline.FetchReport((), None)
+    assert (figures.status, figures.created) == ("success", 3)
+    assert states(mirror, run_id) == [(key.state, key.claims, False) for key in before]
+    assert pipeline.figures(mirror, run_id) == figures
+
+
+def test_a_claim_that_was_taken_over_is_no_longer_held(mirror: Resources) -> None:
+    run_id, keys = planned(mirror)
+    now = pipeline.now()
+    with mirror.db() as db:
+        first = runs.claim_fetch(db, run_id, keys, now=now, lease=timedelta(seconds=5))
+        assert runs.still_held(db, run_id, first) == first
+        later = now + timedelta(seconds=6)
+        runs.free_leases(db, now=later)
+        assert runs.still_held(db, run_id, first) == []
+        second = runs.claim_fetch(db, run_id, keys[:2], now=later, lease=timedelta(seconds=5))
+        assert runs.still_held(db, run_id, first) == []
+        assert runs.still_held(db, run_id, second) == second
+
+
+def test_rows_that_are_being_written_are_not_taken_from_their_writer(mirror: Resources) -> None:
+    """However long the transaction waits for a lock."""
+    run_id, keys = planned(mirror)
+    now = pipeline.now()
+    with mirror.db() as db:
+        claims = runs.claim_fetch(db, run_id, keys, now=now, lease=timedelta(seconds=5))
+    with mirror.db() as writer, mirror.db() as sweeper:
+        assert runs.still_held(writer, run_id, claims) == claims
+        runs.free_leases(sweeper, now=now + timedelta(hours=1))
+    assert {state for state, *_ in states(mirror, run_id)} == {"fetching"}
+
+
+@pytest.mark.parametrize(("table", "step"), [("documents", "fetch"), ("bills", "persist")])
+def test_an_outage_gives_the_bills_back_and_blames_none(mirror: Resources, table: str, step: str) -> None:
+    run_id, keys = planned(mirror)
+    if step == "persist":
+        pipeline.fetch(mirror, run_id, keys)
+    with refusing(mirror, table, "53100"):
+        for _ in range(2 * runs.MAX_DEATHS):
+            with pytest.raises(OperationalError):
+                getattr(pipeline, step)(mirror, run_id, keys)
+    assert states(mirror, run_id) == [("waiting" if step == "fetch" else "fetched", 0, False)] * 3
+    if step == "fetch":
+        pipeline.fetch(mirror, run_id, keys)
+    pipeline.persist(mirror, run_id, keys)
+    figures = pipeline.close_if_complete(mirror, run_id)
+    assert figures is not None
+    assert (figures.status, figures.created) == ("success", 3)
+
+
+def test_a_bill_that_fails_each_time_is_given_up_with_the_error(mirror: Resources) -> None:
+    run_id, keys = planned(mirror)
+    pipeline.fetch(mirror, run_id, keys)
+    with refusing(mirror, "bills", "22000"):
+        with pytest.raises(DataError):
+            pipeline.persist(mirror, run_id, keys)
+        assert states(mirror, run_id) == [("fetched", 1, False)] * 3
+        # The sweeper tries each alone, at once: one of them may be to blame.
+        overdue = pipeline.sweep(mirror, patience=timedelta(hours=1))
+        assert [batch.keys for batch in overdue.persist] == [(key,) for key in keys]
+        for _ in range(runs.MAX_DEATHS - 1):
+            with pytest.raises(DataError):
+                pipeline.persist(mirror, run_id, keys[:1])
+    given_up = keys_of(mirror, run_id)[0]
+    assert (given_up.state, given_up.outcome) == ("failed", "failed")
+    assert given_up.error
+    assert "given up after 3 errors: DataError" in given_up.error
+    assert "the table says no" in given_up.error
+    pipeline.persist(mirror, run_id, keys)
+    figures = pipeline.close_if_complete(mirror, run_id)
+    assert figures is not None
+    assert (figures.status, figures.created, figures.failed) == ("partial", 2, 1)
+
+
+def test_a_run_whose_planners_die_is_given_up(mirror: Resources) -> None:
+    run = pipeline.open_run(mirror, pipeline.session_request(SessionId(45, 1))).run
+    now = pipeline.now()
+    for death in range(runs.MAX_RETRIES + 1):
+        now += timedelta(minutes=5)
+        with mirror.db() as db:
+            assert _dead(db, now) == [], death
+            assert runs.claim_planning(db, run.run_id, now=now, lease=timedelta(minutes=3))
+    now += timedelta(minutes=5)
+    with mirror.db() as db:
+        assert _dead(db, now) == [run.run_id]
+        assert db.get_one(RunRow, run.run_id).status == "abandoned"
+
+
+def _dead(db: Session, now: datetime) -> list[UUID]:
+    patience = timedelta(hours=5)
+    found = runs.abandon_dead(db, now=now, process_patience=patience, worker_patience=patience, deadline=patience)
+    return [run.run_id for run in found]
