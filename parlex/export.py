@@ -46,19 +46,33 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from parlex import __version__, archive
 from parlex.db.models import (
+    BallotRow,
+    Base,
     BillChangeRow,
     BillRow,
     BillStageRow,
     PoliticianMembershipRow,
     PoliticianRow,
     RecordChangeRow,
+    VotePartyRow,
+    VoteRow,
 )
 from parlex.errors import ConfigurationError, Retryable, UsageError
 from parlex.resources import Resources
 
 log = structlog.get_logger(__name__)
 
-MODELS = (BillRow, BillStageRow, BillChangeRow, PoliticianRow, PoliticianMembershipRow, RecordChangeRow)
+MODELS: tuple[type[Base], ...] = (
+    BillRow,
+    BillStageRow,
+    BillChangeRow,
+    PoliticianRow,
+    PoliticianMembershipRow,
+    VoteRow,
+    VotePartyRow,
+    BallotRow,
+    RecordChangeRow,
+)
 SQLITE = "parlex.sqlite"
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from parlex import documents, pipeline, runs
+from parlex import alerts, documents, pipeline, runs
 from parlex.bills import SessionId
 from parlex.datasets import Request
-from parlex.db.models import BillRow, HeartbeatRow, RunRow
+from parlex.db.models import BillRow, HeartbeatRow, RunRow, SweepRow
 from parlex.resources import Resources
 from parlex.runs import Figures
 
@@ -27,10 +27,13 @@ def heartbeat(resources: Resources, name: str) -> None:
 
 
 def session_requests(resources: Resources) -> list[Request]:
-    """A request for every session that the mirror holds, oldest first: LEGISinfo corrects old rows years later."""
+    """A request for every session that the mirror holds, oldest first: the sources correct old rows years later."""
     query = select(BillRow.parliament, BillRow.session).distinct().order_by(BillRow.parliament, BillRow.session)
+    votes = select(SweepRow.scope).where(SweepRow.dataset == "votes", SweepRow.believed).distinct()
     with resources.db() as db:
-        return [pipeline.session_request(SessionId(*row)) for row in db.execute(query)]
+        bills = [pipeline.session_request(SessionId(*row)) for row in db.execute(query)]
+        sessions = sorted(map(SessionId.parse, db.scalars(votes)))
+    return bills + [pipeline.session_request(session, dataset="votes") for session in sessions]
 
 
 def prune(resources: Resources) -> dict[str, int]:
@@ -44,6 +47,7 @@ def prune(resources: Resources) -> dict[str, int]:
                 now - timedelta(days=settings.keep_documents_days),
                 archived=settings.archive_url is not None,
             ),
+            "alerts": alerts.prune(db, now - timedelta(days=settings.keep_logs_days)),
         }
 
 

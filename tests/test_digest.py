@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.orm import Session
@@ -11,6 +13,7 @@ from sqlalchemy.orm import Session
 from parlex import alerts, digest, monitor, notify
 from parlex.db.models import HeartbeatRow
 from parlex.resources import Resources
+from parlex.settings import Settings, environment
 from tests import rows
 from tests.rows import NOON
 from tests.webhook import Webhook, serving
@@ -114,3 +117,30 @@ def test_nothing_is_remembered_as_told_while_there_is_nobody_to_tell(
     assert not post(make_resources())
     assert post(make_resources(alert_urls=webhook.url))
     assert "C-2" in webhook.take()[0]["message"]
+
+
+def test_only_a_tick_of_the_schedule_posts_it_and_once(
+    make_settings: Callable[..., Settings], db: Session, webhook: Webhook
+) -> None:
+    db.add_all([rows.bill("C-2"), rows.change(1, kind="created", field=None, observed_at=datetime.now(UTC))])
+    db.commit()
+    code = (
+        "from datetime import UTC, datetime\n"
+        "from workers import beat, tasks\n"
+        "headers = beat.Tick('monitor-fetch-operations', datetime(2026, 6, 10, 3, tzinfo=UTC)).headers()\n"
+        "task = tasks.monitor_fetch_operations\n"
+        "by_hand = task.apply().get()\n"
+        "ticks = [task.apply(headers=headers).get() for _ in range(2)]\n"
+        "print(by_hand['runs'], [tick['runs'] for tick in ticks])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(make_settings(alert_urls=webhook.url)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "0 [0, 0]\n", done.stderr
+    [told] = webhook.take()
+    assert "- 45-1 C-2 An Act of C-2" in told["message"]
