@@ -319,11 +319,15 @@ def bills(
 def changes(
     after: Annotated[int, typer.Option(min=0, help="Only what came after this sequence number.")] = 0,
     limit: Limit = None,
+    dataset: DatasetOption = "bills",
     as_json: Json = False,
 ) -> None:
     """Show what changed, oldest first. Going on from the last number seen misses nothing."""
     from parlex import queries, tables
 
+    if dataset != "bills":
+        cli_house.record_changes(dataset, after, limit, as_json=as_json)
+        return
     with _reading() as db:
         found = queries.changes(db, after, limit=limit if limit or as_json else SHOWN + 1)
         if as_json:

@@ -5,22 +5,38 @@ Part of ``cli``, which imports this file at its end; the same rules hold.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parlex.bills import SessionId
 from parlex.cli import (
+    SHOWN,
     Json,
     Limit,
     SessionArgument,
     SessionOption,
     _note,
+    _page,
     _print_json,
     _print_records,
     _reading,
+    _settings,
+    _working,
     app,
 )
 from parlex.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from parlex.datasets.records import RecordDataset
+
+BATCH = 200  # records read again in one transaction
 
 
 @app.command()
@@ -105,3 +121,75 @@ def vote(
     console = tables.console()
     for table in tables_house.vote(record, parties, ballots):
         console.print(table)
+
+
+# What commands about bills do when asked for another dataset.
+
+
+@contextmanager
+def _records(name: str) -> Iterator[tuple[Session, RecordDataset]]:
+    from parlex.datasets.records import RecordDataset
+
+    with _working(_settings()) as resources:
+        dataset = resources.datasets.get(name)
+        if not isinstance(dataset, RecordDataset):
+            raise UsageError(f"{name!r} is not a dataset; known: {', '.join(resources.datasets)}")
+        with resources.db() as db:
+            yield db, dataset
+
+
+def record_changes(name: str, after: int, limit: int | None, *, as_json: bool) -> None:
+    """``parlex changes --dataset``."""
+    from parlex import house, tables, tables_house
+
+    with _records(name) as (db, dataset):
+        found = house.changes(db, dataset.name, after, limit=limit if limit or as_json else SHOWN + 1)
+        if as_json:
+            _print_records(found)
+            return
+        rows, more = _page(found, limit)
+    if rows:
+        tables.console().print(tables_house.changes(rows))
+    onward = f"more: parlex changes --dataset {name} --after {rows[-1].seq}" if more else f"{len(rows)} changes"
+    _note(onward)
+
+
+def verify_records(name: str, sessions: Sequence[SessionId], *, deep: bool, as_json: bool) -> None:
+    """``parlex verify --dataset``. Exits 1 where a list is not complete, or there is none."""
+    from parlex import house_check, tables, tables_house
+
+    if deep:
+        raise UsageError("--deep draws bills; leave --dataset out")
+    with _records(name) as (db, dataset):
+        found = list(house_check.verify(db, dataset, tuple(map(str, sessions))))
+    if as_json:
+        _print_records(found)
+    else:
+        tables.console().print(tables_house.checks(found))
+    raise typer.Exit(0 if found and all(one.complete for one in found) else 1)
+
+
+def replay_records(name: str, session: SessionId | None, since: bool, *, apply: bool, as_json: bool) -> None:
+    """``parlex replay --dataset``. Exits 1 where today's code cannot read a document."""
+    from parlex import queries, store, tables, tables_house
+
+    if since:
+        raise UsageError("--since is for bills; leave --dataset out")
+    count, errors, rows = 0, 0, list[store.RecordChange]()
+    with _records(name) as (db, dataset):
+        scopes = [str(session)] if session else store.scopes(db, name, dataset.list_source)
+        keys = sorted(key for scope in scopes for key in dataset.held_keys(db, scope, withdrawn=False))
+        for start in range(0, len(keys), BATCH):
+            part = dataset.replay(db, keys[start : start + BATCH], apply=apply, now=datetime.now(UTC))
+            count, errors, rows = count + part.records, errors + len(part.errors), [*rows, *part.changes]
+            for error in part.errors:
+                _note(error)
+    if as_json:
+        for one in rows:
+            _print_json({field: queries.as_json(value) for field, value in asdict(one).items()})
+    elif rows:
+        tables.console().print(tables_house.differences(rows))
+    if not as_json:
+        done = "made" if apply else "would be made"
+        _note(f"{count} {name} read again, " + (f"{len(rows)} changes {done}" if rows else "no change"))
+    raise typer.Exit(1 if errors else 0)

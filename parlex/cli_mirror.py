@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from parlex import cli_house
 from parlex.bills import BillKey, SessionId
 from parlex.cli import (
     SHOWN,
+    DatasetOption,
     Json,
     Limit,
     SessionArgument,
@@ -156,11 +158,14 @@ def verify(
         int | None, typer.Option(min=1, metavar="N", help="Also ask for N bills again, drawn at random, and compare.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Draw the same bills as another time.")] = None,
+    dataset: DatasetOption = "bills",
     as_json: Json = False,
 ) -> None:
     """Judge whether the copy is complete, session by session. Exits 1 when one is not."""
     from parlex import completeness
 
+    if dataset != "bills":
+        return cli_house.verify_records(dataset, sessions or [], deep=deep is not None, as_json=as_json)
     chosen = sessions or []
     sample: Sample | None = None
     if deep is None:
@@ -231,12 +236,15 @@ def replay(
         typer.Option(metavar="MOMENT", help="Only bills with a document fetched since a day (Ottawa), or an instant."),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Make the differences, as reparsed changes.")] = False,
+    dataset: DatasetOption = "bills",
     as_json: Json = False,
 ) -> None:
     """Read the archived documents again with today's code, offline, and show what rows would differ."""
     from parlex import history, tables
     from parlex import replay as again
 
+    if dataset != "bills":
+        return cli_house.replay_records(dataset, session, since is not None, apply=apply, as_json=as_json)
     start = history.start_of(since) if since is not None else None
     rows: list[again.Difference] = []
     bills, errors = 0, 0

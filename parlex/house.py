@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
@@ -16,6 +17,7 @@ from parlex.db.models import (
     BillRow,
     PoliticianMembershipRow,
     PoliticianRow,
+    RecordChangeRow,
     VotePartyRow,
     VoteRow,
 )
@@ -144,6 +146,21 @@ class PoliticianStory(Record):
         """The keys of the politician first, then the rest, flat."""
         rest = {f.name: as_json(getattr(self, f.name)) for f in fields(self) if f.name != "politician"}
         return {**self.politician.as_json(), **rest}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChangeRecord(Record):
+    """A line of the history of a dataset that is not the bills. Both datasets share one count."""
+
+    seq: int
+    dataset: str
+    key: str
+    kind: str
+    field: str | None
+    old: Any
+    new: Any
+    observed_at: datetime
+    run_id: UUID | None
 
 
 _PARTS = ("politician", "memberships", "bills", "votes")
@@ -278,6 +295,21 @@ def parties(db: Session, key: VoteKey) -> list[PartyRecord]:
         .group_by(membership.party)
     )
     return [PartyRecord(*row) for row in db.execute(statement.order_by(func.count().desc(), membership.party))]
+
+
+# Both.
+
+
+def changes(
+    db: Session, dataset: str, after: int = 0, *, key: str | None = None, limit: int | None = None
+) -> Iterator[RecordChangeRecord]:
+    """The history of a dataset after sequence number ``after``, oldest first. See ``queries.changes``."""
+    change = RecordChangeRow
+    statement = _select(RecordChangeRecord, change).where(change.dataset == dataset, change.seq > after)
+    if key is not None:
+        statement = statement.where(change.key == key)
+    for row in db.execute(statement.order_by(change.seq).limit(limit).execution_options(yield_per=_PAGE)):
+        yield RecordChangeRecord(*row)
 
 
 _NEWEST = (VoteRow.held_on.desc(), VoteRow.parliament.desc(), VoteRow.session.desc(), VoteRow.number.desc())

@@ -36,7 +36,7 @@ def entries(
     """What is in quarantine, newest first; every state with None. UsageError for a state that is none."""
     if state is not None and state not in STATES:
         raise UsageError(f"{state!r} is not a state; known: {', '.join(STATES)}")
-    query = select(*_COLUMNS).where(QuarantineRow.dataset == DATASET).order_by(QuarantineRow.id.desc()).limit(limit)
+    query = select(*_COLUMNS).order_by(QuarantineRow.id.desc()).limit(limit)
     if state is not None:
         query = query.where(QuarantineRow.state == state)
     if session is not None:
@@ -46,7 +46,7 @@ def entries(
 
 def entry(db: Session, number: int) -> QuarantineRecord:
     """One entry; UsageError where there is none of that number."""
-    row = db.execute(select(*_COLUMNS).where(QuarantineRow.id == number, QuarantineRow.dataset == DATASET)).first()
+    row = db.execute(select(*_COLUMNS).where(QuarantineRow.id == number)).first()
     if row is None:
         raise UsageError(f"nothing in quarantine has the number {number}; see: parlex quarantine list")
     return QuarantineRecord(*row)
@@ -60,6 +60,9 @@ def approve(db: Session, number: int, *, now: datetime) -> tuple[Difference, ...
         raise UsageError(f"{number} is a {row.kind} that cannot be read: mend the parser, then {then}")
     _decide(db, row, "approved", now)
     if row.kind != "field" or row.key is None:
+        return ()
+    if row.dataset != DATASET:
+        store.ask_again(db, row.dataset, row.source, row.key)
         return ()
     return replay.rebuild(db, [BillKey.parse(row.key)], apply=True, now=now, kind="changed").differences
 

@@ -10,7 +10,16 @@ from rich.table import Table
 from parlex.tables import _add, _facts, _table, _widest
 
 if TYPE_CHECKING:
-    from parlex.house import BallotRecord, PartyRecord, PoliticianRecord, PoliticianStory, VoteRecord
+    from parlex.house import (
+        BallotRecord,
+        PartyRecord,
+        PoliticianRecord,
+        PoliticianStory,
+        RecordChangeRecord,
+        VoteRecord,
+    )
+    from parlex.house_check import ListCheck
+    from parlex.store import RecordChange
 
 SHOWN = 20  # of a politician's votes; --json gives all
 
@@ -117,4 +126,36 @@ def _bills(story: PoliticianStory) -> Table:
     table.add_column("Status", ratio=1, no_wrap=True, overflow="ellipsis")
     for one in story.bills:
         _add(table, f"{one.parliament}-{one.session}", one.number, one.title_en, one.status_code)
+    return table
+
+
+def changes(found: Sequence[RecordChangeRecord]) -> Table:
+    table = _widest(_table(None))
+    table.add_column("Seq", justify="right", no_wrap=True)
+    for name in ("When (UTC)", "Key", "What"):
+        table.add_column(name, no_wrap=True)
+    for name in ("Old", "New"):
+        table.add_column(name, ratio=1, overflow="fold")
+    for one in found:
+        _add(table, one.seq, one.observed_at, one.key, one.field or one.kind, one.old, one.new)
+    return table
+
+
+def differences(found: Sequence[RecordChange]) -> Table:
+    table = _widest(_table(None, "Key", "What"))
+    for name in ("Old", "New"):
+        table.add_column(name, ratio=1, overflow="fold")
+    for one in found:
+        _add(table, one.key, one.field or one.kind, one.old, one.new)
+    return table
+
+
+def checks(found: Sequence[ListCheck]) -> Table:
+    table = _table(None, "List", "Complete")
+    names = ("Listed", "Held", "Missing", "Extra", "Stale", "Quarantined", "Unmatched")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found:
+        lists = (one.missing, one.extra, one.stale, one.quarantined, one.unmatched)
+        _add(table, one.scope, "yes" if one.complete else "no", one.listed, one.held, *map(len, lists))
     return table

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from parlex import house, monitor, pipeline
+from parlex import house, house_check, housekeeping, monitor, pipeline, quarantine
 from parlex.bills import BillKey, SessionId
+from parlex.datasets.records import RecordDataset
 from parlex.errors import UnknownSession, UsageError
 from parlex.resources import Resources
 from parlex.runs import Figures
@@ -24,6 +25,7 @@ from tests.edited import Edited
 from tests.edited import edited as front_of
 
 CURRENT = SessionId(45, 1)
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 EARLY, LAST = "2025-06-13", "2026-07-24"
 DIVISIONS = (1, 8, 33, 47, 51, 94, 153, 170, 173)
 POLITICIAN_KEYS = [
@@ -539,3 +541,79 @@ def test_wrong_use_is_one_line_that_helps(
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert complaint in line
+
+
+def test_the_commands_of_bills_cover_both(
+    parlex: Callable[..., subprocess.CompletedProcess[str]], sandbox: Sandbox
+) -> None:
+    lines(parlex("backfill", "--dataset", "votes", "45-1", "--json"))
+    (check,) = lines(parlex("verify", "--dataset", "votes", "--json"))
+    assert (check["scope"], check["complete"], check["listed"], check["held"]) == ("45-1", True, 9, 9)
+    recorded = lines(parlex("changes", "--dataset", "votes", "--json"))
+    assert [list(one) for one in recorded] == [CHANGE_KEYS] * len(DIVISIONS)
+    assert [one["seq"] for one in recorded] == list(range(1, len(DIVISIONS) + 1))
+    assert lines(parlex("changes", "--dataset", "votes", "--after", "8", "--json")) == recorded[8:]
+    again = parlex("replay", "--dataset", "votes")
+    assert (again.returncode, again.stderr) == (0, "9 votes read again, no change\n")
+
+
+CHANGE_KEYS = ["seq", "dataset", "key", "kind", "field", "old", "new", "observed_at", "run_id"]
+
+
+# Verify, replay, quarantine.
+
+
+def test_verify_tells_what_is_wanting(front: Edited, mirror: Resources) -> None:
+    front.edit("ballots.*45-1/33/", lambda page: page | {"objects": page["objects"][1:]})
+    front.set("/votes/45-1/51/$", result="?")
+    fetch_votes(mirror)
+    with mirror.db() as db:
+        dataset = mirror.datasets["votes"]
+        assert isinstance(dataset, RecordDataset)
+        (check,) = house_check.verify(db, dataset)
+    assert not check.complete
+    assert check.missing == check.quarantined == ("45-1 51",)
+    assert (check.extra, check.stale, check.unmatched) == ((), (), ("45-1 33",))
+
+
+def test_replay_mends_what_today_reads_otherwise(mirror: Resources) -> None:
+    fetch_votes(mirror)
+    with mirror.db() as db:
+        db.execute(text("UPDATE votes SET description_fr = 'x' WHERE number = 8"))
+        db.execute(text("DELETE FROM ballots WHERE number = 33 AND slug = 'mark-carney'"))
+    dataset = mirror.datasets["votes"]
+    assert isinstance(dataset, RecordDataset)
+    keys = [f"45-1 {number}" for number in DIVISIONS]
+
+    def again(apply: bool) -> list[tuple[str, str | None]]:
+        with mirror.db() as db:
+            return sorted((one.key, one.field) for one in dataset.replay(db, keys, apply=apply, now=NOW).changes)
+
+    wanted = [("45-1 33", "ballots.mark-carney"), ("45-1 8", "description_fr")]
+    assert [again(False), again(True), again(False)] == [wanted, wanted, []]
+    assert rows(mirror, "SELECT key, kind, field FROM record_changes WHERE kind <> 'created' ORDER BY field") == [
+        ("45-1 33", "reparsed", "ballots.mark-carney"),
+        ("45-1 8", "reparsed", "description_fr"),
+    ]
+
+
+@pytest.mark.usefixtures("few")
+def test_an_approved_blank_lands_at_the_next_run(front: Edited, mirror: Resources) -> None:
+    fetch_politicians(mirror)
+    front.edit(r"/politicians/[a-z]", lambda found: found | {"family_name": ""})
+    with mirror.db() as db:
+        db.execute(text("UPDATE latest_documents SET checked_at = checked_at - interval '9 days'"))
+    fetch_politicians(mirror, recheck_after_days=7)
+    with mirror.db() as db:
+        parked = next(one for one in quarantine.entries(db) if one.key == "mark-carney")
+        quarantine.approve(db, parked.id, now=datetime.now(UTC))
+    assert fetch_politicians(mirror).updated == 1
+    assert rows(mirror, "SELECT slug FROM politicians WHERE family_name IS NULL AND origin = 'openparliament'") == [
+        ("mark-carney",)
+    ]
+
+
+def test_the_weekly_sweep_lists_the_sessions_of_votes_too(mirror: Resources) -> None:
+    fetch_votes(mirror)
+    requests = [(request.dataset, request.scope) for request in housekeeping.session_requests(mirror)]
+    assert requests == [("votes", "45-1")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
@@ -100,8 +101,8 @@ class PoliticianDataset(RecordDataset):
             held[row.slug].parts["memberships"][str(row.id)] = facts
         return held
 
-    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], context: Context) -> None:
-        _save(db, records, SITE, context)
+    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], *, now: datetime) -> None:
+        _save(db, records, SITE, now)
         moved = [r for r in records if r.key not in held or held[r.key].parts != r.parts]
         old = [record.key for record in moved if record.key in held]
         db.execute(delete(PoliticianMembershipRow).where(PoliticianMembershipRow.slug.in_(old)))
@@ -119,11 +120,11 @@ class PoliticianDataset(RecordDataset):
         for slug, person_id in _persons_of_slugs(db, unknown).items():
             records[slug].facts["person_id"] = person_id
 
-    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, context: Context) -> list[str]:
+    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, *, now: datetime) -> list[str]:
         marked = (
             update(PoliticianRow)
             .where(PoliticianRow.slug.in_(keys), PoliticianRow.withdrawn.is_(not withdrawn))
-            .values(withdrawn=withdrawn, last_changed_at=context.now)
+            .values(withdrawn=withdrawn, last_changed_at=now)
             .returning(PoliticianRow.slug)
         )
         return list(db.scalars(marked))
@@ -141,7 +142,7 @@ class PoliticianDataset(RecordDataset):
         changes += self._keep_sponsors(db, context)
         changes += [
             RecordChange(key, "withdrawn", source=SITE)
-            for key in self.withdraw(db, _sponsors_now_politicians(db), True, context)
+            for key in self.withdraw(db, _sponsors_now_politicians(db), True, now=context.now)
         ]
         self._append(db, changes, context)
 
@@ -155,13 +156,13 @@ class PoliticianDataset(RecordDataset):
             found = [RecordChange(key, "changed", *one, source=SPINE) for one in differences(before, offered[key])]
             changes += found
             changed += [offered[key]] if found else []
-        _save(db, [*(one for key, one in offered.items() if key not in held), *changed], SPINE, context)
+        _save(db, [*(one for key, one in offered.items() if key not in held), *changed], SPINE, context.now)
         return changes
 
 
-def _save(db: Session, records: Sequence[Record], origin: str, context: Context) -> None:
+def _save(db: Session, records: Sequence[Record], origin: str, now: datetime) -> None:
     rows = [{"slug": record.key, "origin": origin, **record.facts} for record in records]
-    upsert_rows(db, PoliticianRow, rows, ["slug"], now=context.now)
+    upsert_rows(db, PoliticianRow, rows, ["slug"], now=now)
 
 
 def _row(listing: PoliticianListing) -> Row:

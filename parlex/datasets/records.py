@@ -58,6 +58,15 @@ class Record:
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """How many records were read again, what differs, and what today's code cannot read."""
+
+    records: int
+    changes: tuple[RecordChange, ...]
+    errors: tuple[str, ...]
+
+
 class RecordDataset(ABC):
     """See :class:`parlex.datasets.Dataset`. A subclass brings the names, the reading, and the tables."""
 
@@ -99,11 +108,11 @@ class RecordDataset(ABC):
         """What the tables say of those of ``keys`` that they hold."""
 
     @abstractmethod
-    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], context: Context) -> None:
+    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], *, now: datetime) -> None:
         """Insert or update these; each is new or differs from what is held."""
 
     @abstractmethod
-    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, context: Context) -> list[str]:
+    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, *, now: datetime) -> list[str]:
         """Set or clear the mark; the keys whose mark did change."""
 
     @abstractmethod
@@ -229,9 +238,11 @@ class RecordDataset(ABC):
         db.add(self._sweep_row(look, context))
         store.resolve_sweeps(db, self.name, source, look.scope, still=still, now=context.now)
         store.resolve(db, self.name, "row", source, keys=listed, now=context.now)
+        if all(error.key for error in look.listed.rejected):
+            store.resolve_unnamed_rows(db, self.name, source, look.scope, now=context.now)
         back = sorted(self.held_keys(db, look.scope, withdrawn=True) & listed)
-        left = self.withdraw(db, gone, True, context)
-        returned = self.withdraw(db, back, False, context)
+        left = self.withdraw(db, gone, True, now=context.now)
+        returned = self.withdraw(db, back, False, now=context.now)
         return [
             *(RecordChange(key, "withdrawn", source=source) for key in left),
             *(RecordChange(key, "reappeared", source=source) for key in returned),
@@ -256,6 +267,32 @@ class RecordDataset(ABC):
         due = [Due(row.key, wants, row.fingerprint) for row in (*changed, *old)]
         return due, len(rows) - len(due)
 
+    # Reading again.
+
+    def replay(self, db: Session, keys: Sequence[str], *, apply: bool, now: datetime) -> Replayed:
+        """Read the documents that stand with today's code: what would come out otherwise, and with ``apply`` does.
+
+        No network. Columns that a guard withholds stay withheld.
+        """
+        if apply:
+            store.lock_keys(db, self.name, keys)
+        found: dict[str, dict[str, Document]] = {}
+        for (key, source), document in documents.standing_documents(db, self.name, keys).items():
+            found.setdefault(key, {})[source] = document
+        reading = _Reading({key: by for key, by in found.items() if self.decides <= by.keys()})
+        for key, by_source in reading.found.items():
+            self._read_one(key, by_source, reading)
+        self.complement(db, reading.records)
+        held = self.held(db, reading.records)
+        states = store.withheld_fields(db, self.name, held)
+        records = {key: _withheld(record, held.get(key), states) for key, record in reading.records.items()}
+        result = self._compare(records, held, reading)
+        changes = [replace(one, kind="reparsed" if one.field else one.kind) for one in result.changes]
+        if apply:
+            self.write(db, result.to_write, held, now=now)
+            store.append_record_changes(db, changes, dataset=self.name, now=now, run_id=None)
+        return Replayed(len(records), tuple(changes), tuple(item.reason for item in reading.parked))
+
     # Saving.
 
     def save(
@@ -271,7 +308,7 @@ class RecordDataset(ABC):
         held = self.held(db, reading.records)
         records, withheld = self._withhold_blanks(db, reading, held, context)
         result = self._compare(records, held, reading)
-        self.write(db, result.to_write, held, context)
+        self.write(db, result.to_write, held, now=context.now)
         self._mark(db, keys, reading, context)
         parked = [*withheld, *reading.parked]
         store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
@@ -462,6 +499,14 @@ def differences(held: Record, offered: Record) -> list[tuple[str, Any, Any]]:
         keys = [*old, *(key for key in new if key not in old)]
         found += [(f"{part}.{key}", old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
     return found
+
+
+def _withheld(record: Record, held: Record | None, states: Mapping[tuple[str, str], str]) -> Record:
+    """The record with the held values of columns whose blank a person has not approved."""
+    if held is None:
+        return record
+    waits = [n for n, v in record.facts.items() if v is None and states.get((record.key, n)) in ("open", "rejected")]
+    return replace(record, facts={**record.facts, **{name: held.facts[name] for name in waits}})
 
 
 def _saved(key: str, outcome: Outcome | None, error: str | None, reading: _Reading) -> Saved:

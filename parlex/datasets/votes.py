@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select, tuple_, update
@@ -16,6 +17,7 @@ from parlex import store
 from parlex.bills import SessionId
 from parlex.datasets import Context
 from parlex.datasets.records import Listed, Record, RecordDataset, Row, upsert_rows
+from parlex.db.bulk import write_rows
 from parlex.db.models import BallotRow, VotePartyRow, VoteRow
 from parlex.documents import Document, Fetched, Held
 from parlex.http import Tally
@@ -122,17 +124,17 @@ class VoteDataset(RecordDataset):
             held[_key(row)].parts["ballots"][row.slug] = _ballot(row.choice, row.membership_id)
         return held
 
-    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], context: Context) -> None:
+    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], *, now: datetime) -> None:
         rows = [{**_columns(record.key), **record.facts} for record in records]
-        upsert_rows(db, VoteRow, rows, ["parliament", "session", "number"], now=context.now)
+        upsert_rows(db, VoteRow, rows, ["parliament", "session", "number"], now=now)
         _write_parties(db, records, held)
         _write_ballots(db, records, held)
 
-    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, context: Context) -> list[str]:
+    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, *, now: datetime) -> list[str]:
         marked = (
             update(VoteRow)
             .where(_among(VoteRow, [_identity(key) for key in keys]), VoteRow.withdrawn.is_(not withdrawn))
-            .values(withdrawn=withdrawn, last_changed_at=context.now)
+            .values(withdrawn=withdrawn, last_changed_at=now)
             .returning(VoteRow.parliament, VoteRow.session, VoteRow.number)
         )
         return [_key(row) for row in db.execute(marked)] if keys else []
@@ -181,7 +183,7 @@ def _write_parties(db: Session, records: Sequence[Record], held: Mapping[str, Re
         for party, line in record.parts["parties"].items()
     ]
     if rows:
-        db.execute(insert(VotePartyRow), rows)
+        write_rows(db, insert(VotePartyRow), rows)
 
 
 def _write_ballots(db: Session, records: Sequence[Record], held: Mapping[str, Record]) -> None:
