@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -23,7 +24,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = ("worker-control", "worker-fetch", "worker-persist")
-SERVICES = ("postgres", "redis", *WORKERS, "beat", "flower", "sandbox")
+SERVICES = ("postgres", "redis", *WORKERS, "beat", "flower", "metrics", "sandbox")
 IMAGE = "parlex:compose-test"
 
 pytestmark = [pytest.mark.compose, pytest.mark.docker]
@@ -34,6 +35,7 @@ class Stack:
     command: tuple[str, ...]
     flower_port: int
     flower_auth: str
+    metrics_port: int
 
     def compose(self, *words: str, check: bool = True, timeout: float = 600) -> str:
         done = subprocess.run(
@@ -120,13 +122,14 @@ def write_environment(file: Path, **changes: str) -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     command = compose_command()
     environment = tmp_path_factory.mktemp("compose") / ".env"
-    port, auth = free_port(), f"parlex:{secrets.token_hex(8)}"
+    port, metrics_port, auth = free_port(), free_port(), f"parlex:{secrets.token_hex(8)}"
     write_environment(
         environment,
         POSTGRES_PASSWORD=secrets.token_hex(8),
         REDIS_PASSWORD=secrets.token_hex(8),
         FLOWER_BASIC_AUTH=auth,
         FLOWER_PORT=str(port),
+        METRICS_PORT=str(metrics_port),
         PARLEX_IMAGE=IMAGE,
         PARLEX_LEGISINFO_URL="http://sandbox:8702",
         PARLEX_OPENPARLIAMENT_URL="http://sandbox:8701",
@@ -134,7 +137,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         PARLEX_OPENPARLIAMENT_RATE="0",
     )
     project = ("-p", f"parlextest{secrets.token_hex(4)}", "--env-file", str(environment), "--profile", "sandbox")
-    stack = Stack((*command, *project), port, auth)
+    stack = Stack((*command, *project), port, auth, metrics_port)
     try:
         stack.up()
         stack.wait_for_workers()
@@ -172,6 +175,14 @@ def test_flower_shows_workers_and_queues_to_those_who_sign_in(stack: Stack) -> N
     refused.value.close()
 
 
+def test_metrics_tell_of_the_mirror(stack: Stack) -> None:
+    stack.fetch("--session", "45-1")
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.metrics_port}/metrics", timeout=20) as answer:
+        told = answer.read().decode()
+    for line in ('parlex_up{part="database"} 1.0', 'parlex_up{part="redis"} 1.0', 'session="45-1"'):
+        assert line in told
+
+
 def test_beat_ticks_and_a_second_beat_waits(stack: Stack) -> None:
     until(lambda: "keep-house" in stack.compose("logs", "beat"), "beat sends its ticks")
     stack.compose("up", "-d", "--no-build", "--no-recreate", "--scale", "beat=2", "beat")
@@ -198,6 +209,23 @@ def test_workers_stop_in_their_time(stack: Stack) -> None:
     assert {stack.inspect(worker, "{{.State.ExitCode}}") for worker in WORKERS} == {"0"}
     stack.compose("start", *WORKERS)
     stack.wait_for_workers()
+
+
+def test_the_backup_of_the_page_restores(stack: Stack, tmp_path: Path) -> None:
+    """The lines of docs/deployment.md as they stand there, with this stack's docker-compose."""
+    stack.fetch("--session", "45-1")
+    held = stack.bills()
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    lines = next(block for block in page.split("```") if "pg_restore" in block).removeprefix("sh\n")
+    # `command` reaches the program that the function stands before.
+    here = f"cd {shlex.quote(str(ROOT))} && command {shlex.join(stack.command)}"
+    command = ["bash", "-euo", "pipefail", "-c", f'docker-compose() ({here} "$@")\n{lines}']
+    done = subprocess.run(
+        command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    stack.wait_for_workers()
+    assert stack.bills() == held
 
 
 def test_volumes_survive_a_restart_and_a_down(stack: Stack) -> None:
