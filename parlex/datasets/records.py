@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -29,6 +30,8 @@ from parlex.guards import Thresholds, Trip
 from parlex.http import Tally
 from parlex.settings import Settings
 from parlex.store import Line, Parked, Place, RecordChange
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,8 @@ class RecordDataset(ABC):
         try:
             listed = self.read_list(scope, survey.documents)
         except DocumentError as error:
-            return _Look(place, first, Listed(()), held, Trip("malformed", error.reason, error.field), frozenset())
+            wrong = f"{error.field} {error.reason}" if error.field else error.reason
+            return _Look(place, first, Listed(()), held, Trip("malformed", wrong), frozenset())
         if not listed.rows and not listed.rejected and last is None and not self.may_be_empty(db, scope):
             raise UnknownSession(scope)
         since = last.swept_at if last else None
@@ -185,6 +189,7 @@ class RecordDataset(ABC):
     def _refuse(self, db: Session, look: _Look, context: Context) -> Plan:
         """Park the whole list. The mirror stays as the last good sweep left it."""
         assert look.trip is not None
+        _alert(look.trip, look)
         parked = [look.parked("sweep", look.trip.guard, look.trip.reason)]
         store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
         db.add(self._sweep_row(look, context))
@@ -223,6 +228,8 @@ class RecordDataset(ABC):
             for trip in guards.blanked_fields(pairs, self.list_guarded, self._thresholds)
             if (trip.guard, trip.field) not in look.waived
         ]
+        for trip in trips:
+            _alert(trip, look)
         blank = [trip.field for trip in trips if trip.field]
         carried = [replace(row, facts=_carried(row.facts, look.held.get(row.key), blank)) for row in look.listed.rows]
         return carried, [look.parked("sweep", trip.guard, _refusal(look, trip), field=trip.field) for trip in trips]
@@ -514,6 +521,14 @@ def _saved(key: str, outcome: Outcome | None, error: str | None, reading: _Readi
         return Saved(key, Outcome.FAILED, error)
     # A key without an outcome was answered without a new document.
     return Saved(key, outcome or Outcome.UNCHANGED, error)
+
+
+def _alert(trip: Trip, look: _Look) -> None:
+    """Speak up: a guard that trips is for a person to look at, and the run's errors say the same."""
+    place = look.place
+    log.error(
+        "alert guard", guard=trip.guard, source=place.source, scope=place.scope, field=trip.field, reason=trip.reason
+    )
 
 
 def _refusal(look: _Look, trip: Trip) -> str:
