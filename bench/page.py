@@ -1,0 +1,319 @@
+"""The page: what was measured, beside what was aimed at. Ratios of medians of one run, never a figure alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import Any
+
+from bench.workloads import BY_HTTPX, BY_PYCURL, DAGSTER, IN_FLIGHT, LATENCY, OURS, PREFECT, SEQUENTIAL
+
+Results = dict[str, Any]
+Samples = dict[str, list[dict[str, Any]]]
+
+_TITLES = {
+    "backfill-one": "Backfill of one session",
+    "backfill-one-50ms": f"Backfill of one session, {LATENCY} ms latency",
+    "backfill-all": "Backfill of all sessions of the data",
+    "backfill-all-50ms": f"Backfill of all sessions of the data, {LATENCY} ms latency",
+    "profile": "Where the processor time of a backfill goes",
+    "steady": "The hourly run",
+    "trigger": "From a shell to the first request and to the result",
+    "overhead": "What our task layer adds",
+    "startup": "Start-up and resting memory",
+    "memory": "Peak memory against the number of bills",
+    "growth": "Growth: bills already held",
+}
+
+
+def render(results: Results) -> str:
+    return "\n".join(_lines(results)) + "\n"
+
+
+def _lines(results: Results) -> Iterator[str]:
+    machine = results["machine"]
+    yield "# Performance"
+    yield ""
+    yield (
+        "Written by `make bench`; the samples are in `bench/results.json`. All contenders of a workload ran in turn, "
+        "round after round, on the same machine, PostgreSQL, Redis and stand-in of both sources; what is compared are "
+        "medians of one run. Ours went through real workers of `parlex up` (fetch: 2 processes of 16 threads, "
+        "persist: 1, control: 1), with the polite limits off. Seconds say something only beside each other: "
+        f"this was {machine['cores']} cores, Python {machine['python']}, {machine['system']}, shared with other work "
+        f"(load {machine['load']:.1f} when it began)."
+    )
+    yield ""
+    yield from _marks(results)
+    yield from _unavailable(results)
+    for name, title in _TITLES.items():
+        found = results.get("workloads", {}).get(name)
+        if found:
+            yield f"## {title}"
+            yield ""
+            yield from [found["skipped"], ""] if "skipped" in found else _PARTS.get(name, _compared)(found, results)
+    yield from _how()
+
+
+# What was aimed at.
+
+
+def _marks(results: Results) -> Iterator[str]:
+    yield "## Aims"
+    yield ""
+    yield "| aim | measured | reached |"
+    yield "| --- | --- | --- |"
+    for aim, measure in _AIMS:
+        try:
+            measured, reached = measure(results.get("workloads", {}))
+        except (KeyError, ValueError, TypeError, StopIteration):
+            measured, reached = "not measured here", None
+        yield f"| {aim} | {measured} | {'—' if reached is None else 'yes' if reached else '**no**'} |"
+    yield ""
+
+
+Aim = Callable[[dict[str, Any]], tuple[str, bool]]
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f} x" if ratio < 10 else f"{ratio:.0f} x"
+
+
+def _of(found: dict[str, Any], name: str, field: str = "seconds") -> float:
+    return median(sample[field] for sample in found["samples"][name])
+
+
+def _requests(work: dict[str, Any]) -> tuple[str, bool]:
+    asked = {k: int(_most(work["steady"], f"{OURS}, {k} changed", "requests")) for k in (0, 1, 50)}
+    told = ", ".join(f"{count} with {k}" for k, count in asked.items())
+    return told, all(count <= 1 + 2 * k for k, count in asked.items())
+
+
+def _most(found: dict[str, Any], name: str, field: str) -> float:
+    return max(sample[field] for sample in found["samples"][name])
+
+
+def _at_latency(work: dict[str, Any]) -> tuple[str, bool]:
+    found = work["backfill-one-50ms"]
+    ratio = _of(found, OURS) / _of(found, BY_HTTPX)
+    return f"{_times(ratio)} of httpx", ratio <= 1.2
+
+
+def _ahead(workload: str, ours: str, rival: str, aim: float) -> Aim:
+    def measure(work: dict[str, Any]) -> tuple[str, bool]:
+        ratio = _of(work[workload], rival) / _of(work[workload], ours)
+        return f"{_times(ratio)}", ratio >= aim
+
+    return measure
+
+
+def _all_against_limit(work: dict[str, Any]) -> tuple[str, bool]:
+    ratio = _of(work["backfill-all"], OURS) / _of(work["backfill-all"], BY_HTTPX)
+    return _times(ratio), ratio <= 1.0
+
+
+def _nothing_changed(work: dict[str, Any]) -> tuple[str, bool]:
+    name = f"{OURS}, 0 changed"
+    cpu, rows = _of(work["steady"], name, "cpu"), _most(work["steady"], name, "rows_written")
+    return f"{cpu:.2f} s, {rows:.0f} rows", cpu < 1.0 and rows == 0
+
+
+def _task_layer(work: dict[str, Any]) -> tuple[str, bool]:
+    each = (_of(work["overhead"], OURS) - _of(work["overhead"], "bare Celery")) * 1000
+    return f"{each:.2f} ms ({_times(_of(work['overhead'], OURS) / _of(work['overhead'], 'bare Celery'))})", each < 1
+
+
+def _first_request(work: dict[str, Any]) -> tuple[str, bool]:
+    wait = _of(work["trigger"], OURS, "first_request") * 1000
+    return f"{wait:.0f} ms", wait < 50
+
+
+def _growth(work: dict[str, Any]) -> tuple[str, bool]:
+    sizes = {int(name.split()[0]): _of(work["growth"], name) for name in work["growth"]["samples"]}
+    base = min(sizes, key=lambda size: abs(size - 1000))
+    ratio = sizes[max(sizes)] / sizes[base]
+    return f"{_times(ratio)} from {base:,} to {max(sizes):,}", ratio <= 1.5
+
+
+def _peak(work: dict[str, Any]) -> tuple[str, bool]:
+    few, all_ = work["memory"]["samples"]
+    ratio = _of(work["memory"], all_, "megabytes") / _of(work["memory"], few, "megabytes")
+    return f"{_times(ratio)} from {few} to {all_}", ratio <= 1.3
+
+
+def _resting(work: dict[str, Any]) -> tuple[str, bool]:
+    megabytes = _of(work["startup"], "all of `parlex up`", "megabytes")
+    return f"{megabytes:.0f} MB (pools: control 1, fetch 2, persist 1)", megabytes < 350
+
+
+_AIMS: tuple[tuple[str, Aim], ...] = (
+    ("requests of an hourly run with k changed bills: at most 1 + 2k", _requests),
+    (f"one session at {LATENCY} ms: at most 1.2 x of downloading alone, {IN_FLIGHT} requests in flight", _at_latency),
+    (f"one session at {LATENCY} ms: 5 x ahead of the Prefect flow", _ahead("backfill-one-50ms", OURS, PREFECT, 5)),
+    ("all sessions at 0 ms: at most 1.0 x of download and COPY by one httpx process", _all_against_limit),
+    ("all sessions at 0 ms: 15 x ahead of the Prefect flow", _ahead("backfill-all", OURS, PREFECT, 15)),
+    ("nothing changed: under 1.0 s of processor time of all workers, no row written", _nothing_changed),
+    ("nothing changed: 20 x ahead of the Prefect flow", _ahead("steady", f"{OURS}, 0 changed", PREFECT, 20)),
+    ("our task layer above bare Celery: under 1 ms a task", _task_layer),
+    ("shell to first request on the wire: under 50 ms", _first_request),
+    ("growth from 1,000 to 100,000 bills held: at most 1.5 x", _growth),
+    ("peak memory, 100 against all bills: at most 1.3 x", _peak),
+    ("resting memory of `parlex up` without the servers: under 350 MB", _resting),
+)
+
+
+# The parts.
+
+
+def _unavailable(results: Results) -> Iterator[str]:
+    for name, reason in results.get("unavailable", {}).items():
+        yield f"{name} did not run here: `{reason}`."
+        yield ""
+
+
+def _table(found: dict[str, Any], base: str, extra: Sequence[tuple[str, str, str]] = ()) -> Iterator[str]:
+    """One row a contender: median, spread, ratio to ``base``, and more columns as (title, field, format)."""
+    heads = ["", "runs", "median", "lowest to highest", f"{base} = 1", *(title for title, _, _ in extra)]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{' --- |' * len(heads)}"
+    unit = _of(found, base)
+    for name, samples in found["samples"].items():
+        if not samples:
+            yield f"| {name} | 0 |{' |' * (len(heads) - 2)}"
+            continue
+        seconds = [sample["seconds"] for sample in samples]
+        cells = [name, str(len(samples)), _span(median(seconds)), f"{_span(min(seconds))} to {_span(max(seconds))}"]
+        cells.append(_times(median(seconds) / unit))
+        for _, field, form in extra:
+            values = [sample[field] for sample in samples if field in sample]
+            cells.append(form.format(median(values)) if values else "")
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms" if seconds < 0.1 else f"{seconds:.2f} s"
+
+
+def _compared(found: dict[str, Any], results: Results) -> Iterator[str]:
+    yield from _table(found, OURS, [("processor time", "cpu", "{:.2f} s")])
+    for rival, differences in found.get("rows", {}).items():
+        wrong = {name: count for name, count in differences.items() if count and name != "bills"}
+        yield (
+            f"{rival}: the same rows as ours in {differences['bills']} of {found['bills']} bills"
+            + (f", with differences: {wrong}." if wrong else ".")
+        )
+        yield ""
+    late = [name for name in (PREFECT, DAGSTER, SEQUENTIAL) if 0 < len(found["samples"].get(name, [])) < 5]
+    if late:
+        yield f"Fewer than five runs of {', '.join(late)}: a slow contender leaves a workload after its share of time."
+        yield ""
+
+
+def _profile(found: dict[str, Any], results: Results) -> Iterator[str]:
+    ours = found["samples"][OURS]
+    steps = {name: median(sample["steps"][name] for sample in ours) for name in ours[0]["steps"]}
+    httpx, pycurl = _of(found, BY_HTTPX, "cpu"), _of(found, BY_PYCURL, "cpu")
+    parts = {
+        "plan (list, judge, compare)": steps["plan"],
+        "fetch: the requests themselves, as plain httpx spends": httpx,
+        "fetch: the rest (claims, bodies kept, throttle, threads)": max(0.0, steps["fetch"] - httpx),
+        "persist (parse, merge, compare, rows, history)": steps["persist"],
+        "close": steps["close"],
+        "PostgreSQL": _of(found, OURS, "postgres"),
+    }
+    whole = sum(parts.values())
+    yield f"Session {found['session']}, {found['requests']} details, all steps in one process one after the other."
+    yield ""
+    yield "| step | share of the processor time |"
+    yield "| --- | --- |"
+    for name, seconds in parts.items():
+        yield f"| {name} | {100 * seconds / whole:.0f} % |"
+    yield ""
+    yield (
+        f"libcurl spends {_times(pycurl / httpx)} of httpx's processor time on the same requests. "
+        "See [ADR 6](adr/0006-synchronous-httpx-in-threads.md) for why httpx stays all the same."
+    )
+    yield ""
+
+
+def _steady(found: dict[str, Any], results: Results) -> Iterator[str]:
+    yield (
+        f"Session {found['session']} ({found['held']} bills) as the current one. The rivals fetch fifty bills whatever "
+        "changed, since they have nothing to compare with. Rows written are those of `bills`."
+    )
+    yield ""
+    columns = [
+        ("requests", "requests", "{:.0f}"),
+        ("processor time", "cpu", "{:.2f} s"),
+        ("rows written", "rows_written", "{:.0f}"),
+    ]
+    yield from _table(found, f"{OURS}, 0 changed", columns)
+
+
+def _trigger(found: dict[str, Any], results: Results) -> Iterator[str]:
+    yield "| from `.delay()` in an open shell to | median | lowest to highest | the message sent = 1 |"
+    yield "| --- | --- | --- | --- |"
+    unit = _of(found, OURS, "dispatch")
+    names = {"dispatch": "the message sent", "first_request": "the first request on the wire", "seconds": "`.get()`"}
+    for field, name in names.items():
+        values = [sample[field] for sample in found["samples"][OURS] if field in sample]
+        if values:
+            spread = f"{_span(min(values))} to {_span(max(values))}"
+            yield f"| {name} | {_span(median(values))} | {spread} | {_times(median(values) / unit)} |"
+    yield ""
+
+
+def _overhead(found: dict[str, Any], results: Results) -> Iterator[str]:
+    yield (
+        "A task without a body on the same broker, one process each: seconds a task with many under way, and the round "
+        "trip of one alone. Ours acknowledges late, fetches one message at a time and tells Flower what it does."
+    )
+    yield ""
+    yield from _table(found, "bare Celery", [("round trip of one", "round_trip", "{:.4f} s")])
+
+
+def _startup(found: dict[str, Any], results: Results) -> Iterator[str]:
+    yield (
+        "Each process alone until it is of use, and what it holds two seconds later; the last row is everything that "
+        "`parlex up` runs but the two servers, shared pages counted once."
+    )
+    yield ""
+    yield from _table(found, "bare Celery worker, 1 process", [("memory (PSS)", "megabytes", "{:.0f} MB")])
+
+
+def _memory(found: dict[str, Any], results: Results) -> Iterator[str]:
+    columns = [("peak (PSS)", "megabytes", "{:.0f} MB"), ("at rest", "at_rest", "{:.0f} MB")]
+    yield from _table(found, next(iter(found["samples"])), columns)
+
+
+def _growing(found: dict[str, Any], results: Results) -> Iterator[str]:
+    yield (
+        f"The run of session {found['session']} in which nothing changed, while the mirror holds more and more bills "
+        "of sessions that are copies of it, with their history, listings and documents."
+    )
+    yield ""
+    base = list(found["samples"])[min(1, len(found["samples"]) - 1)]
+    yield from _table(found, base, [("processor time", "cpu", "{:.2f} s")])
+
+
+_PARTS: dict[str, Callable[[dict[str, Any], Results], Iterator[str]]] = {
+    "profile": _profile,
+    "steady": _steady,
+    "trigger": _trigger,
+    "overhead": _overhead,
+    "startup": _startup,
+    "memory": _memory,
+    "growth": _growing,
+}
+
+
+def _how() -> Iterator[str]:
+    yield "## How to read it, and how to repeat it"
+    yield ""
+    yield (
+        "`make bench` measures everything (about a quarter of an hour on two cores), `make bench ARGS='--only steady'` "
+        "one workload anew, `ARGS=--quick` only tries whether it works. The rivals (`bench/rivals/`) are written as "
+        "their users would, and end with the same rows; they keep no history and no documents, which ours does in the "
+        "same time. The limit does the least that must be done: it downloads the same bytes and COPYs them. "
+        f"Its {IN_FLIGHT} requests in flight are as many as our two fetch processes have."
+    )
