@@ -156,7 +156,7 @@ def test_every_block_is_run_or_says_why_not() -> None:
 
 
 @pytest.fixture
-def checkout(database: str, empty_database: str, redis_url: str, redis: object) -> Iterator[Checkout]:
+def checkout() -> Iterator[Checkout]:
     """A copy as a clone would be, with the installed packages as its ``.venv``; ``parlex up`` runs beside it."""
     # Directly in the system's temporary folder: PostgreSQL may run as nobody, who cannot pass pytest's private folders.
     folder = Path(tempfile.mkdtemp(prefix="parlex-documents-"))
