@@ -90,7 +90,7 @@ def open_run(
         if waiter and twin.status == "running" and waiter not in twin.waiters:
             twin.waiters = [*twin.waiters, waiter]
         return Opened(twin, joined=True)
-    skipped = entry is not None and _entry_runs(db, entry)
+    skipped = entry is not None and entry_runs(db, entry)
     run = RunRow(
         run_id=uuid4(),
         dataset=request.dataset,
@@ -134,7 +134,8 @@ def _twin(db: Session, request: Request, entry: str | None, slot: datetime | Non
     return db.scalars(query.order_by(RunRow.started_at).limit(1).with_for_update()).first()
 
 
-def _entry_runs(db: Session, entry: str) -> bool:
+def entry_runs(db: Session, entry: str) -> bool:
+    """Whether a run of a schedule entry is still going."""
     query = select(RunRow.run_id).where(RunRow.entry == entry, RunRow.status == "running")
     return db.scalars(query).first() is not None
 

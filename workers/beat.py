@@ -101,8 +101,10 @@ def _missed_tick(name: str, entry: Mapping[str, Any], resources: Resources, now:
         return None
     with resources.db() as db:
         last, first = runs.last_slot(db, name), runs.first_slot(db, name)
+        # A run that was interrupted goes on first: beside it the tick would be skipped, and with it the slot.
+        going = runs.entry_runs(db, name)
     slot = latest_slot(entry["schedule"], now)
-    if first is None or now - slot < GRACE:
+    if first is None or going or now - slot < GRACE:
         return None
     if last is None:
         last = first - timedelta(seconds=1)  # every run of it was abandoned

@@ -168,6 +168,23 @@ def test_a_clock_that_goes_back_over_a_slot_runs_it_once(make_resources: Any) ->
 
 
 @pytest.mark.chaos_short
+def test_missed_slots_wait_for_a_run_that_was_interrupted(make_resources: Any) -> None:
+    """Beside it their tick would be skipped, and they would never be run."""
+    from parlex import pipeline, runs
+
+    resources: Resources = make_resources()
+    schedule = {HOURLY: {"task": "parlex.fetch_latest_bills", "schedule": crontab(minute=0), "kwargs": {"limit": 5}}}
+    slot = datetime.fromisoformat("2026-11-22T11:00:00+00:00")
+    run = pipeline.open_run(resources, pipeline.latest_request(5), entry=HOURLY, slot=slot).run
+    with time_machine.travel(slot + timedelta(hours=3, minutes=10), tick=False):
+        assert beat.missed(schedule, resources) == []
+        with resources.db() as db:
+            runs.close(db, runs.get_run(db, run.run_id), now=pipeline.now())
+        (tick,) = beat.missed(schedule, resources)
+    assert (tick.slot, tick.missed) == (slot + timedelta(hours=3), 2)
+
+
+@pytest.mark.chaos_short
 def test_an_entry_whose_only_run_was_abandoned_is_run_again(make_resources: Any) -> None:
     from parlex import pipeline, runs
 
