@@ -149,7 +149,7 @@ def test_a_day_on_which_clocks_change_has_twenty_four_slots(change: str) -> None
 @pytest.mark.chaos_short
 def test_a_clock_that_goes_back_over_a_slot_runs_it_once(make_resources: Any) -> None:
     """An hour back, the tick of 11:00 comes twice; forward over three slots, one run stands for them."""
-    from parlex import pipeline
+    from parlex import pipeline, runs
 
     resources: Resources = make_resources()
     request = pipeline.latest_request(5)
@@ -159,9 +159,11 @@ def test_a_clock_that_goes_back_over_a_slot_runs_it_once(make_resources: Any) ->
         moment = datetime.fromisoformat(now)
         slot = beat.latest_slot(crontab(minute=0), moment)
         with time_machine.travel(moment, tick=False):
-            opened.append(pipeline.open_run(resources, request, entry=HOURLY, slot=slot).joined)
-    assert opened[0] is False
-    assert opened[2] is True
+            opened.append(pipeline.open_run(resources, request, entry=HOURLY, slot=slot))
+    assert [one.joined for one in opened] == [False, False, True]
+    assert opened[2].run.run_id == opened[0].run.run_id
+    with resources.db() as db:
+        runs.close(db, runs.get_run(db, opened[0].run.run_id), now=pipeline.now())
     with time_machine.travel(datetime.fromisoformat("2026-11-22T15:10:00+00:00"), tick=False):
         (tick,) = beat.missed(schedule, resources)
     assert (tick.slot, tick.missed) == (datetime.fromisoformat("2026-11-22T15:00:00+00:00"), 3)
