@@ -244,7 +244,9 @@ class Stack:
             command, env=self.environment(), capture_output=True, text=True, start_new_session=True, check=False
         )
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            # The error is the last line that is not indented; SQLAlchemy adds one on where to read on.
+            said = [line for line in done.stderr.splitlines() if line[:1].strip() and not line.startswith("(Background")]
+            last = said[-1] if said else "no reason given"
             raise ConfigurationError(f"the database could not be migrated: {last}")
 
     def _programs(self) -> Iterator[Program]:

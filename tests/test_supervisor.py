@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from parlex import embedded
 from parlex.errors import ConfigurationError
@@ -90,6 +91,12 @@ def all_gone(processes: list[psutil.Process]) -> bool:
 
 def worker_of(lines: list[str], queue: str) -> int:
     return next(int(line.split()[-1]) for line in lines if line.startswith(queue) and "started, process" in line)
+
+
+def test_a_database_that_is_away_is_named_in_one_line(home: Path) -> None:
+    away = Settings(home=home, database_url=SecretStr("postgresql://parlex@127.0.0.1:1/parlex"))
+    with pytest.raises(ConfigurationError, match="could not be migrated: .*refused"), Stack(away, flower_port=0):
+        pass
 
 
 def test_up_runs_everything_mends_what_dies_and_leaves_nothing(home: Path) -> None:
