@@ -245,7 +245,8 @@ class Stack:
         )
         if done.returncode:
             # The error is the last line that is not indented; SQLAlchemy adds one on where to read on.
-            said = [line for line in done.stderr.splitlines() if line[:1].strip() and not line.startswith("(Background")]
+            plain = [line for line in done.stderr.splitlines() if line[:1].strip()]
+            said = [line for line in plain if not line.startswith("(Background")]
             last = said[-1] if said else "no reason given"
             raise ConfigurationError(f"the database could not be migrated: {last}")
 

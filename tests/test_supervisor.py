@@ -95,7 +95,7 @@ def worker_of(lines: list[str], queue: str) -> int:
 
 def test_a_database_that_is_away_is_named_in_one_line(home: Path) -> None:
     away = Settings(home=home, database_url=SecretStr("postgresql://parlex@127.0.0.1:1/parlex"))
-    with pytest.raises(ConfigurationError, match="could not be migrated: .*refused"), Stack(away, flower_port=0):
+    with pytest.raises(ConfigurationError, match=r"could not be migrated: .*refused"), Stack(away, flower_port=0):
         pass
 
 
