@@ -6,6 +6,7 @@ open while the network is. Running any step twice changes nothing but the log.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -248,7 +249,9 @@ def _planning_again(resources: Resources, run: RunRow, error: Retryable, tally: 
 
 
 def _planning_ends(resources: Resources, run: RunRow, error: ParlexError, tally: Tally) -> None:
-    log.error("closed", status="failure", error=str(error))
+    # A wrong request is its caller's to hear of; it is no trouble for whoever watches the log.
+    level = logging.INFO if isinstance(error, UsageError) else logging.ERROR
+    log.log(level, "closed", status="failure", error=str(error))
     with resources.db() as db:
         runs.planning_failed(db, run, now=now(), wait=None, error=str(error), attempts=run.attempt)
         _spend(db, run.run_id, tally)

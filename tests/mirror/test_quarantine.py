@@ -128,7 +128,7 @@ def test_a_list_that_shrank_is_believed_once_it_is_approved(source: Edited, fill
     source.edit(LIST, lambda found: found[:30])
     with capture_logs() as logs:
         assert fetch(filled).status == "failure"
-    assert [(line["guard"], line["scope"]) for line in logs if line["log_level"] == "error"] == [("shrunken", "45-1")]
+    assert [(line["guard"], line["scope"]) for line in logs if line["event"] == "alert guard"] == [("shrunken", "45-1")]
     (entry,) = entries(filled)
     assert (entry.kind, entry.guard, entry.scope, entry.key) == ("sweep", "shrunken", "45-1", None)
     assert approve(filled, entry.id) == ()
