@@ -107,7 +107,8 @@ def retry_request(resources: Resources, run_id: UUID) -> Request:
     if run.status == "running":
         raise UsageError(f"run {run_id} is still running")
     if failed:
-        return Request(RETRY, dataset=run.dataset, scope=run.scope, retry_of=str(run_id))
+        scope = run.scope if resources.datasets[run.dataset].by_session else None
+        return Request(RETRY, dataset=run.dataset, scope=scope, retry_of=str(run_id))
     if run.status in ("failure", "abandoned"):
         return runs.request_of(run)
     raise UsageError(f"nothing failed in run {run_id}")
