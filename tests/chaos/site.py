@@ -205,7 +205,15 @@ class Site:
         self.redis().flushall()
         tables = self.reader.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         names = sorted(name for (name,) in tables if name not in ("alembic_version", "counters"))
-        self.reader.rows(f"TRUNCATE {', '.join(names)}")
+
+        def emptied() -> bool:
+            # The sweeper reads these tables in another order; one of the two may have to begin again.
+            with suppress(psycopg2.errors.DeadlockDetected):
+                self.reader.rows(f"TRUNCATE {', '.join(names)}")
+                return True
+            return False
+
+        assert wait_until(emptied, 30)
         self.reader.rows("UPDATE counters SET value = 0")
 
     def _fill(self, day: Any) -> None:
