@@ -118,7 +118,6 @@ class Bench:
         home.mkdir(exist_ok=True)
         quiet = {
             "PREFECT_HOME": str(home / "prefect"),
-            "PREFECT_LOGGING_LEVEL": "ERROR",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "60",
