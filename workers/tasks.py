@@ -81,7 +81,8 @@ def fetch_bills(run_id: str, keys: list[str]) -> None:
     if report.persist:
         persist_bills.delay(run_id, list(report.persist))
     _send_chunks(run)
-    _finish(run)
+    if not report.persist:  # else it cannot be over yet; whoever saves them looks
+        _finish(run)
     if report.retry_after is not None:
         raise Retryable("some keys are due again", retry_after=report.retry_after)
 
