@@ -212,11 +212,11 @@ def _compared(found: dict[str, Any], results: Results) -> Iterator[str]:
 def _profile(found: dict[str, Any], results: Results) -> Iterator[str]:
     ours = found["samples"][OURS]
     steps = {name: median(sample["steps"][name] for sample in ours) for name in ours[0]["steps"]}
-    httpx, pycurl = _of(found, BY_HTTPX, "cpu"), _of(found, BY_PYCURL, "cpu")
+    shared, pycurl = _of(found, BY_HTTPX, "cpu"), _of(found, BY_PYCURL, "cpu")
     parts = {
         "plan (list, judge, compare)": steps["plan"],
-        "fetch: the requests themselves, as plain httpx spends": httpx,
-        "fetch: the rest (claims, bodies kept, throttle, threads)": max(0.0, steps["fetch"] - httpx),
+        "fetch: the requests (httpx)": steps["requests"],
+        "fetch: the rest (claims, bodies kept)": max(0.0, steps["fetch"] - steps["requests"]),
         "persist (parse, merge, compare, rows, history)": steps["persist"],
         "close": steps["close"],
         "PostgreSQL": _of(found, OURS, "postgres"),
@@ -230,8 +230,9 @@ def _profile(found: dict[str, Any], results: Results) -> Iterator[str]:
         yield f"| {name} | {100 * seconds / whole:.0f} % |"
     yield ""
     yield (
-        f"libcurl spends {_times(pycurl / httpx)} of httpx's processor time on the same requests. "
-        "See [ADR 6](adr/0006-synchronous-httpx-in-threads.md) for why httpx stays all the same."
+        f"On the same requests one httpx client shared by {IN_FLIGHT} threads, as the limits above use it, spends "
+        f"{_times(shared / steps['requests'])} of what ours spends, which has one for each request in flight; libcurl "
+        f"{_times(pycurl / steps['requests'])}. See [ADR 6](adr/0006-synchronous-httpx-in-threads.md) for why httpx stays all the same."
     )
     yield ""
 

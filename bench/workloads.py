@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ from bench.stand_in import ROOT, StandIn
 from parlex import embedded, pipeline
 from parlex.bills import SessionId
 from parlex.datasets.bills import COMPANION_SINCE
+from parlex.http import Tally
 from parlex.resources import Resources
 from parlex.settings import environment
 
@@ -404,7 +406,7 @@ def profile(bench: Bench) -> dict[str, Any]:
 
     def run() -> Sample:
         bench.servers.empty()
-        steps = {"plan": 0.0, "fetch": 0.0, "persist": 0.0, "close": 0.0}
+        steps = {"plan": 0.0, "fetch": 0.0, "persist": 0.0, "close": 0.0, "requests": 0.0}
         database = bench.servers.postgres()
         began, base = time.monotonic(), processes.cpu_seconds(database)
         run_id = pipeline.open_run(resources, request, carrier="process").run.run_id
@@ -413,8 +415,10 @@ def profile(bench: Bench) -> dict[str, Any]:
             report = _spend(steps, "fetch", lambda keys=keys: pipeline.fetch(resources, run_id, keys))
             _spend(steps, "persist", lambda report=report: pipeline.persist(resources, run_id, report.persist))
         _spend(steps, "close", lambda: pipeline.close_if_complete(resources, run_id))
-        seconds = time.monotonic() - began
-        return {"seconds": seconds, "steps": steps, "postgres": processes.cpu_seconds(database) - base}
+        sample = {"seconds": time.monotonic() - began, "postgres": processes.cpu_seconds(database) - base}
+        addresses = [row[0] for row in bench.servers.rows("SELECT url FROM document_fetches WHERE kind = 'detail'")]
+        _spend(steps, "requests", lambda: _ask_again(resources, addresses))
+        return sample | {"steps": steps}
 
     try:
         run()  # warm
@@ -427,6 +431,13 @@ def profile(bench: Bench) -> dict[str, Any]:
     finally:
         resources.close()
     return {"samples": samples, "session": session, "requests": _requests_of(bench, session)}
+
+
+def _ask_again(resources: Resources, addresses: Sequence[str]) -> None:
+    """The requests of a backfill, by our client and threads, and nothing else."""
+    tally = Tally()
+    with ThreadPoolExecutor(resources.settings.fetch_threads) as pool:
+        list(pool.map(lambda url: resources.client.get(url, tally=tally), addresses))
 
 
 def _spend(steps: dict[str, float], name: str, work: Callable[[], Any]) -> Any:
