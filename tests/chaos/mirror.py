@@ -127,7 +127,7 @@ class Reader:
         )
 
     def _untrue(self, may_fail: frozenset[str]) -> list[Any]:
-        """Runs whose figures are not those of their keys and of the history, or whose status is not theirs."""
+        """Runs of bills whose figures are not those of their keys and of the history, or whose status is not theirs."""
         rows = self.rows(
             """
             SELECT r.run_id, r.status, r.created, r.updated, r.unchanged, r.failed, r.error_count, r.errors,
@@ -141,7 +141,7 @@ class Reader:
                      AND (d.parliament, d.session, d.number) = (c.parliament, c.session, c.number))),
               (SELECT array_agg(k.key || ': ' || coalesce(k.error, '')) FROM run_keys k
                  WHERE k.run_id = r.run_id AND k.outcome = 'failed' AND NOT k.key = ANY(%s))
-            FROM fetch_logs r WHERE r.status NOT IN ('running', 'skipped', 'abandoned')
+            FROM fetch_logs r WHERE r.dataset = 'bills' AND r.status NOT IN ('running', 'skipped', 'abandoned')
             """,
             sorted(may_fail),
         )
