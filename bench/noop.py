@@ -1,4 +1,4 @@
-"""A task without a body, as a bare Celery application has it and as ours does; and the shell that measures them.
+"""A task without a body: in a bare Celery application, in one with our settings, and in ours; and their shell.
 
 ``python -m bench.noop`` reads one request a line (JSON) and answers one line of seconds.
 """
@@ -20,10 +20,19 @@ _REDIS = os.environ["REDIS_URL"]
 bare = Celery("bare", broker=_REDIS, backend=_REDIS)
 bare.conf.task_default_queue = "bare"
 bare.conf.broker_connection_retry_on_startup = True
+# Between the two: no line of ours but the settings (late acknowledgement, one message at a time, events for Flower).
+tuned = Celery("tuned")
+tuned.config_from_object("celeryconfig")
+tuned.conf.update(task_queues=None, task_default_queue="tuned", task_create_missing_queues=True, task_routes=None)
 
 
 @bare.task(name="bare.noop")
 def bare_noop() -> None:
+    return None
+
+
+@tuned.task(name="tuned.noop", ignore_result=False)
+def tuned_noop() -> None:
     return None
 
 
@@ -43,14 +52,14 @@ def measure(task: Any, count: int) -> dict[str, float]:
         began = time.perf_counter()
         task.delay().get(timeout=60)
         trips.append(time.perf_counter() - began)
-    return {"each": each, "round_trip": statistics.median(trips)}
+    return {"each": each, "round_trip": statistics.median(trips), "tasks": count + len(trips)}
 
 
 def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         asked = json.loads(line)
-        task = bare_noop if asked["application"] == "bare" else our_noop
+        task = {"bare": bare_noop, "tuned": tuned_noop, "ours": our_noop}[asked["application"]]
         print(json.dumps(measure(task, asked["count"])), file=answers, flush=True)
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import create_engine, make_url, text
@@ -296,27 +296,35 @@ def overhead(bench: Bench) -> dict[str, Any]:
     env = environment(bench.servers.settings, REDIS_URL=own) | {"PYTHONWARNINGS": "ignore"}
     log = bench.servers.home / "noop.log"
     count = 100 if bench.quick else 500
-    with _worker("bare", "bare", env), _worker("ours", "control", env):
+    with ExitStack() as running:
+        workers = {
+            name: running.enter_context(_worker(name, queue, env))
+            for name, queue in (("bare", "bare"), ("tuned", "tuned"), ("ours", "control"))
+        }
         shell = Child([sys.executable, "-m", "bench.noop"], env, ROOT, log)
-        try:
+        running.callback(shell.close)
 
-            def run(application: str) -> Sample:
-                answer = shell.ask(application=application, count=count)
-                return {"seconds": answer["each"], "round_trip": answer["round_trip"]}
+        def run(application: str) -> Sample:
+            pids = [*processes.descendants(workers[application]), *shell.pids()]
+            before = processes.cpu_seconds(pids)
+            answer = shell.ask(application=application, count=count)
+            cpu = (processes.cpu_seconds(pids) - before) / answer["tasks"]
+            return {"seconds": answer["each"], "round_trip": answer["round_trip"], "cpu": cpu}
 
-            run("bare"), run("ours")  # warm
-            return {"samples": bench.rounds({"bare Celery": lambda: run("bare"), OURS: lambda: run("ours")})}
-        finally:
-            shell.close()
+        names = {"bare Celery": "bare", "Celery with our settings": "tuned", OURS: "ours"}
+        contenders: dict[str, Contender] = {name: lambda which=which: run(which) for name, which in names.items()}  # type: ignore[misc]
+        for warm in contenders.values():
+            warm()
+        return {"samples": bench.rounds(contenders, at_least=2 * bench.repeats)}
 
 
 @contextmanager
-def _worker(application: str, queue: str, env: Mapping[str, str]) -> Iterator[None]:
+def _worker(application: str, queue: str, env: Mapping[str, str]) -> Iterator[int]:
     arguments = ("worker", "-Q", queue, "-n", f"{application}@%h", "-c", "1", "--without-gossip", "--without-mingle")
     command = [sys.executable, "-m", "celery", "-A", f"bench.noop:{application}", "-q", *arguments]
     with subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            yield
+            yield process.pid
         finally:
             process.terminate()
 
