@@ -145,6 +145,7 @@ class BillChangeRow(Base):
         CheckConstraint("kind in ('created', 'changed', 'withdrawn', 'reappeared', 'reparsed')", name="kind"),
         Index(None, "parliament", "session", "number", "seq"),
         Index(None, "observed_at"),
+        Index(None, "run_id"),
     )
 
 
