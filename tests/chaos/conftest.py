@@ -24,8 +24,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.chaos)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sites.Site]:
+    """Of one module: its processes must not take the time of all the tests that come after."""
     # Directly in the system's temporary folder: PostgreSQL may run as nobody, who cannot pass pytest's private folders.
     home = Path(tempfile.mkdtemp(prefix="parlex-chaos-"))
     try:

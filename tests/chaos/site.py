@@ -79,11 +79,15 @@ class Site:
         self.home = settings.home
         self.reader = Reader(dsn(addresses.database_url))
         self.right: dict[str, Picture] = {}
+        self._redis = Redis.from_url(addresses.redis_url, socket_timeout=10, socket_connect_timeout=5)
+
+    def close(self) -> None:
+        self._redis.close()
 
     # The servers.
 
     def redis(self) -> Redis:
-        return Redis.from_url(self.addresses.redis_url, socket_timeout=5, socket_connect_timeout=5)
+        return self._redis
 
     def redis_pid(self) -> int:
         return int((self.home / "valkey" / "pid").read_text())
@@ -305,8 +309,11 @@ def running(home: Path, logs: Path) -> Iterator[Site]:
                 with Crew(logs, told) as crew:
                     site = Site(settings, addresses, sandbox, proxy, crew)
                     crew.hire_all()
-                    site.look()
-                    yield site
+                    try:
+                        site.look()
+                        yield site
+                    finally:
+                        site.close()
                     said = crew.said()
                     for url in (addresses.redis_url, addresses.database_url):
                         assert str(make_url(url).password) not in said, "a password in the logs"

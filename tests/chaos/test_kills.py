@@ -19,13 +19,6 @@ def kill(victim: str, site: Site, random: Random) -> None:
     site.crew[victim].kill(random)
 
 
-@pytest.mark.chaos_short
-@pytest.mark.parametrize("victim", ["fetch", "persist"])
-def test_a_killed_worker_loses_nothing(site: Site, victim: str) -> None:
-    verdict = site.try_fault(f"kill -9 of {victim}", 0, partial(kill, victim))
-    assert verdict.clean, f"{verdict}\n{site.crew_says()}"
-
-
 @pytest.mark.parametrize("number", range(1, TRIES + 1))
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_kill_9(site: Site, victim: str, number: int) -> None:

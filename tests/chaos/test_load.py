@@ -27,7 +27,7 @@ def test_a_hundred_thousand_waiting_messages(site: Site) -> None:
     """They wait on ``fetch``: neither broker nor workers grow without bound, and ``control`` hears its ticks."""
     site.begin(Random(1), "new")
     site.backfill()
-    message = json.loads(take(site.redis(), "fetch"))
+    message = json.loads(take(site, "fetch"))
     assert wait_until(site.settled, 120, every=0.1), site.crew_says()
     redis = site.redis()
     before = {queue: memory(site, queue) for queue in ("control", "fetch", "persist")}

@@ -95,11 +95,6 @@ def locked(seconds: float, site: Site, random: Random) -> None:
         time.sleep(seconds)
 
 
-SHORT: dict[str, Callable[[Site, Random], object]] = {
-    "Redis away for 5 s": partial(redis_away, 5.0),
-    "Redis restarted empty": redis_emptied,
-    "PostgreSQL restarted": postgres_restarted,
-}
 LONG: dict[str, Callable[[Site, Random], object]] = {
     "Redis away for 30 s": partial(redis_away, 30.0),
     "Redis restarted empty": redis_emptied,
@@ -114,13 +109,6 @@ LONG: dict[str, Callable[[Site, Random], object]] = {
     "disk full for 20 s": partial(disk_full, 20.0),
     "a table locked for 60 s": partial(locked, 60.0),
 }
-
-
-@pytest.mark.chaos_short
-@pytest.mark.parametrize("fault", SHORT)
-def test_a_server_that_goes_and_comes_back(site: Site, fault: str) -> None:
-    verdict = site.try_fault(fault, 0, SHORT[fault], stays=True)
-    assert verdict.clean, f"{verdict}\n{site.crew_says()}"
 
 
 @pytest.mark.parametrize("number", OTHERS)
