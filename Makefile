@@ -1,7 +1,7 @@
 # Needs make and Python 3.11, 3.12 or 3.13; everything else is installed into .venv.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint types check conformance chaos bench compose-test lock clean
+.PHONY: help install demo run test lint types check conformance chaos chaos-short bench compose-test lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,9 @@ chaos: install  ## kills and cuts on purpose, 40 minutes; each kill ten times, o
 	  $(BIN)/python -m pytest tests/chaos -m "chaos or chaos_short" $(ARGS); \
 	  code=$$?; test ! -s build/chaos.jsonl || $(BIN)/python -m tests.chaos.report build/chaos.jsonl docs/reliability.md; \
 	  exit $$code
+
+chaos-short: install  ## the quickest faults, about two minutes
+	$(BIN)/python -m pytest tests/chaos -m chaos_short $(ARGS)
 
 bench: install  ## measure, and print the numbers
 	$(BIN)/python -m bench $(ARGS)
