@@ -169,7 +169,7 @@ class Mirror:
 
     def workers(self) -> list[int]:
         """The workers alone: the keeper names each child, and they pass the name on to their own."""
-        return [pid for pid in self.pids() if processes.name(pid) in QUEUES]
+        return [pid for pid in self.pids() if processes.name(pid).removeprefix("parlex ") in QUEUES]
 
 
 @contextmanager
