@@ -37,7 +37,8 @@ def _lines(results: Results) -> Iterator[str]:
     yield (
         "Written by `make bench`; the samples are in `bench/results.json`. All contenders of a workload ran in turn, "
         "round after round, on the same machine, PostgreSQL, Redis and stand-in of both sources; what is compared are "
-        "medians of one such run. Workloads may stem from different runs and commits: `at` tells when. Ours went through real workers of `parlex up` (fetch: 2 processes of 16 threads, "
+        "medians of one such run. Workloads may stem from different runs and commits: `at` tells when. Ours went "
+        "through real workers of `parlex up` (fetch: 2 processes of 16 threads, "
         "persist: 1, control: 1), with the polite limits off. Seconds say something only beside each other: "
         f"this was {machine['cores']} cores, Python {machine['python']}, {machine['system']}, shared with other work "
         f"(load {machine['load']:.1f} when it began)."
@@ -185,7 +186,8 @@ _AIMS: tuple[tuple[str, Aim], ...] = (
 _WHY = (
     (
         (_LATENCY_LIMIT,),
-        f"By count, not by a profile: at {LATENCY} ms one session is five chunks for two processes: one has three of them while the other waits, "
+        f"By count, not by a profile: at {LATENCY} ms one session is five chunks for two processes: one has three "
+        "of them while the other waits, "
         "each chunk's network stands still while its documents are written, and planning before the first chunk and "
         "saving after the last overlap with nothing. More in flight at a time would hide it, at a source that is asked "
         "once a second it does not exist.",
@@ -198,7 +200,8 @@ _WHY = (
     (
         (_LATENCY_PREFECT, _ALL_PREFECT, _STEADY_PREFECT),
         "The Prefect flow is quicker here than when the aims were set, for a reason we do not know: a task costs it "
-        "about 12 ms where 39 ms had been measured. In the backfill of all sessions not even the limit is fifteen times "
+        "about 12 ms where 39 ms had been measured. In the backfill of all sessions not even the limit is fifteen "
+        "times "
         "ahead of it.",
     ),
     (
@@ -321,7 +324,8 @@ def _overhead(found: dict[str, Any], results: Results) -> Iterator[str]:
         "A task without a body on the same broker, one process each: seconds a task with many under way, and the round "
         "trip of one alone. Our settings acknowledge late, fetch one message at a time and tell Flower what goes on; "
         "the difference between the two last rows is our code. In one trial without the events, not among the "
-        "samples, the settings cost about a tenth more processor time than a bare task. Processor time is that of worker and shell."
+        "samples, the settings cost about a tenth more processor time than a bare task. Processor time is that of "
+        "worker and shell."
     )
     yield ""
     yield from _table(found, "bare Celery", _OVERHEAD)
