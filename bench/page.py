@@ -26,6 +26,17 @@ _TITLES = {
 }
 
 
+def _votes() -> Iterator[str]:
+    yield "## Votes"
+    yield ""
+    yield (
+        "Not a workload of this command: `parlex backfill --dataset votes 42-1`, in one process, without limits, was "
+        "watched twice beside other work. 1,379 divisions with 461,762 ballots took 18.9 s and 20.6 s, some 23,000 "
+        "ballots a second, at a peak of 150 MB."
+    )
+    yield ""
+
+
 def render(results: Results) -> str:
     return "\n".join(_lines(results)) + "\n"
 
@@ -367,6 +378,7 @@ _PARTS: dict[str, Callable[[dict[str, Any], Results], Iterator[str]]] = {
 
 
 def _how() -> Iterator[str]:
+    yield from _votes()
     yield "## How to read it, and how to repeat it"
     yield ""
     yield (
