@@ -9,12 +9,13 @@ import re
 import threading
 import time
 import zlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, overload
+from typing import overload
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -25,6 +26,7 @@ from parlex.throttle import Throttle, host_of
 MAX_REDIRECTS = 5
 MAX_RETRY_AFTER = 366 * 86_400.0  # seconds; a host that says more than a year said nothing we can use
 _KEEPALIVE = 60.0  # seconds that an idle connection is kept; a polite pace leaves several between two requests
+_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 _DRAIN = 64 * 1024  # bytes of an error page that are read so that its connection can be used again
 _PATIENCE = 10  # times the read timeout: a body that drips longer than that is not coming
 
@@ -70,36 +72,46 @@ class Client:
         self._throttle = throttle
         self._max_body_bytes = max_body_bytes
         self._patience = _PATIENCE * read_timeout if answer_timeout is None else answer_timeout
-        self._options: dict[str, Any] = {
-            "headers": {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"},
-            "timeout": httpx.Timeout(read_timeout, connect=connect_timeout),
-            "limits": httpx.Limits(keepalive_expiry=_KEEPALIVE),
-            "verify": httpx.create_ssl_context(),  # once: reading the certificates takes longer than a request
-            # A stand-in on this machine is never asked through the proxy that the environment may name.
-            "mounts": {} if transport else {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},
-            "transport": transport,
-        }
-        self._spare: deque[httpx.Client] = deque()
+        self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        self._timeout = httpx.Timeout(read_timeout, connect=connect_timeout).as_dict()
+        self._tls = httpx.create_ssl_context()  # once: reading the certificates takes longer than a request
+        self._transport = transport
+        self._proxies = {} if transport else getproxies()
+        self._spare: defaultdict[str | None, deque[httpx.BaseTransport]] = defaultdict(deque)
 
     def close(self) -> None:
-        while self._spare:
-            self._spare.pop().close()
+        for spare in self._spare.values():
+            while spare:
+                spare.pop().close()
 
     @contextmanager
-    def _http(self) -> Iterator[httpx.Client]:
-        """A client of httpx for one request at a time, with its connections.
+    def _line(self, url: httpx.URL) -> Iterator[httpx.BaseTransport]:
+        """A transport of httpx for one request at a time, with its connections.
 
         Shared by threads, its pool now and then closes a connection that another thread has just begun to use (it
-        takes the answer's first bytes for the server's goodbye), and looks at all connections for each request.
+        takes the answer's first bytes for the server's goodbye), and looks at all connections for each request. A whole
+        client of httpx would do for each request what is not wanted here: cookies, redirects, a second parse of the
+        address. It takes twice the processor time.
         """
+        proxy = self._proxy(url)
+        spare = self._spare[proxy]
         try:
-            http = self._spare.pop()
+            line = spare.pop()
         except IndexError:
-            http = httpx.Client(**self._options)
+            line = self._transport or httpx.HTTPTransport(
+                verify=self._tls, proxy=proxy, limits=httpx.Limits(keepalive_expiry=_KEEPALIVE)
+            )
         try:
-            yield http
+            yield line
         finally:
-            self._spare.append(http)
+            spare.append(line)
+
+    def _proxy(self, url: httpx.URL) -> str | None:
+        """The proxy that the environment names for this host. A stand-in on this machine is asked without one."""
+        named = self._proxies.get(url.scheme) or self._proxies.get("all")
+        if not named or url.host in _THIS_MACHINE or proxy_bypass(url.netloc.decode("ascii")):
+            return None
+        return named if "://" in named else f"http://{named}"
 
     @overload
     def get(self, url: str, *, tally: Tally, background: bool = False) -> Document: ...
@@ -126,7 +138,9 @@ class Client:
         # Credentials in a base URL become a header here, so that no error, log line or document shows them.
         auth = httpx.BasicAuth(asked.username, asked.password) if asked.userinfo else None
         headers = _conditions(etag, last_modified)
-        target = asked = asked.copy_with(userinfo=b"", fragment=None)
+        if asked.userinfo or asked.fragment:  # else the address need not be taken apart once more
+            asked = asked.copy_with(userinfo=b"", fragment=None)
+        target = asked
         for _ in range(MAX_REDIRECTS + 1):
             answer = self._ask(target, headers, auth, tally, background)
             if not isinstance(answer, httpx.URL):
@@ -159,14 +173,20 @@ class Client:
         self, url: httpx.URL, headers: dict[str, str], auth: httpx.Auth | None, tally: Tally
     ) -> Document | httpx.URL | None:
         try:
-            with self._http() as http:
-                response = http.send(http.build_request("GET", url, headers=headers), auth=auth, stream=True)
+            with self._line(url) as line:
+                request = self._request(url, headers, auth)
+                response = line.handle_request(request)
+                response.request = request
                 try:
                     return self._read(response, tally)
                 finally:
                     response.close()
         except httpx.TransportError as error:
             raise SourceUnavailable(f"{url} did not answer: {_cause(error)}") from error
+
+    def _request(self, url: httpx.URL, headers: dict[str, str], auth: httpx.Auth | None) -> httpx.Request:
+        request = httpx.Request("GET", url, headers=self._headers | headers, extensions={"timeout": self._timeout})
+        return next(auth.auth_flow(request)) if auth else request
 
     def _read(self, response: httpx.Response, tally: Tally) -> Document | httpx.URL | None:
         status, url = response.status_code, response.request.url

@@ -524,6 +524,35 @@ def test_sixteen_requests_are_in_flight_at_once_and_their_connections_are_kept(
     assert server.connections == 16
 
 
+@pytest.mark.parametrize(
+    ("around", "through"), [("", True), ("www.parl.test", False), (".parl.test", False), ("other.test", True)]
+)
+def test_the_proxy_of_the_environment_is_used_for_others_and_never_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+    server: Server,
+    make_client: Callable[..., Client],
+    tally: Tally,
+    around: str,
+    through: bool,
+) -> None:
+    elsewhere = "http://www.parl.test/doc"
+    server.routes["/doc"] = server.routes[elsewhere] = Handler.json
+    for name, value in {"http_proxy": server.url, "no_proxy": around}.items():
+        monkeypatch.setenv(name, value)
+        monkeypatch.delenv(name.upper(), raising=False)
+    client = make_client()
+
+    client.get(f"{server.url}/doc", tally=tally)
+    if through:
+        client.get(elsewhere, tally=tally)
+    else:
+        with pytest.raises(SourceUnavailable, match="did not answer"):
+            client.get(elsewhere, tally=tally)
+
+    # A proxy is asked for a whole address, a host only for its path.
+    assert [path for path, _ in server.seen] == ["/doc", elsewhere][: 1 + through]
+
+
 def test_credentials_are_sent_and_never_shown(server: Server, client: Client, tally: Tally) -> None:
     server.routes["/ok"] = Handler.json
     server.routes["/bad"] = lambda h: h.answer(500)
