@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,12 @@ RETRY = "retry_failures"
 # time, beyond that little), small enough that a polite one takes half a minute.
 CHUNK = 100
 POLITE_CHUNK_SECONDS = 30
+# Towards a run's end its chunks get smaller, so that its last ones end together and not one long after the others.
+SMALLEST_CHUNK = 50
 CHUNKS_IN_FLIGHT = 4  # of one run, so that a backfill leaves room in the queue for the scheduled runs
+
+# Keys of a chunk whose documents are written at a time.
+SLICE = 50
 
 # How long a scheduled run waits before it looks again whether its turn has come.
 TAKE_TURNS = timedelta(seconds=5)
@@ -262,6 +267,9 @@ def _planning_ends(resources: Resources, run: RunRow, error: ParlexError, tally:
 # Fetching.
 
 
+HandOver = Callable[[Sequence[str]], object]
+
+
 @dataclass(frozen=True, slots=True)
 class FetchReport:
     """``persist``: keys with something to save. ``retry_after``: seconds until others are due; None: none are soon."""
@@ -281,8 +289,12 @@ class Answer:
 
 
 @_about_run
-def fetch(resources: Resources, run_id: UUID, keys: Sequence[str]) -> FetchReport:
-    """Ask the sources for those of ``keys`` that are due, and keep the documents."""
+def fetch(resources: Resources, run_id: UUID, keys: Sequence[str], hand_over: HandOver | None = None) -> FetchReport:
+    """Ask the sources for those of ``keys`` that are due, and keep the documents.
+
+    ``hand_over`` is told of the keys with something to save a slice at a time, while the sources are still asked for
+    the others.
+    """
     with resources.db() as db:
         claims = runs.claim_fetch(db, run_id, keys, now=now(), lease=_lease(resources))
         if not claims:
@@ -290,16 +302,40 @@ def fetch(resources: Resources, run_id: UUID, keys: Sequence[str]) -> FetchRepor
         run = runs.get_run(db, run_id)
         held = documents.held(db, run.dataset, [claim.key for claim in claims])
     with _giving_back(resources, run_id, claims):
-        return _fetch(resources, run, claims, held)
+        return _fetch(resources, run, claims, held, hand_over)
 
 
 def _fetch(
-    resources: Resources, run: RunRow, claims: Sequence[Claim], held: Mapping[tuple[str, str], Held]
+    resources: Resources,
+    run: RunRow,
+    claims: Sequence[Claim],
+    held: Mapping[tuple[str, str], Held],
+    hand_over: HandOver | None,
 ) -> FetchReport:
+    steps: list[Progress] = []
+    slices = [claims[start : start + SLICE] for start in range(0, len(claims), SLICE)]
+    with ExitStack() as asking:
+        # All are asked at once, so that the network never waits for the documents of one slice to be written.
+        asked = [asking.enter_context(_asking(resources, run, part, held)) for part in slices]
+        for part, answers in zip(slices, asked, strict=True):
+            kept = _keep_slice(resources, run, part, answers, held)
+            persist = _report(kept).persist
+            if persist and hand_over is not None:
+                hand_over(persist)
+            steps += kept
+    return _report(steps)
+
+
+def _keep_slice(
+    resources: Resources,
+    run: RunRow,
+    claims: Sequence[Claim],
+    asked: Asked,
+    held: Mapping[tuple[str, str], Held],
+) -> list[Progress]:
+    """Wait for the answers, keep the documents, and write down what becomes of each key."""
     dataset, run_id = resources.datasets[run.dataset], run.run_id
-    context = _context(run)
-    tally = Tally()
-    answers = _ask_all(resources, dataset, claims, held, context, tally)
+    answers = asked.answers()
     with resources.db() as db:
         claims = runs.still_held(db, run_id, claims)
         answers = _of_claims(answers, claims)
@@ -307,12 +343,12 @@ def _fetch(
         before = runs.outcomes(db, run_id, [claim.key for claim in claims])
         steps = [_next_step(claim, answers, dataset, resources, before[claim.key]) for claim in claims]
         runs.record(db, run_id, steps, now=now())
-        _spend(db, run_id, tally, _final_errors(answers, steps, dataset))
+        _spend(db, run_id, asked.tally, _final_errors(answers, steps, dataset))
         lost = {key: _fingerprint(claims, key) for key in _refused(steps, answers, dataset)}
         if lost:
-            dataset.failed(db, lost, context)
+            dataset.failed(db, lost, _context(run))
     _log_errors(steps)
-    return _report(steps)
+    return steps
 
 
 def _log_errors(steps: Iterable[Progress]) -> None:
@@ -359,28 +395,44 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
-def _ask_all(
-    resources: Resources,
-    dataset: Dataset,
-    claims: Sequence[Claim],
-    held: Mapping[tuple[str, str], Held],
-    context: Context,
-    tally: Tally,
-) -> list[Answer]:
-    def ask(pair: tuple[str, str]) -> Answer:
-        key, source = pair
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Requests under way, and what they spend."""
+
+    requests: tuple[Future[Answer], ...]
+    tally: Tally
+
+    def answers(self) -> list[Answer]:
+        return [request.result() for request in self.requests]
+
+
+@contextmanager
+def _asking(
+    resources: Resources, run: RunRow, claims: Sequence[Claim], held: Mapping[tuple[str, str], Held]
+) -> Iterator[Asked]:
+    """Ask for each key each source that it wants. What was not sent by the end of the block stays unsent."""
+    dataset, context, tally = resources.datasets[run.dataset], _context(run), Tally()
+
+    def ask(key: str, source: str) -> Answer:
         with logs.about(bill=key):
             try:
-                document = dataset.ask(key, source, held.get(pair), context, tally)
+                document = dataset.ask(key, source, held.get((key, source)), context, tally)
             except ParlexError as error:
                 return Answer(key, source, None, error)
         return Answer(key, source, document, None)
 
-    pairs = [(claim.key, source) for claim in claims for source in claim.wants]
-    with ThreadPoolExecutor(min(len(pairs), resources.settings.fetch_threads), "fetch") as pool:
-        # What the lines are about does not go over to threads by itself.
-        about = [copy_context() for _ in pairs]
-        return list(pool.map(lambda here, pair: here.run(ask, pair), about, pairs))
+    # What the lines are about does not go over to threads by itself.
+    requests = tuple(
+        resources.fetchers.submit(copy_context().run, ask, claim.key, source)
+        for claim in claims
+        for source in claim.wants
+    )
+    try:
+        yield Asked(requests, tally)
+    finally:
+        for request in requests:
+            request.cancel()
+        wait(requests)
 
 
 def _keep_answers(
@@ -561,7 +613,7 @@ def take_chunk(resources: Resources, run_id: UUID, *, in_flight: int = CHUNKS_IN
     with resources.db() as db:
         run = runs.get_run(db, run_id)
         size = chunk_size(resources.datasets[run.dataset])
-        return runs.take_chunk(db, run_id, size=size, in_flight=size * in_flight, now=now())
+        return runs.take_chunk(db, run_id, size=size, smallest=SMALLEST_CHUNK, in_flight=size * in_flight, now=now())
 
 
 def chunk_size(dataset: Dataset) -> int:

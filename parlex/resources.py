@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -69,6 +70,11 @@ class Resources:
         )
 
     @cached_property
+    def fetchers(self) -> ThreadPoolExecutor:
+        """The threads in which sources are asked; as many requests are in flight at most."""
+        return ThreadPoolExecutor(self.settings.fetch_threads, "fetch")
+
+    @cached_property
     def archive(self) -> Archive | None:
         """The long-term store of documents; None where the operator named none."""
         url = self.settings.archive_url
@@ -88,6 +94,8 @@ class Resources:
 
     def close(self) -> None:
         """Close what was opened, and nothing else: a property that was never read was never built."""
+        if "fetchers" in self.__dict__:
+            self.fetchers.shutdown()
         if "client" in self.__dict__:
             self.client.close()
         if "redis" in self.__dict__:

@@ -282,18 +282,21 @@ class Progress:
     error: str | None = None
 
 
-def take_chunk(db: Session, run_id: UUID, *, size: int, in_flight: int, now: datetime) -> list[str]:
-    """The next keys to send, at most ``size``; empty while ``in_flight`` keys of the run are on their way already."""
+def take_chunk(
+    db: Session, run_id: UUID, *, size: int, smallest: int, in_flight: int, now: datetime
+) -> list[str]:
+    """The next keys to send, at most ``size``; empty while ``in_flight`` keys of the run are on their way already.
+
+    Guided self-scheduling (Polychronopoulos and Kuck, 1987): a quarter of what is left, but not less than ``smallest``.
+    """
     key = RunKeyRow
     # One taker at a time: the count and the choice must be one step.
     db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"take {run_id}", 0))))
-    busy = db.scalar(
-        select(func.count()).where(
-            key.run_id == run_id,
-            or_(key.state.in_(("fetching", "fetched", "persisting")), and_(key.state == "waiting", key.sent_at <= now)),
-        )
-    )
-    room = min(size, in_flight - (busy or 0))
+    unsent = and_(key.state == "waiting", key.sent_at.is_(None))
+    sent = or_(key.state.in_(("fetching", "fetched", "persisting")), and_(key.state == "waiting", key.sent_at <= now))
+    counts = select(func.count().filter(sent), func.count().filter(unsent)).where(key.run_id == run_id)
+    busy, left = db.execute(counts).one()
+    room = min(size, max(smallest, left // 4), in_flight - busy)
     if room <= 0:
         return []
     waiting = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from enum import Enum
@@ -281,6 +281,15 @@ def listings(db: Session, dataset: str, source: str, scope: str) -> dict[str, Li
     return {row.key: row for row in db.scalars(query.execution_options(populate_existing=True))}
 
 
+def listed_keys(db: Session, dataset: str, source: str, scope: str) -> set[str]:
+    """The keys that the list of a source had when it was last believed."""
+    row = ListingRow
+    query = select(row.key).where(
+        row.dataset == dataset, row.source == source, row.scope == scope, row.gone_at.is_(None)
+    )
+    return set(db.scalars(query))
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line of a list, as it is to be kept."""
@@ -419,6 +428,28 @@ def bill_numbers(db: Session, session: SessionId, *, withdrawn: bool | None = No
 
 
 # Sweeps.
+
+
+def finish_sweeps(
+    db: Session, dataset: str, run_id: UUID, held: Callable[[str], Set[str]], order: Callable[[str], Any] = str
+) -> None:
+    """Write what each list that the run believed has against what the mirror holds, now that the run is over.
+
+    ``held`` answers the keys that the mirror holds of a scope; ``order`` is the key by which keys are sorted.
+    """
+    sweeps = db.scalars(select(SweepRow).where(SweepRow.run_id == run_id, SweepRow.believed))
+    for sweep in sweeps.all():
+        listed, kept = listed_keys(db, dataset, sweep.source, sweep.scope), held(sweep.scope)
+        db.execute(
+            update(SweepRow)
+            .where(SweepRow.id == sweep.id)
+            .values(
+                held=len(kept),
+                missing=sorted(listed - kept, key=order),
+                extra=sorted(kept - listed, key=order),
+                quarantined=parked_keys(db, dataset, sweep.scope, sweep.source),
+            )
+        )
 
 
 def last_believed(db: Session, dataset: str, source: str, scope: str) -> SweepRow | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -219,6 +219,34 @@ def test_each_step_twice_changes_nothing(sandbox: Sandbox, mirror: Resources) ->
     assert figures.created == value(mirror, "SELECT count(*) FROM bill_changes")
     assert pipeline.close_if_complete(mirror, run_id) is None
     assert asked(sandbox)["detail"] == figures.created
+
+
+def test_the_first_keys_are_handed_over_while_the_others_are_asked_for(
+    edited: Callable[[Callable[[str, Any], None]], Resources],
+) -> None:
+    late: list[str] = []
+    told: list[list[str]] = []
+    handed, in_time = threading.Event(), []
+
+    def hold(url: str, document: Any) -> None:
+        if "/legisinfo/en/bill/" in url and f"{CURRENT} {document[0]['NumberCode']}" in late:
+            in_time.append(handed.wait(30))
+
+    def hand_over(fetched: Sequence[str]) -> None:
+        told.append(list(fetched))
+        handed.set()
+
+    mirror = edited(hold)
+    run_id = pipeline.open_run(mirror, pipeline.session_request(CURRENT)).run.run_id
+    pipeline.plan(mirror, run_id)
+    keys = [*pipeline.take_chunk(mirror, run_id), *pipeline.take_chunk(mirror, run_id)]
+    early = keys[: pipeline.SLICE]
+    late += keys[pipeline.SLICE :]
+    report = pipeline.fetch(mirror, run_id, keys, hand_over)
+    assert late
+    assert told == [early, late]
+    assert report.persist == tuple(keys)
+    assert all(in_time)
 
 
 @contextmanager

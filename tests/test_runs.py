@@ -185,11 +185,22 @@ def test_a_run_has_only_so_many_keys_under_way(db: Session) -> None:
     run_id = planned_run(db, *keys)
 
     def take() -> list[str]:
-        return runs.take_chunk(db, run_id, size=3, in_flight=5, now=NOON)
+        return runs.take_chunk(db, run_id, size=3, smallest=3, in_flight=5, now=NOON)
 
     assert (take(), take(), take()) == (keys[:3], keys[3:5], [])
     finish(db, run_id, dict.fromkeys(keys[:3], Outcome.CREATED))
     assert (take(), take()) == (keys[5:8], [])
+
+
+def test_chunks_get_smaller_towards_the_end(db: Session) -> None:
+    run_id = planned_run(db, *(f"45-1 C-{n}" for n in range(2, 42)))
+
+    def take() -> int:
+        return len(runs.take_chunk(db, run_id, size=8, smallest=3, in_flight=99, now=NOON))
+
+    sizes = list(iter(take, 0))
+    assert sum(sizes) == 40
+    assert sizes == [8, 8, 6, 4, 3, 3, 3, 3, 2]
 
 
 def test_a_key_is_one_workers(db: Session) -> None:
@@ -335,7 +346,7 @@ def found(overdue: runs.Overdue) -> dict[str, list[str]]:
 
 def test_what_a_dead_worker_held_is_sent_again(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2", "45-1 C-3")
-    runs.take_chunk(db, run_id, size=9, in_flight=9, now=NOON)
+    runs.take_chunk(db, run_id, size=9, smallest=9, in_flight=9, now=NOON)
     runs.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE)
     runs.claim_fetch(db, run_id, ["45-1 C-3"], now=NOON, lease=LEASE)
     runs.record(db, run_id, [Progress("45-1 C-3", "fetched")], now=NOON)
@@ -348,7 +359,7 @@ def test_what_a_dead_worker_held_is_sent_again(db: Session) -> None:
 
 def test_a_message_that_was_lost_is_sent_again(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2")
-    runs.take_chunk(db, run_id, size=9, in_flight=9, now=NOON)
+    runs.take_chunk(db, run_id, size=9, smallest=9, in_flight=9, now=NOON)
     assert found(sweep(db, minutes(1)))["fetch"] == []
     assert found(sweep(db, minutes(3)))["fetch"] == ["45-1 C-2"]
 
@@ -364,7 +375,7 @@ def test_a_run_whose_planner_died_is_planned_again(db: Session) -> None:
 
 def test_runs_of_a_process_are_nobody_elses(db: Session) -> None:
     planned_run(db, "45-1 C-2", carrier="process")
-    runs.take_chunk(db, runs.get_recent_logs(db, 1)[0].run_id, size=9, in_flight=9, now=NOON)
+    runs.take_chunk(db, runs.get_recent_logs(db, 1)[0].run_id, size=9, smallest=9, in_flight=9, now=NOON)
     overdue = sweep(db, minutes(60))
     assert (overdue.plan, found(overdue)) == ((), {"fetch": [], "persist": []})
 

@@ -6,11 +6,12 @@ The tasks that start a run do not return its figures: the run goes on after them
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import kombu.exceptions
 from celery import Task, states
 from celery.exceptions import Ignore
 
@@ -77,9 +78,7 @@ def plan_run(run_id: str) -> None:
 def fetch_bills(run_id: str, keys: list[str]) -> None:
     """Fetch the documents of these keys of a run."""
     run = _run(run_id)
-    report = pipeline.fetch(resources(), run, _keys(keys))
-    if report.persist:
-        persist_bills.delay(run_id, list(report.persist))
+    report = pipeline.fetch(resources(), run, _keys(keys), lambda fetched: _send_persist(run_id, fetched))
     _send_chunks(run)
     if not report.persist:  # else it cannot be over yet; whoever saves them looks
         _finish(run)
@@ -265,6 +264,13 @@ def _open_and_plan(request: Request) -> str:
 def _send_chunks(run_id: UUID) -> None:
     while keys := pipeline.take_chunk(resources(), run_id):
         fetch_bills.delay(str(run_id), keys)
+
+
+def _send_persist(run_id: str, keys: Sequence[str]) -> None:
+    try:
+        persist_bills.delay(run_id, list(keys))
+    except kombu.exceptions.OperationalError as error:
+        raise Retryable(f"the broker is away: {error}") from error
 
 
 def _send_overdue(task: Task, batches: Iterable[runs.Batch]) -> None:

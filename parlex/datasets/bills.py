@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from parlex import documents, guards, merge, stages, store
@@ -91,7 +91,7 @@ class BillDataset:
     def survey(self, due: frozenset[str], context: Context, tally: Tally) -> Survey:
         asked = SessionId.parse(context.request.scope) if context.request.scope else None
         document = self._spine.list_bills(asked, tally, background=context.background)
-        session = asked or _session_of(document)
+        session = asked or legisinfo.session_of(document)
         found = [Fetched(SPINE, "list", str(session or "current"), document)]
         errors: dict[str, ParlexError] = {}
         if COMPANION in due and session and session.parliament >= COMPANION_SINCE:
@@ -442,23 +442,11 @@ class BillDataset:
         store.mark_unfetched(db, self.name, SPINE, keys, now=context.now)
 
     def complete(self, db: Session, context: Context) -> None:
-        """Finish the sweep's row: what the list has against what the mirror holds, now that the run is over."""
-        sweeps = db.scalars(select(SweepRow).where(SweepRow.run_id == context.run_id, SweepRow.believed))
-        for sweep in sweeps.all():
-            session = SessionId.parse(sweep.scope)
-            rows = store.listings(db, self.name, sweep.source, sweep.scope).values()
-            listed = {row.key for row in rows if row.gone_at is None}
-            held = {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=False)}
-            db.execute(
-                update(SweepRow)
-                .where(SweepRow.id == sweep.id)
-                .values(
-                    held=len(held),
-                    missing=_ranked(listed - held),
-                    extra=_ranked(held - listed),
-                    quarantined=store.parked_keys(db, self.name, sweep.scope, sweep.source),
-                )
-            )
+        def held(scope: str) -> set[str]:
+            session = SessionId.parse(scope)
+            return {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=False)}
+
+        store.finish_sweeps(db, self.name, context.run_id, held, BillKey.parse)
 
 
 @dataclass(frozen=True)
@@ -481,13 +469,12 @@ class _Shown:
 
     session: SessionId
     swept_at: datetime | None
-    keys: frozenset[str]
+    keys: Set[str]
 
     @classmethod
     def read(cls, db: Session, dataset: str, scope: str) -> _Shown:
         last = store.last_believed(db, dataset, COMPANION, scope)
-        rows = store.listings(db, dataset, COMPANION, scope).values() if last else ()
-        keys = frozenset(row.key for row in rows if row.gone_at is None)
+        keys = store.listed_keys(db, dataset, COMPANION, scope) if last else set()
         return cls(SessionId.parse(scope), last.swept_at if last else None, keys)
 
     def may_have(self, row: ListingRow) -> bool:
@@ -583,14 +570,6 @@ def _saved(key: str, outcome: Outcome | None, error: str | None, reading: _Readi
         return Saved(key, Outcome.FAILED, error)
     # A key without an outcome was answered without a document: the companion does not show it yet.
     return Saved(key, outcome or Outcome.UNCHANGED, error)
-
-
-def _session_of(document: Document) -> SessionId | None:
-    """The session a list is of; None where it cannot be told, which the planning then reports."""
-    try:
-        return legisinfo.parse_list(document).session
-    except DocumentError:
-        return None
 
 
 def _gone(look: _Look, listed: set[str]) -> list[str]:
@@ -749,7 +728,3 @@ def _owes(companion: Held | None, context: Context) -> bool:
     if companion.failed_at is not None:
         return context.by_hand or companion.failed_at < context.now - ASK_AGAIN
     return companion.sha256 is None and companion.checked_at < context.now - ASK_AGAIN
-
-
-def _ranked(keys: set[str]) -> list[str]:
-    return [str(key) for key in sorted(map(BillKey.parse, keys))]

@@ -14,7 +14,6 @@ from datetime import date, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -430,22 +429,7 @@ class RecordDataset(ABC):
         store.mark_unfetched(db, self.name, self.list_source, keys, now=context.now)
 
     def complete(self, db: Session, context: Context) -> None:
-        """Finish the sweep's row: what the list has against what the mirror holds, now that the run is over."""
-        sweeps = db.scalars(select(SweepRow).where(SweepRow.run_id == context.run_id, SweepRow.believed))
-        for sweep in sweeps.all():
-            rows = store.listings(db, self.name, sweep.source, sweep.scope).values()
-            listed = {row.key for row in rows if row.gone_at is None}
-            held = self.held_keys(db, sweep.scope, withdrawn=False)
-            db.execute(
-                update(SweepRow)
-                .where(SweepRow.id == sweep.id)
-                .values(
-                    held=len(held),
-                    missing=sorted(listed - held),
-                    extra=sorted(held - listed),
-                    quarantined=store.parked_keys(db, self.name, sweep.scope, sweep.source),
-                )
-            )
+        store.finish_sweeps(db, self.name, context.run_id, lambda scope: self.held_keys(db, scope, withdrawn=False))
 
 
 @dataclass(frozen=True)

@@ -313,6 +313,17 @@ def parse_list(document: Document) -> SessionList:
     return SessionList(session, shape, listings, doubled, rejected, _fill_rates(lines))
 
 
+def session_of(document: Document) -> SessionId | None:
+    """The session that a list seems to be of; None where its rows do not tell. Whether it is, ``parse_list`` says."""
+    place = Place(NAME, document.url)
+    try:
+        rows = decode(_ROWS, json_of(document, place), place)
+        shape = _shape(rows, place)
+    except DocumentError:
+        return None
+    return next((line.session for line in (_line(raw, shape, place) for raw in rows) if line.session), None)
+
+
 def _shape(rows: Sequence[Raw], place: Place) -> Shape:
     for raw in rows:
         try:
