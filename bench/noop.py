@@ -1,4 +1,4 @@
-"""A task without a body: in a bare Celery application, in one with our settings, and in ours; and their shell.
+"""A task without a body in a bare Celery application, in one that Flower watches, in one with our settings, in ours.
 
 ``python -m bench.noop`` reads one request a line (JSON) and answers one line of seconds.
 """
@@ -20,7 +20,12 @@ _REDIS = os.environ["REDIS_URL"]
 bare = Celery("bare", broker=_REDIS, backend=_REDIS)
 bare.conf.task_default_queue = "bare"
 bare.conf.broker_connection_retry_on_startup = True
-# Between the two: no line of ours but the settings (late acknowledgement, one message at a time, events for Flower).
+# What any application sends that Flower is to show.
+watched = Celery("watched", broker=_REDIS, backend=_REDIS)
+watched.conf.task_default_queue = "watched"
+watched.conf.broker_connection_retry_on_startup = True
+watched.conf.worker_send_task_events = watched.conf.task_send_sent_event = True
+# No line of ours but the settings: late acknowledgement, one message at a time, events for Flower.
 tuned = Celery("tuned")
 tuned.config_from_object("celeryconfig")
 tuned.conf.update(task_queues=None, task_default_queue="tuned", task_create_missing_queues=True, task_routes=None)
@@ -28,6 +33,11 @@ tuned.conf.update(task_queues=None, task_default_queue="tuned", task_create_miss
 
 @bare.task(name="bare.noop")
 def bare_noop() -> None:
+    return None
+
+
+@watched.task(name="watched.noop")
+def watched_noop() -> None:
     return None
 
 
@@ -59,7 +69,7 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         asked = json.loads(line)
-        task = {"bare": bare_noop, "tuned": tuned_noop, "ours": our_noop}[asked["application"]]
+        task = {"bare": bare_noop, "watched": watched_noop, "tuned": tuned_noop, "ours": our_noop}[asked["application"]]
         print(json.dumps(measure(task, asked["count"])), file=answers, flush=True)
 
 

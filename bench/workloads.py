@@ -36,6 +36,9 @@ PREFECT = "Prefect 3 flow"
 DAGSTER = "Dagster job"
 SEQUENTIAL = "sequential script"
 OURS = "Parlex"
+BARE = "bare Celery"
+WATCHED = "bare Celery that Flower watches"
+TUNED = "Celery with our settings"
 BY_HTTPX = "limit: httpx, one process"
 BY_PYCURL = "limit: pycurl"
 _SCRIPTS = {PREFECT: "prefect_flow.py", DAGSTER: "dagster_job.py", SEQUENTIAL: "sequential.py", "limit": "limit.py"}
@@ -299,7 +302,7 @@ def overhead(bench: Bench) -> dict[str, Any]:
     with ExitStack() as running:
         workers = {
             name: running.enter_context(_worker(name, queue, env))
-            for name, queue in (("bare", "bare"), ("tuned", "tuned"), ("ours", "control"))
+            for name, queue in (("bare", "bare"), ("watched", "watched"), ("tuned", "tuned"), ("ours", "control"))
         }
         shell = Child([sys.executable, "-m", "bench.noop"], env, ROOT, log)
         running.callback(shell.close)
@@ -311,7 +314,7 @@ def overhead(bench: Bench) -> dict[str, Any]:
             cpu = (processes.cpu_seconds(pids) - before) / answer["tasks"]
             return {"seconds": answer["each"], "round_trip": answer["round_trip"], "cpu": cpu}
 
-        names = {"bare Celery": "bare", "Celery with our settings": "tuned", OURS: "ours"}
+        names = {BARE: "bare", WATCHED: "watched", TUNED: "tuned", OURS: "ours"}
         contenders: dict[str, Contender] = {name: lambda which=which: run(which) for name, which in names.items()}  # type: ignore[misc]
         for warm in contenders.values():
             warm()
