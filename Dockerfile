@@ -4,7 +4,7 @@ WORKDIR /src
 RUN python3 -m venv --without-pip /opt/parlex
 # Dependencies first: this layer is built again only when they change.
 COPY pyproject.toml requirements.txt constraints.txt ./
-RUN python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > run.txt \
+RUN python3 -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['parquet'], sep='\n')" > run.txt \
  && pip --python /opt/parlex/bin/python install --no-cache-dir --disable-pip-version-check --only-binary :all: \
     -c requirements.txt -r run.txt
 COPY LICENSE celeryconfig.py ./

@@ -147,7 +147,7 @@ def _beat(report: monitor.Report, bad: State) -> Check:
         return Check("beat", bad, "it was never seen: nothing is scheduled", "run: parlex up")
     if age > monitor.BEAT_SILENT_AFTER.total_seconds():
         return Check("beat", bad, f"it was last seen {age / 60:.0f} min ago", "run: parlex up")
-    return Check("beat", "ok", f"it was seen {age:.0f} s ago")
+    return Check("beat", "ok", f"it was seen {max(age, 0):.0f} s ago")
 
 
 def _freshness(report: monitor.Report, bad: State) -> Check:

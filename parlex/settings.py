@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     sentry_dsn: SecretStr | None = Field(default=None, validation_alias="SENTRY_DSN")
 
     flower_basic_auth: SecretStr | None = Field(default=None, validation_alias="FLOWER_BASIC_AUTH")  # name:password
+    flower_url_prefix: str | None = Field(default=None, validation_alias="FLOWER_URL_PREFIX")  # a path, by a proxy
 
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -98,6 +99,7 @@ class Settings(BaseSettings):
         "export_url",
         "sentry_dsn",
         "flower_basic_auth",
+        "flower_url_prefix",
         mode="before",
     )
     @classmethod

@@ -152,7 +152,12 @@ class Stack:
 
     @property
     def flower_url(self) -> str:
-        return f"http://{HOST}:{self._flower_port}"
+        return f"http://{HOST}:{self._flower_port}{self._flower_path}"
+
+    @property
+    def _flower_path(self) -> str:
+        prefix = (self._settings.flower_url_prefix or "").strip("/")
+        return f"/{prefix}" if prefix else ""
 
     def environment(self) -> dict[str, str]:
         """The environment in which another process finds this stack's servers."""
@@ -331,7 +336,7 @@ class Stack:
         token = b64encode(self.flower_auth.encode()).decode()
         link = http.client.HTTPConnection(HOST, self._flower_port, timeout=5)
         try:
-            link.request("GET", path, headers={"Authorization": f"Basic {token}"})
+            link.request("GET", self._flower_path + path, headers={"Authorization": f"Basic {token}"})
             answer = link.getresponse()
             found: dict[str, Any] = json.loads(answer.read()) if answer.status == http.client.OK else {}
         except (OSError, http.client.HTTPException):

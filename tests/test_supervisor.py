@@ -164,9 +164,10 @@ def test_a_killed_supervisor_leaves_no_worker_and_can_start_again(home: Path) ->
 
 def test_a_stack_says_when_its_workers_answer(make_settings: Callable[..., Settings], home: Path) -> None:
     out = io.StringIO()
-    settings = make_settings(home=home, flower_basic_auth="somebody:open sesame")
+    settings = make_settings(home=home, flower_basic_auth="somebody:open sesame", flower_url_prefix="/queues/")
     with Stack(settings, flower_port=0, beat=False, out=out) as stack:
         assert stack.wait_ready(120)
+        assert stack.flower_url.endswith("/queues")
         workers = f"{stack.flower_url}/api/workers"
         assert httpx.get(workers).status_code == 401
         answer = httpx.get(workers, auth=("somebody", "open sesame"), params={"status": True})

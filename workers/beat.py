@@ -24,6 +24,8 @@ _ENTRY, _SLOT, _MISSED = "parlex_entry", "parlex_slot", "parlex_missed"
 _WINDOWS = (timedelta(hours=2), timedelta(hours=26), timedelta(days=8))
 # How long a slot may be without a run before it is taken for missed: a tick may wait a little for a worker.
 GRACE = timedelta(minutes=5)
+# The entry of celeryconfig.py that says that beat is alive.
+HEARTBEAT = "keep-house"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,13 @@ def tick_of(request: Any) -> Tick | None:
 
 class SlotScheduler(PersistentScheduler):
     """Beat's own scheduler, whose messages say which slot they are for."""
+
+    def setup_schedule(self) -> None:
+        """The heartbeat comes at once: nobody waits half a minute to hear that beat is alive."""
+        super().setup_schedule()
+        heartbeat = self.schedule.get(HEARTBEAT)
+        if heartbeat is not None:
+            heartbeat.last_run_at -= heartbeat.schedule.run_every
 
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         if isinstance(entry.schedule, crontab):
