@@ -50,6 +50,13 @@ class Tally:
             self.requests += requests
             self.bytes += bytes
 
+    def take(self) -> tuple[int, int]:
+        """What was spent since the last taking: requests, bytes."""
+        with self._lock:
+            taken = self.requests, self.bytes
+            self.requests = self.bytes = 0
+        return taken
+
 
 class Client:
     """Thread-safe; one for each process.

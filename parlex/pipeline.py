@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
+from itertools import chain
 from typing import Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -45,8 +47,9 @@ POLITE_CHUNK_SECONDS = 30
 SMALLEST_CHUNK = 50
 CHUNKS_IN_FLIGHT = 4  # of one run, so that a backfill leaves room in the queue for the scheduled runs
 
-# Keys of a chunk whose documents are written at a time.
-SLICE = 50
+# Documents are written while others are still asked for: at least so many keys at a time, and what came in so long.
+SLICE = 25
+SLICE_SECONDS = 0.25
 
 # How long a scheduled run waits before it looks again whether its turn has come.
 TAKE_TURNS = timedelta(seconds=5)
@@ -313,12 +316,9 @@ def _fetch(
     hand_over: HandOver | None,
 ) -> FetchReport:
     steps: list[Progress] = []
-    slices = [claims[start : start + SLICE] for start in range(0, len(claims), SLICE)]
-    with ExitStack() as asking:
-        # All are asked at once, so that the network never waits for the documents of one slice to be written.
-        asked = [asking.enter_context(_asking(resources, run, part, held)) for part in slices]
-        for part, answers in zip(slices, asked, strict=True):
-            kept = _keep_slice(resources, run, part, answers, held)
+    with _asking(resources, run, claims, held) as asked:
+        for part, answers in _slices(claims, asked):
+            kept = _keep_slice(resources, run, part, answers, held, asked.tally)
             persist = _report(kept).persist
             if persist and hand_over is not None:
                 hand_over(persist)
@@ -326,16 +326,31 @@ def _fetch(
     return _report(steps)
 
 
+def _slices(claims: Sequence[Claim], asked: Asked) -> Iterator[tuple[list[Claim], list[Answer]]]:
+    """The claims in order with their answers, at least ``SLICE`` at a time, and as many more as are there by then.
+
+    Writing many keys costs little more than writing a few: where the answers come quickly, a chunk is one slice.
+    """
+    rest = deque(claims)
+    while rest:
+        until, part, answers = time.monotonic() + SLICE_SECONDS, list[Claim](), list[Answer]()
+        while rest and (len(part) < SLICE or asked.has(rest[0].key, until - time.monotonic())):
+            claim = rest.popleft()
+            part.append(claim)
+            answers += asked.answers(claim.key)
+        yield part, answers
+
+
 def _keep_slice(
     resources: Resources,
     run: RunRow,
     claims: Sequence[Claim],
-    asked: Asked,
+    answers: Sequence[Answer],
     held: Mapping[tuple[str, str], Held],
+    tally: Tally,
 ) -> list[Progress]:
-    """Wait for the answers, keep the documents, and write down what becomes of each key."""
+    """Keep the documents, and write down what becomes of each key."""
     dataset, run_id = resources.datasets[run.dataset], run.run_id
-    answers = asked.answers()
     with resources.db() as db:
         claims = runs.still_held(db, run_id, claims)
         answers = _of_claims(answers, claims)
@@ -343,7 +358,7 @@ def _keep_slice(
         before = runs.outcomes(db, run_id, [claim.key for claim in claims])
         steps = [_next_step(claim, answers, dataset, resources, before[claim.key]) for claim in claims]
         runs.record(db, run_id, steps, now=now())
-        _spend(db, run_id, asked.tally, _final_errors(answers, steps, dataset))
+        _spend(db, run_id, tally, _final_errors(answers, steps, dataset))
         lost = {key: _fingerprint(claims, key) for key in _refused(steps, answers, dataset)}
         if lost:
             dataset.failed(db, lost, _context(run))
@@ -397,13 +412,18 @@ def _words(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Requests under way, and what they spend."""
+    """Requests under way by key, and what they spend."""
 
-    requests: tuple[Future[Answer], ...]
+    requests: Mapping[str, Sequence[Future[Answer]]]
     tally: Tally
 
-    def answers(self) -> list[Answer]:
-        return [request.result() for request in self.requests]
+    def has(self, key: str, patience: float) -> bool:
+        """Whether the key's answers are there within so many seconds."""
+        return not wait(self.requests[key], max(patience, 0)).not_done
+
+    def answers(self, key: str) -> list[Answer]:
+        """The key's answers, waited for."""
+        return [request.result() for request in self.requests[key]]
 
 
 @contextmanager
@@ -421,18 +441,18 @@ def _asking(
                 return Answer(key, source, None, error)
         return Answer(key, source, document, None)
 
-    # What the lines are about does not go over to threads by itself.
-    requests = tuple(
-        resources.fetchers.submit(copy_context().run, ask, claim.key, source)
-        for claim in claims
-        for source in claim.wants
-    )
+    def send(key: str, source: str) -> Future[Answer]:
+        # What the lines are about does not go over to threads by itself.
+        return resources.fetchers.submit(copy_context().run, ask, key, source)
+
+    requests = {claim.key: [send(claim.key, source) for source in claim.wants] for claim in claims}
     try:
         yield Asked(requests, tally)
     finally:
-        for request in requests:
+        every = list(chain.from_iterable(requests.values()))
+        for request in every:
             request.cancel()
-        wait(requests)
+        wait(every)
 
 
 def _keep_answers(
@@ -781,4 +801,5 @@ def _context(run: RunRow) -> Context:
 
 
 def _spend(db: Session, run_id: UUID, tally: Tally, errors: Sequence[str] = ()) -> None:
-    runs.account(db, run_id, requests=tally.requests, received=tally.bytes, errors=errors, now=now())
+    requests, received = tally.take()
+    runs.account(db, run_id, requests=requests, received=received, errors=errors, now=now())

@@ -287,7 +287,8 @@ def take_chunk(
 ) -> list[str]:
     """The next keys to send, at most ``size``; empty while ``in_flight`` keys of the run are on their way already.
 
-    Guided self-scheduling (Polychronopoulos and Kuck, 1987): a quarter of what is left, but not less than ``smallest``.
+    Guided self-scheduling (Polychronopoulos and Kuck, 1987) for the two processes that fetch: half of what is left, but
+    not less than ``smallest``.
     """
     key = RunKeyRow
     # One taker at a time: the count and the choice must be one step.
@@ -296,7 +297,7 @@ def take_chunk(
     sent = or_(key.state.in_(("fetching", "fetched", "persisting")), and_(key.state == "waiting", key.sent_at <= now))
     counts = select(func.count().filter(sent), func.count().filter(unsent)).where(key.run_id == run_id)
     busy, left = db.execute(counts).one()
-    room = min(size, max(smallest, left // 4), in_flight - busy)
+    room = min(size, max(smallest, left // 2), in_flight - busy)
     if room <= 0:
         return []
     waiting = (

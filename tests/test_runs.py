@@ -200,7 +200,7 @@ def test_chunks_get_smaller_towards_the_end(db: Session) -> None:
 
     sizes = list(iter(take, 0))
     assert sum(sizes) == 40
-    assert sizes == [8, 8, 6, 4, 3, 3, 3, 3, 2]
+    assert sizes == [8, 8, 8, 8, 4, 3, 1]
 
 
 def test_a_key_is_one_workers(db: Session) -> None:
