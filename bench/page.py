@@ -209,11 +209,9 @@ _AIMS: tuple[tuple[str, Aim], ...] = (
 _WHY = (
     (
         (_LATENCY_LIMIT,),
-        f"By count, not by a profile: at {LATENCY} ms one session is five chunks for two processes: one has three "
-        "of them while the other waits, "
-        "each chunk's network stands still while its documents are written, and planning before the first chunk and "
-        "saving after the last overlap with nothing. More in flight at a time would hide it, at a source that is asked "
-        "once a second it does not exist.",
+        "Before the first request of a detail stand the list of each source and the plan, one after the other, and "
+        "after the last one its chunk is saved; in between the network is kept busy. A source that is asked once a "
+        "second knows no such difference.",
     ),
     (
         (_ALL_LIMIT,),
@@ -223,14 +221,13 @@ _WHY = (
     (
         (_LATENCY_PREFECT, _ALL_PREFECT, _STEADY_PREFECT),
         "The Prefect flow is quicker here than when the aims were set, for a reason we do not know: a task costs it "
-        "about 12 ms where 39 ms had been measured. In the backfill of all sessions not even the limit is fifteen "
-        "times "
-        "ahead of it.",
+        "about 12 ms where 39 ms had been measured. Not even the limit, which neither parses nor compares, is so far "
+        "ahead of it in a backfill.",
     ),
     (
         (_LAYER,),
-        "Our code adds next to nothing to a task; the settings do: the three events of each task that Flower lives on, "
-        "late acknowledgement, and one message at a time. A chunk of a hundred bills pays it twice.",
+        "Our code adds next to nothing to a task; the settings do, and of these above all the events that Flower lives "
+        "on, which cost any application the same. A chunk of a hundred bills pays it twice.",
     ),
 )
 
