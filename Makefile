@@ -29,8 +29,10 @@ demo: install  ## the whole thing, offline, in a temporary folder
 run: install  ## everything the machine lacks, started and watched; Ctrl-C stops it
 	$(BIN)/parlex up
 
+# Four at a time, each with servers of its own: most of a test is waiting. A Redis that is given is emptied between tests,
+# so that with one they run one by one. ARGS may say otherwise, as in make test ARGS="-n 0 --pdb".
 test: install  ## the tests, on a real PostgreSQL and a real Valkey
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(if $(PARLEX_TEST_REDIS_URL),0,4) --dist loadgroup $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

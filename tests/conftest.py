@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -39,6 +40,19 @@ def pytest_configure() -> None:
     """No test, and no process that a test starts, sees the settings of the person who runs them."""
     for name in [n for n in os.environ if n in OURS or (n.startswith("PARLEX_") and not n.startswith(FOR_TESTS))]:
         del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts processes comes first: it takes longest, and of several workers none is left with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("live") is None)
+
+
+def pytest_keyboard_interrupt() -> None:
+    """The first Ctrl-C ends the run. What the tests started is then stopped, and a second one must not cut that off.
+
+    pytest-xdist sends its processes one of its own, five seconds after the first.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")
@@ -84,9 +98,16 @@ def template(postgres_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres_url: str, template: str) -> Callable[[], AbstractContextManager[str]]:
-    """For fixtures of a wider scope: the URL of one more fresh, migrated database, dropped at the end."""
-    return lambda: _temporary_database(postgres_url, template)
+def new_database(postgres_url: str, template: str) -> Callable[..., AbstractContextManager[str]]:
+    """For fixtures of a wider scope: the URL of one more fresh, migrated database, dropped at the end.
+
+    Or of a copy of the database that is named, to which nobody may be connected.
+    """
+
+    def new(template: str = template) -> AbstractContextManager[str]:
+        return _temporary_database(postgres_url, template)
+
+    return new
 
 
 @pytest.fixture

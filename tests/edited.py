@@ -42,6 +42,12 @@ class Edited:
 
         self.edit(target, rewrite)
 
+    def reset(self) -> None:
+        """As it was at first: the first day, and nothing rewritten."""
+        self.edits.clear()
+        self.asked.clear()
+        self.sandbox.reset()
+
     def close(self) -> None:
         self._client.close()
 

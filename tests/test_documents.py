@@ -339,8 +339,8 @@ def test_the_example_names_nothing_that_nobody_reads() -> None:
 
 
 def test_compose_hands_every_variable_on() -> None:
-    # The data of one service is in its volume, and only Flower needs Flower's password.
-    assert set(variables()) - handed_on() == {"PARLEX_HOME", "FLOWER_BASIC_AUTH"}
+    # The data of one service is in its volume, and only Flower needs what is Flower's.
+    assert set(variables()) - handed_on() == {"PARLEX_HOME", "FLOWER_BASIC_AUTH", "FLOWER_URL_PREFIX"}
 
 
 def test_compose_has_the_defaults_of_the_example() -> None:

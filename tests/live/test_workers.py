@@ -20,7 +20,8 @@ from parlex.locks import wait_until
 from tests.live.conftest import QUEUES, ProcessContainer, Stack
 from workers.beat import Tick
 
-pytestmark = pytest.mark.live
+# Where tests run in several processes, these stay in one: they share their workers.
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("workers")]
 
 LATEST, SESSION = "parlex.fetch_latest_bills", "parlex.fetch_session_bills"
 FIGURES = {
