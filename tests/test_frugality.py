@@ -112,7 +112,7 @@ def wide(make_resources: Callable[..., Resources]) -> Iterator[Resources]:
 
 
 def steps(mirror: Resources, size: int) -> tuple[list[str], list[str]]:
-    """The statements that fetching and persisting one chunk of ``size`` new bills take."""
+    """The statements that fetching and persisting ``size`` new bills, at most a slice, take."""
     run_id = pipeline.open_run(mirror, pipeline.session_request(CURRENT, size)).run.run_id
     pipeline.plan(mirror, run_id)
     keys = pipeline.take_chunk(mirror, run_id)
@@ -126,12 +126,11 @@ def steps(mirror: Resources, size: int) -> tuple[list[str], list[str]]:
     return fetching, persisting
 
 
-def test_the_statements_of_a_chunk_do_not_grow_with_it(wide: Resources) -> None:
+def test_the_statements_of_a_slice_do_not_grow_with_it(wide: Resources) -> None:
     few_fetching, few_persisting = steps(wide, 5)
-    fetching, persisting = steps(wide, 50)
+    fetching, persisting = steps(wide, pipeline.SLICE)
     assert len(fetching) <= len(few_fetching)
-    # Five bills have fewer than five hundred stages: those of fifty may take one statement more.
-    assert len(persisting) <= len(few_persisting) + 1
+    assert len(persisting) <= len(few_persisting)
     assert len(fetching) + len(persisting) < 40
 
 

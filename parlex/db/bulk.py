@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import literal_column
+import msgspec
+from sqlalchemy import JSON, LargeBinary, Text, bindparam, cast, column, func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
@@ -13,8 +14,15 @@ from sqlalchemy.sql.dml import Insert
 def write_rows(db: Session, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
     """Execute an INSERT, with or without ON CONFLICT, for all rows at once. Each row names the same columns.
 
-    Not by way of the session, which leaves out each row's nulls and sends a statement for each pattern of them. And
-    with RETURNING: without it SQLAlchemy sends an INSERT with ON CONFLICT once a row, each with its round trip.
+    The rows travel as one JSON text, which PostgreSQL turns into a table. As VALUES each cell is a parameter of its
+    own, which SQLAlchemy names and psycopg2 quotes: that takes ten times as much processor time here, and no less
+    there (measured on the stages of a hundred bills).
     """
     db.flush()
-    db.connection().execute(statement.returning(literal_column("1")), list(rows))
+    types = {name: statement.table.c[name].type for name in rows[0]}
+    packed = [name for name, type_ in types.items() if isinstance(type_, LargeBinary)]
+    sent = [column(name, Text() if name in packed else type_) for name, type_ in types.items()]
+    document = cast(bindparam("rows", msgspec.json.encode(rows).decode(), Text), JSON)
+    table = func.json_to_recordset(document).table_valued(*sent, name="rows").render_derived(with_types=True)
+    cells = [func.decode(table.c[name], "base64") if name in packed else table.c[name] for name in types]
+    db.connection().execute(statement.from_select(list(types), select(*cells)))
