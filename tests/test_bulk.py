@@ -17,7 +17,7 @@ from parlex.db.bulk import write_rows
 from parlex.db.models import BillStageRow, DocumentRow, ListingRow, RecordChangeRow, RunKeyRow
 
 NOON = datetime(2026, 1, 15, 12, 0, 0, 123456, tzinfo=UTC)
-AWKWARD = "l'été \\ \"sitting\" {a,b} %(x)s :y \t\n \N{PARTY POPPER}\u2028 NULL"
+AWKWARD = 'l\'été \\ "sitting" {a,b} %(x)s :y \t\n \N{PARTY POPPER}\u2028 NULL'
 
 
 def listing(key: str, **changes: Any) -> dict[str, Any]:
