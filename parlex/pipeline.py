@@ -45,7 +45,7 @@ CHUNK = 100
 POLITE_CHUNK_SECONDS = 30
 # Towards a run's end its chunks get smaller, so that its last ones end together and not one long after the others.
 SMALLEST_CHUNK = 50
-CHUNKS_IN_FLIGHT = 4  # of one run, so that a backfill leaves room in the queue for the scheduled runs
+CHUNKS_IN_FLIGHT = 4  # of one run, in each queue, so that a backfill leaves room there for the scheduled runs
 
 # Documents are written while others are still asked for: at least so many keys at a time, and what came in so long.
 SLICE = 25

@@ -285,7 +285,8 @@ class Progress:
 def take_chunk(
     db: Session, run_id: UUID, *, size: int, smallest: int, in_flight: int, now: datetime
 ) -> list[str]:
-    """The next keys to send, at most ``size``; empty while ``in_flight`` keys of the run are on their way already.
+    """The next keys to send, at most ``size``; empty while ``in_flight`` keys of the run are sent and not fetched, or
+    fetched and not saved.
 
     Guided self-scheduling (Polychronopoulos and Kuck, 1987) for the two processes that fetch: half of what is left, but
     not less than ``smallest``.
@@ -294,10 +295,12 @@ def take_chunk(
     # One taker at a time: the count and the choice must be one step.
     db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"take {run_id}", 0))))
     unsent = and_(key.state == "waiting", key.sent_at.is_(None))
-    sent = or_(key.state.in_(("fetching", "fetched", "persisting")), and_(key.state == "waiting", key.sent_at <= now))
-    counts = select(func.count().filter(sent), func.count().filter(unsent)).where(key.run_id == run_id)
-    busy, left = db.execute(counts).one()
-    room = min(size, max(smallest, left // 2), in_flight - busy)
+    unfetched = or_(key.state == "fetching", and_(key.state == "waiting", key.sent_at <= now))
+    unsaved = key.state.in_(("fetched", "persisting"))
+    count = func.count()
+    counts = select(count.filter(unsent), count.filter(unfetched), count.filter(unsaved))
+    left, fetching, saving = db.execute(counts.where(key.run_id == run_id)).one()
+    room = min(size, max(smallest, left // 2), in_flight - max(fetching, saving))
     if room <= 0:
         return []
     waiting = (

@@ -188,8 +188,15 @@ def test_a_run_has_only_so_many_keys_under_way(db: Session) -> None:
         return runs.take_chunk(db, run_id, size=3, smallest=3, in_flight=5, now=NOON)
 
     assert (take(), take(), take()) == (keys[:3], keys[3:5], [])
-    finish(db, run_id, dict.fromkeys(keys[:3], Outcome.CREATED))
-    assert (take(), take()) == (keys[5:8], [])
+    runs.claim_fetch(db, run_id, keys[:5], now=NOON, lease=LEASE)
+    assert take() == []
+    runs.record(db, run_id, [Progress(key, "fetched") for key in keys[:5]], now=NOON)
+    assert take() == [], "fetching must not run away from saving"
+    runs.claim_persist(db, run_id, keys[:2], now=NOON, lease=LEASE)
+    assert take() == []
+    runs.record(db, run_id, [Progress(key, "done", outcome=Outcome.CREATED) for key in keys[:2]], now=NOON)
+    assert take() == keys[5:7], "what is fetched leaves its room to others"
+    assert (take(), take(), take()) == (keys[7:9], keys[9:10], [])
 
 
 def test_chunks_get_smaller_towards_the_end(db: Session) -> None:
