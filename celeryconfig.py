@@ -58,8 +58,9 @@ worker_cancel_long_running_tasks_on_connection_loss = False
 # Frees a child that hangs. The soft limit lets the task give its keys back.
 task_time_limit = 300
 task_soft_time_limit = 270
-# Recycle children before a slow leak matters (kilobytes).
-worker_max_tasks_per_child = 500
+# Recycle children before a slow leak matters (kilobytes). Not often: until the next child is there, which can take five
+# seconds (celery issue 9588), a queue with one process stands still.
+worker_max_tasks_per_child = 10_000
 worker_max_memory_per_child = 300_000
 
 # Longer than the longest task plus the longest countdown (300 + 300): else one message would run several times.
