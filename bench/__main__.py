@@ -38,7 +38,7 @@ def main() -> int:
             sources,
             servers,
             repeats=asked.repeats or (2 if asked.quick else 5),
-            patience=5.0 if asked.quick else 40.0,
+            patience=5.0 if asked.quick else 300.0,
             deadline=time.monotonic() + asked.minutes * 60,
             quick=asked.quick,
         )
@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a short form, on a small session; writes no page")
     parser.add_argument("--only", action="append", metavar="NAME", help="this workload alone (may be repeated)")
     parser.add_argument("--repeats", type=int, help="rounds of each workload (5; quick: 2)")
-    parser.add_argument("--minutes", type=float, default=15.0, help="then slow rivals are not repeated any more (15)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="then slow rivals are not repeated any more (60)")
     parser.add_argument("--no-rivals", action="store_true", help="do not install what the rivals need")
     parser.add_argument("--page", action="store_true", help="only write the page anew from the results")
     return parser.parse_args()

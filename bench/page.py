@@ -227,7 +227,7 @@ _WHY = (
     (
         (_LAYER,),
         "Our code adds next to nothing to a task; the settings do, and of these above all the events that Flower lives "
-        "on, which cost any application the same. A chunk of a hundred bills pays it twice.",
+        "on, which cost any application the same. A chunk of up to 250 bills pays it a few times.",
     ),
 )
 
@@ -267,6 +267,9 @@ def _span(seconds: float) -> str:
 
 def _compared(found: dict[str, Any], results: Results) -> Iterator[str]:
     yield from _table(found, OURS, [("processor time", "cpu", "{:.2f} s")])
+    if found.get("latency"):
+        yield "With latency the limits only download, and COPY nothing: they are what the network allows."
+        yield ""
     for rival, differences in found.get("rows", {}).items():
         wrong = {name: count for name, count in differences.items() if count and name != "bills"}
         yield (
@@ -390,7 +393,8 @@ def _how() -> Iterator[str]:
     yield "## How to read it, and how to repeat it"
     yield ""
     yield (
-        "`make bench` measures everything (about a quarter of an hour on two cores), `make bench ARGS='--only steady'` "
+        "`make bench` measures everything (about three quarters of an hour on two cores, most of it the slow rivals; "
+        "`ARGS='--minutes 15'` repeats those less), `make bench ARGS='--only steady'` "
         "one workload anew, `ARGS=--quick` only tries whether it works. The rivals (`bench/rivals/`) are written as "
         "their users would, and end with the same rows; they keep no history and no documents, which ours does in the "
         "same time. The limit does the least that must be done: it downloads the same bytes and COPYs them. "

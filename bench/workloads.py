@@ -45,7 +45,7 @@ _SCRIPTS = {PREFECT: "prefect_flow.py", DAGSTER: "dagster_job.py", SEQUENTIAL: "
 
 
 class Bench:
-    """What the workloads share. ``repeats`` rounds; a slow rival leaves a workload after ``patience`` seconds."""
+    """What the workloads share. ``repeats`` rounds; a rival whose runs took ``patience`` seconds leaves a workload."""
 
     def __init__(
         self, stand_in: StandIn, servers: Servers, *, repeats: int, patience: float, deadline: float, quick: bool
@@ -83,13 +83,12 @@ class Bench:
                 ours = name not in _SCRIPTS
                 if name in self.unavailable or (not ours and (spent[name] > self.patience or (number and self.late()))):
                     continue
-                began = time.monotonic()
                 try:
                     samples[name].append(run())
+                    spent[name] += samples[name][-1]["seconds"]
                 except ChildProcessError as error:
                     self.unavailable[name] = str(error).splitlines()[-1][:300]
                     say(f"  {name} leaves: {error}")
-                spent[name] += time.monotonic() - began
             say(f"  round {number + 1}: " + ", ".join(_last(name, taken) for name, taken in samples.items() if taken))
         return samples
 
@@ -218,15 +217,17 @@ def backfill(bench: Bench, sessions: Sequence[str], latency: int, rivals: Sequen
     try:
         with bench.mirror() as running:
             contenders[OURS] = lambda: _fetched(bench, running, lambda: running.fetch_sessions(sessions), empty=True)
-            contenders[BY_HTTPX] = lambda: bench.limit("httpx", sessions, copy=True)
-            contenders[BY_PYCURL] = lambda: bench.limit("pycurl", sessions, copy=True)
+            # Without latency the limit is what must be done here, with latency what the network alone allows.
+            contenders[BY_HTTPX] = lambda: bench.limit("httpx", sessions, copy=not latency)
+            contenders[BY_PYCURL] = lambda: bench.limit("pycurl", sessions, copy=not latency)
             for rival in rivals:
                 contenders[rival] = lambda rival=rival: _same_rows(bench, rival, sessions, same)  # type: ignore[misc]
             contenders[OURS]()  # warm
             samples = bench.rounds(contenders)
     finally:
         bench.stand_in.latency(0)
-    return {"samples": samples, "rows": same, "bills": sum(bench.stand_in.sessions[s] for s in sessions)}
+    bills = sum(bench.stand_in.sessions[session] for session in sessions)
+    return {"samples": samples, "rows": same, "bills": bills, "latency": latency}
 
 
 def _same_rows(bench: Bench, rival: str, sessions: Sequence[str], same: dict[str, dict[str, int]]) -> Sample:

@@ -39,17 +39,18 @@ log = structlog.get_logger(__name__)
 
 RETRY = "retry_failures"
 
-# Keys in one message. Large enough that the bulk statements pay (from 50 to 100 saves a tenth of a backfill's processor
-# time, beyond that little), small enough that a polite one takes half a minute.
-CHUNK = 100
+# Keys in one message. Large enough that the pauses between two messages do not count, in which a process has no request
+# under way; small enough that a polite one takes half a minute.
+CHUNK = 250
 POLITE_CHUNK_SECONDS = 30
 # Towards a run's end its chunks get smaller, so that its last ones end together and not one long after the others.
 SMALLEST_CHUNK = 50
 CHUNKS_IN_FLIGHT = 4  # of one run, in each queue, so that a backfill leaves room there for the scheduled runs
 
 # Documents are written while others are still asked for: at least so many keys at a time, and what came in so long.
-SLICE = 25
-SLICE_SECONDS = 0.25
+# Each writing, and each saving of what it wrote, costs some twenty statements whatever its size.
+SLICE = 50
+SLICE_SECONDS = 0.5
 
 # How long a scheduled run waits before it looks again whether its turn has come.
 TAKE_TURNS = timedelta(seconds=5)
@@ -184,16 +185,16 @@ def plan(resources: Resources, run_id: UUID) -> None:
         waits = run.entry is not None and runs.goes_after_another(db, run)
         if waits:
             runs.put_off(db, run_id, until=now() + TAKE_TURNS)
+        else:
+            claimed = runs.claim_planning(db, run_id, now=now(), lease=_lease(resources))
+            if claimed is None:
+                return
+            run = claimed
+            dataset = resources.datasets[run.dataset]
+            context = _context(run)
+            due = dataset.lists_due(db, context)
     if waits:
         raise Retryable("another run of the same job goes first", retry_after=TAKE_TURNS.total_seconds())
-    with resources.db() as db:
-        claimed = runs.claim_planning(db, run_id, now=now(), lease=_lease(resources))
-        if claimed is None:
-            return
-        run = claimed
-        dataset = resources.datasets[run.dataset]
-        context = _context(run)
-        due = dataset.lists_due(db, context)
     tally = Tally()
     try:
         resources.settings.require_contact()
@@ -412,9 +413,9 @@ def _words(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Requests under way by key, and what they spend."""
+    """Requests under way by key, and what they spend. Whoever takes a key's answers holds them alone."""
 
-    requests: Mapping[str, Sequence[Future[Answer]]]
+    requests: dict[str, list[Future[Answer]]]
     tally: Tally
 
     def has(self, key: str, patience: float) -> bool:
@@ -423,7 +424,7 @@ class Asked:
 
     def answers(self, key: str) -> list[Answer]:
         """The key's answers, waited for."""
-        return [request.result() for request in self.requests[key]]
+        return [request.result() for request in self.requests.pop(key)]
 
 
 @contextmanager

@@ -209,9 +209,7 @@ def claim_planning(db: Session, run_id: UUID, *, now: datetime, lease: timedelta
     return db.scalars(claim, execution_options={"populate_existing": True}).first()
 
 
-def planning_failed(
-    db: Session, run: RunRow, *, now: datetime, wait: float | None, error: str, attempts: int
-) -> None:
+def planning_failed(db: Session, run: RunRow, *, now: datetime, wait: float | None, error: str, attempts: int) -> None:
     """Give the planning back. It is due again after ``wait`` seconds; None means never: the caller closes the run.
 
     An error is noted only when it is the last: what is tried again has not failed yet. ``attempts`` is how many count.
@@ -282,9 +280,7 @@ class Progress:
     error: str | None = None
 
 
-def take_chunk(
-    db: Session, run_id: UUID, *, size: int, smallest: int, in_flight: int, now: datetime
-) -> list[str]:
+def take_chunk(db: Session, run_id: UUID, *, size: int, smallest: int, in_flight: int, now: datetime) -> list[str]:
     """The next keys to send, at most ``size``; empty while ``in_flight`` keys of the run are sent and not fetched, or
     fetched and not saved.
 
@@ -300,6 +296,8 @@ def take_chunk(
     count = func.count()
     counts = select(count.filter(unsent), count.filter(unfetched), count.filter(unsaved))
     left, fetching, saving = db.execute(counts.where(key.run_id == run_id)).one()
+    if not left:
+        return []
     room = min(size, max(smallest, left // 2), in_flight - max(fetching, saving))
     if room <= 0:
         return []

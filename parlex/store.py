@@ -341,6 +341,23 @@ def _moved(line: Line, held: ListingRow | None) -> bool:
     return held is None or held.gone_at is not None or held.fingerprint != line.fingerprint
 
 
+def keep_list(
+    db: Session,
+    place: Place,
+    lines: Sequence[Line],
+    gone: Sequence[str],
+    held: Mapping[str, ListingRow],
+    *,
+    now: datetime,
+) -> Mapping[str, ListingRow]:
+    """Keep a believed list: its lines, and who left it. Its lines as they then stand, read again only if any moved."""
+    if not gone and not any(_moved(line, held.get(line.key)) for line in lines):
+        return held
+    save_listings(db, place, lines, held, now=now)
+    mark_gone(db, place, gone, now=now)
+    return listings(db, place.dataset, place.source, place.scope)
+
+
 def mark_gone(db: Session, place: Place, keys: Iterable[str], *, now: datetime) -> None:
     """Note that these keys have left the list."""
     gone = list(keys)
@@ -570,6 +587,28 @@ def resolve_unnamed_rows(db: Session, dataset: str, source: str, scope: str, *, 
         )
         .values(state="resolved", decided_at=now)
     )
+
+
+def settle_list(
+    db: Session, place: Place, *, readable: Iterable[str], all_named: bool, withheld: Iterable[str], now: datetime
+) -> None:
+    """Close what a believed list answers: what was wrong with it as a whole, and the rows that can be read again.
+
+    The fields ``withheld`` stay open; without ``all_named`` so do rows that did not say which key they were of.
+    """
+    parked = select(QuarantineRow.id).where(
+        QuarantineRow.dataset == place.dataset,
+        QuarantineRow.source == place.source,
+        QuarantineRow.scope == place.scope,
+        QuarantineRow.kind.in_(("sweep", "row")),
+        QuarantineRow.state.in_(("open", "rejected")),
+    )
+    if db.scalars(parked.limit(1)).first() is None:
+        return
+    resolve_sweeps(db, place.dataset, place.source, place.scope, still=withheld, now=now)
+    resolve(db, place.dataset, "row", place.source, keys=readable, now=now)
+    if all_named:
+        resolve_unnamed_rows(db, place.dataset, place.source, place.scope, now=now)
 
 
 def resolve_sweeps(

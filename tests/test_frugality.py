@@ -140,6 +140,16 @@ def test_planning_does_not_read_bill_by_bill(sandbox: Sandbox, mirror: Resources
     assert len(first) < 40
 
 
+def test_a_list_that_did_not_move_is_compared_with_one_reading_of_the_lines(mirror: Resources) -> None:
+    pipeline.run_latest(mirror, limit=1000)
+    with counted(mirror) as sent:
+        pipeline.run_latest(mirror, limit=50)
+    assert len(sent) < 40
+    # Besides, the keys alone are read once to say what the list has against what the mirror holds.
+    assert sum("listings.facts" in one for one in sent) == 1
+    assert not any(one.startswith("UPDATE quarantine") for one in sent), "nothing is parked that could be settled"
+
+
 # Runs every message of a backfill in this process, and prints them as they were on the broker.
 CARRY = """
 import json

@@ -248,6 +248,20 @@ def test_the_first_keys_are_handed_over_while_the_others_are_asked_for(
     assert all(in_time)
 
 
+def test_both_lists_of_a_named_session_are_asked_for_at_once(
+    edited: Callable[[Callable[[str, Any], None]], Resources],
+) -> None:
+    meeting = threading.Barrier(2)
+
+    def meet(url: str, document: Any) -> None:
+        if LIST in url or "/bills/?" in url:
+            meeting.wait(30)
+
+    mirror = edited(meet)
+    pipeline.plan(mirror, pipeline.open_run(mirror, pipeline.session_request(CURRENT)).run.run_id)
+    assert value(mirror, "SELECT count(*) FROM sweeps WHERE believed") == 2
+
+
 @contextmanager
 def counted(mirror: Resources) -> Iterator[list[str]]:
     sent: list[str] = []

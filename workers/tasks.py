@@ -22,7 +22,7 @@ from parlex.errors import ParlexError, Retryable, UsageError
 from workers import beat
 from workers.app import app, resources
 
-MOST_KEYS = 1000  # in one message; ours have 50
+MOST_KEYS = 1000  # in one message; ours have at most 250
 LONGEST_KEY = 100
 MOST_HOURS = 24 * 366 * 100
 

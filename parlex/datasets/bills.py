@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -90,18 +92,26 @@ class BillDataset:
 
     def survey(self, due: frozenset[str], context: Context, tally: Tally) -> Survey:
         asked = SessionId.parse(context.request.scope) if context.request.scope else None
-        document = self._spine.list_bills(asked, tally, background=context.background)
+        with ThreadPoolExecutor(1) as beside:
+            # Of a session that was named both lists are asked for at once; else the first one tells which it is.
+            ask = copy_context().run
+            early = beside.submit(ask, self._survey_companion, due, asked, context, tally) if asked else None
+            document = self._spine.list_bills(asked, tally, background=context.background)
         session = asked or legisinfo.session_of(document)
-        found = [Fetched(SPINE, "list", str(session or "current"), document)]
-        errors: dict[str, ParlexError] = {}
-        if COMPANION in due and session and session.parliament >= COMPANION_SINCE:
-            try:
-                pages = self._companion.list_bills(session, tally, background=context.background)
-                found += [Fetched(COMPANION, "list", str(session), page) for page in pages]
-            except ParlexError as error:
-                # The companion may be away; the spine alone makes a good mirror.
-                errors[COMPANION] = error
-        return Survey(tuple(found), errors)
+        pages, errors = early.result() if early else self._survey_companion(due, session, context, tally)
+        spine = Fetched(SPINE, "list", str(session or "current"), document)
+        return Survey((spine, *(Fetched(COMPANION, "list", str(session), page) for page in pages)), errors)
+
+    def _survey_companion(
+        self, due: frozenset[str], session: SessionId | None, context: Context, tally: Tally
+    ) -> tuple[Sequence[Document], dict[str, ParlexError]]:
+        """The pages of the companion's list, where it is due. It may be away: the spine alone makes a good mirror."""
+        if COMPANION not in due or session is None or session.parliament < COMPANION_SINCE:
+            return (), {}
+        try:
+            return self._companion.list_bills(session, tally, background=context.background), {}
+        except ParlexError as error:
+            return (), {COMPANION: error}
 
     # Planning.
 
@@ -110,18 +120,18 @@ class BillDataset:
         look = self._look(db, survey, context)
         if look.trip is not None:
             return self._refuse(db, look, context)
-        listings, parked = self._carry_blanked(look)
+        lines, parked = self._carry_blanked(look)
         parked += [_rejected_row(error, look) for error in look.listed.rejected]
         store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
         blanked = [item.field for item in parked if item.kind == "sweep" and item.field]
-        changes = self._keep_list(db, look, listings, blanked, context)
+        rows, changes = self._keep_list(db, look, lines, blanked, context)
         errors = [item.reason for item in parked] + self._keep_companion_list(db, survey, look, context)
-        due, not_due = self._due(db, look, context)
+        due, not_due = self._due(db, look, rows, context)
         limit = len(due) if context.request.limit is None else context.request.limit
         store.append_changes(db, changes, now=context.now, run_id=context.run_id)
         return Plan(
             scope=look.scope,
-            listed=len(listings),
+            listed=len(lines),
             not_due=not_due,
             deferred=max(0, len(due) - limit),
             due=tuple(due[:limit]),
@@ -132,16 +142,16 @@ class BillDataset:
         """Read the spine's list and judge it as a whole."""
         document = next(found.document for found in survey.documents if found.source == SPINE)
         current = context.request.scope is None
-        scope = context.request.scope or store.current_scope(db, self.name, SPINE)
         try:
             listed = legisinfo.parse_list(document)
         except DocumentError as error:
+            scope = context.request.scope or store.current_scope(db, self.name, SPINE)
             empty = SessionList(None, None, (), (), (), {})
             return _Look(
                 scope, current, document, empty, {}, None, Trip("malformed", _what_is_wrong(error)), frozenset()
             )
-        if current and listed.session:
-            scope = str(listed.session)
+        scope = context.request.scope or (str(listed.session) if listed.session else None)
+        scope = scope or store.current_scope(db, self.name, SPINE)
         if scope is None:
             raise UnknownSession("(current)")
         held = store.listings(db, self.name, SPINE, scope)
@@ -209,10 +219,10 @@ class BillDataset:
             fill_rates=dict(look.listed.fill_rates),
         )
 
-    def _carry_blanked(self, look: _Look) -> tuple[list[Listing], list[Parked]]:
-        """The listings, with the last good values of the fields that went blank together."""
-        offered = {str(listing.key): _listing_facts(listing) for listing in look.listed.listings}
-        pairs = [(row.facts, offered[key]) for key, row in look.held.items() if key in offered]
+    def _carry_blanked(self, look: _Look) -> tuple[list[Line], list[Parked]]:
+        """The lines to keep, with the last good values of the fields that went blank together."""
+        lines = {str(listing.key): _line(listing) for listing in look.listed.listings}
+        pairs = [(row.facts, lines[key].facts) for key, row in look.held.items() if key in lines]
         trips = [
             trip
             for trip in guards.blanked_fields(pairs, _LIST_GUARDED, self._thresholds)
@@ -220,29 +230,28 @@ class BillDataset:
         ]
         for trip in trips:
             _alert(trip, SPINE, look.scope)
-        carried = [_carry(listing, look.held.get(str(listing.key)), trips) for listing in look.listed.listings]
-        return carried, [_blanked_sweep(trip, look) for trip in trips]
+        for listing in look.listed.listings if trips else ():
+            key = str(listing.key)
+            lines[key] = _line(_carry(listing, look.held.get(key), trips))
+        return list(lines.values()), [_blanked_sweep(trip, look) for trip in trips]
 
     def _keep_list(
-        self, db: Session, look: _Look, listings: Sequence[Listing], blanked: Sequence[str], context: Context
-    ) -> list[Change]:
-        """Keep the believed list: its lines, who left it, who came back. The changes to append."""
+        self, db: Session, look: _Look, lines: Sequence[Line], blanked: Sequence[str], context: Context
+    ) -> tuple[Mapping[str, ListingRow], list[Change]]:
+        """Keep the believed list. Its lines as they now stand, and the changes to append (who left, who came back)."""
         assert look.scope is not None
         session = SessionId.parse(look.scope)
-        lines = [_line(listing) for listing in listings]
-        where = Place(self.name, SPINE, look.scope)
-        store.save_listings(db, where, lines, look.held, now=context.now)
         listed = {line.key for line in lines}
-        store.mark_gone(db, where, gone := _gone(look, listed), now=context.now)
+        gone = _gone(look, listed)
+        where = Place(self.name, SPINE, look.scope)
+        rows = store.keep_list(db, where, lines, gone, look.held, now=context.now)
         db.add(self._sweep_row(look, context, believed=True))
-        store.resolve_sweeps(db, self.name, SPINE, look.scope, still=blanked, now=context.now)
-        store.resolve(db, self.name, "row", SPINE, keys=listed, now=context.now)
-        if all(error.key for error in look.listed.rejected):
-            store.resolve_unnamed_rows(db, self.name, SPINE, look.scope, now=context.now)
+        named = all(error.key for error in look.listed.rejected)
+        store.settle_list(db, where, readable=listed, all_named=named, withheld=blanked, now=context.now)
         withdrawn = {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=True)}
         left = store.withdraw_bills(db, [BillKey.parse(key) for key in gone], True, now=context.now)
         back = [BillKey.parse(key) for key in sorted(withdrawn & listed)]
-        return left + store.withdraw_bills(db, back, False, now=context.now)
+        return rows, left + store.withdraw_bills(db, back, False, now=context.now)
 
     def _keep_companion_list(self, db: Session, survey: Survey, look: _Look, context: Context) -> list[str]:
         """Keep the companion's list where it came and is to be believed. The errors, in words."""
@@ -268,14 +277,10 @@ class BillDataset:
         if trip is None:
             held = store.listings(db, self.name, COMPANION, look.scope)
             lines = [_companion_line(listing) for listing in read.listings]
-            store.save_listings(db, where, lines, held, now=context.now)
             present = {line.key for line in lines} | {error.key for error in read.rejected}
-            store.mark_gone(
-                db,
-                where,
-                [key for key, row in held.items() if row.gone_at is None and key not in present],
-                now=context.now,
-            )
+            gone = [key for key, row in held.items() if row.gone_at is None and key not in present]
+            store.save_listings(db, where, lines, held, now=context.now)
+            store.mark_gone(db, where, gone, now=context.now)
             store.resolve_sweeps(db, self.name, COMPANION, look.scope, now=context.now)
         else:
             _alert(trip, COMPANION, look.scope)
@@ -312,11 +317,13 @@ class BillDataset:
         )
         return errors
 
-    def _due(self, db: Session, look: _Look, context: Context) -> tuple[list[Due], int]:
+    def _due(
+        self, db: Session, look: _Look, listed: Mapping[str, ListingRow], context: Context
+    ) -> tuple[list[Due], int]:
         """The keys to fetch, most urgent first, and how many of the list are not due."""
         assert look.scope is not None
         db.flush()
-        rows = [row for row in store.listings(db, self.name, SPINE, look.scope).values() if row.gone_at is None]
+        rows = [row for row in listed.values() if row.gone_at is None]
         held = documents.held(db, self.name, [row.key for row in rows])
         shown = _Shown.read(db, self.name, look.scope)
         changed, owed, old = [], [], []
@@ -629,7 +636,7 @@ def _what_is_wrong(error: DocumentError) -> str:
 
 def _carry(listing: Listing, held: ListingRow | None, trips: Sequence[Trip]) -> Listing:
     """The listing with its held values in the fields that tripped."""
-    if held is None or not trips:
+    if held is None:
         return listing
     days: dict[str, Any] = {}
     texts: dict[str, Any] = {}

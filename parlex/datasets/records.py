@@ -148,8 +148,8 @@ class RecordDataset(ABC):
         parked = [*withheld, *(_rejected_row(error, look) for error in look.listed.rejected)]
         store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
         still = [item.field for item in withheld if item.field]
-        changes = self._keep_list(db, look, rows, still, context)
-        due, not_due = self._due(db, look.scope, context)
+        kept, changes = self._keep_list(db, look, rows, still, context)
+        due, not_due = self._due(db, kept, context)
         limit = len(due) if context.request.limit is None else context.request.limit
         self._append(db, changes, context)
         return Plan(
@@ -235,29 +235,25 @@ class RecordDataset(ABC):
 
     def _keep_list(
         self, db: Session, look: _Look, rows: Sequence[Row], still: Sequence[str], context: Context
-    ) -> list[RecordChange]:
-        """Keep the believed list: its lines, who left it, who came back. The changes to append."""
+    ) -> tuple[Mapping[str, ListingRow], list[RecordChange]]:
+        """Keep the believed list. Its lines as they now stand, and the changes to append (who left, who came back)."""
         source, listed = self.list_source, {row.key for row in rows}
         gone = _gone(look, listed)
-        store.save_listings(db, look.place, [_line(row) for row in rows], look.held, now=context.now)
-        store.mark_gone(db, look.place, gone, now=context.now)
+        kept = store.keep_list(db, look.place, [_line(row) for row in rows], gone, look.held, now=context.now)
         db.add(self._sweep_row(look, context))
-        store.resolve_sweeps(db, self.name, source, look.scope, still=still, now=context.now)
-        store.resolve(db, self.name, "row", source, keys=listed, now=context.now)
-        if all(error.key for error in look.listed.rejected):
-            store.resolve_unnamed_rows(db, self.name, source, look.scope, now=context.now)
+        named = all(error.key for error in look.listed.rejected)
+        store.settle_list(db, look.place, readable=listed, all_named=named, withheld=still, now=context.now)
         back = sorted(self.held_keys(db, look.scope, withdrawn=True) & listed)
         left = self.withdraw(db, gone, True, now=context.now)
         returned = self.withdraw(db, back, False, now=context.now)
-        return [
-            *(RecordChange(key, "withdrawn", source=source) for key in left),
-            *(RecordChange(key, "reappeared", source=source) for key in returned),
-        ]
+        changes = [RecordChange(key, "withdrawn", source=source) for key in left]
+        changes += [RecordChange(key, "reappeared", source=source) for key in returned]
+        return kept, changes
 
-    def _due(self, db: Session, scope: str, context: Context) -> tuple[list[Due], int]:
+    def _due(self, db: Session, listed: Mapping[str, ListingRow], context: Context) -> tuple[list[Due], int]:
         """The keys to fetch, the latest activity first, then those not looked at for long; how many are not due."""
         db.flush()
-        rows = [r for r in store.listings(db, self.name, self.list_source, scope).values() if r.gone_at is None]
+        rows = [row for row in listed.values() if row.gone_at is None]
         held = documents.held(db, self.name, [row.key for row in rows])
         cutoff = recheck_cutoff(context)
         changed, old = [], []
