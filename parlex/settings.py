@@ -10,7 +10,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,7 +31,12 @@ class Settings(BaseSettings):
 
     # Compose files and .env files hand out empty strings for what is not set.
     model_config = SettingsConfigDict(
-        env_prefix="PARLEX_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+        env_prefix="PARLEX_",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     # Where the data lives. Unset means: an embedded server in PARLEX_HOME.
@@ -116,19 +121,67 @@ class Settings(BaseSettings):
         url, found = _DRIVER.subn("postgresql+psycopg2://", value.get_secret_value())
         if not found:
             raise ValueError("must begin with postgresql:// or postgres://")
+        parts = _split(url)
+        if not (parts.hostname or parts.query) or not parts.path.strip("/"):
+            raise ValueError("must name a host and a database, like postgresql://user:password@host/name")
         return SecretStr(url)
 
     @field_validator("redis_url")
     @classmethod
     def _redis_scheme(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss"):
+        if value is None:
+            return None
+        parts = _split(value.get_secret_value())
+        if parts.scheme not in ("redis", "rediss"):
             raise ValueError("must begin with redis:// or rediss://")
+        if not parts.hostname or not (parts.path.strip("/") or "0").isdecimal():
+            raise ValueError("must name a host, and a database by its number, like redis://:password@host:6379/0")
+        return value
+
+    @field_validator("archive_url", "export_url")
+    @classmethod
+    def _folder_or_bucket(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        parts = _split(value.get_secret_value())
+        if parts.scheme == "s3" and not parts.hostname:
+            raise ValueError("must name a bucket, like s3://bucket/prefix")
+        if parts.scheme not in ("", "file", "s3") or (parts.scheme != "s3" and parts.netloc):
+            raise ValueError("must be a folder or begin with s3://")
+        return value
+
+    @field_validator("alert_urls")
+    @classmethod
+    def _apprise_addresses(cls, value: SecretStr | None) -> SecretStr | None:
+        """The form alone: which services there are is Apprise's to say, whose import every process would pay for."""
+        if value and not re.match(r"\s*[a-z][a-z0-9+.-]*://", value.get_secret_value(), re.IGNORECASE):
+            raise ValueError("must be addresses for Apprise, like mailto://… or slack://…")
+        return value
+
+    @field_validator("flower_basic_auth")
+    @classmethod
+    def _name_and_password(cls, value: SecretStr | None) -> SecretStr | None:
+        given = [pair.partition(":") for pair in value.get_secret_value().split(",")] if value else []
+        if not all(name.strip() and password for name, _, password in given):
+            raise ValueError("must be user:password, several apart by commas")
+        return value
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        parts = _split(value.get_secret_value())
+        if parts.scheme not in ("http", "https") or not parts.username or not parts.hostname:
+            raise ValueError("must be a DSN of Sentry, like https://key@host/1")
+        if not parts.path.rpartition("/")[2].isdecimal():
+            raise ValueError("must end with the number of a project, like https://key@host/1")
         return value
 
     @field_validator("legisinfo_url", "openparliament_url")
     @classmethod
     def _origin_only(cls, value: str) -> str:
-        parts = urlsplit(value)
+        parts = _split(value)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError("must be scheme, host and port only, like https://www.parl.ca")
         return f"{parts.scheme}://{parts.netloc}"
@@ -141,6 +194,16 @@ class Settings(BaseSettings):
         """ConfigurationError unless the public sites would learn whom to write to."""
         if self.asks_public_sites and self.contact is None:
             raise ConfigurationError("set PARLEX_CONTACT to your e-mail address or page: the public sites ask for one")
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of an address. A password with characters that end one makes a port that is none, and is not shown."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is no address: its port must be a number (in a password, write / as %2F, # as %23)") from None
+    return parts
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
