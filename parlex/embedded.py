@@ -99,6 +99,10 @@ def database(settings: Settings) -> Iterator[str]:
         return
     with _Postgres(settings.home).used() as database_url:
         yield database_url
+    if settings.redis_url is None and _Valkey(settings.home).address() is not None:
+        # One that a killed `parlex up` left behind: whoever joins it and leaves as the last stops it.
+        with _Valkey(settings.home).used():
+            pass
 
 
 def revive(settings: Settings) -> Addresses:

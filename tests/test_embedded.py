@@ -19,6 +19,7 @@ import psycopg2
 import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import NullPool, create_engine, make_url, text
 
 from parlex import embedded
@@ -165,6 +166,18 @@ def test_servers_of_a_killed_owner_are_joined_and_then_stopped(home: Path) -> No
     with embedded.servers(Settings(home=home)) as joined:
         assert joined == left
     assert embedded.running(home) is None
+
+
+def test_whoever_needs_the_database_alone_stops_both_that_were_left_behind(home: Path) -> None:
+    with another_user(home) as owner:
+        left = addresses_told_by(owner)
+        owner.kill()
+    assert embedded.running(home) == left
+    with embedded.database(Settings(home=home)) as database_url:
+        assert ask(database_url, "SELECT 1") == "1"
+    assert embedded.running(home) is None
+    with Redis.from_url(left.redis_url) as redis, pytest.raises(RedisConnectionError):
+        redis.ping()
 
 
 def test_everything_killed_at_once_loses_no_data(home: Path) -> None:
