@@ -477,6 +477,17 @@ def last_believed(db: Session, dataset: str, source: str, scope: str) -> SweepRo
     return db.scalars(query.order_by(SweepRow.swept_at.desc()).limit(1)).first()
 
 
+def sweep_at(db: Session, dataset: str, source: str, scope: str, swept_at: datetime) -> SweepRow | None:
+    """The look at a source's list that a run took at this moment, by which the lists of one run belong together."""
+    query = select(SweepRow).where(
+        SweepRow.dataset == dataset,
+        SweepRow.source == source,
+        SweepRow.scope == scope,
+        SweepRow.swept_at == swept_at,
+    )
+    return db.scalars(query.limit(1)).first()
+
+
 def current_scope(db: Session, dataset: str, source: str) -> str | None:
     """The scope that the source last gave as the current one."""
     query = select(SweepRow.scope).where(
@@ -590,29 +601,38 @@ def resolve_unnamed_rows(db: Session, dataset: str, source: str, scope: str, *, 
 
 
 def settle_list(
-    db: Session, place: Place, *, readable: Iterable[str], all_named: bool, withheld: Iterable[str], now: datetime
+    db: Session,
+    place: Place,
+    *,
+    readable: Iterable[str],
+    all_named: bool,
+    withheld: Iterable[str],
+    current: bool = False,
+    now: datetime,
 ) -> None:
     """Close what a believed list answers: what was wrong with it as a whole, and the rows that can be read again.
 
-    The fields ``withheld`` stay open; without ``all_named`` so do rows that did not say which key they were of.
+    The fields ``withheld`` stay open; without ``all_named`` so do rows that did not say which key they were of. The
+    ``current`` list also answers those before it that did not say which session is the current one.
     """
     parked = select(QuarantineRow.id).where(
         QuarantineRow.dataset == place.dataset,
         QuarantineRow.source == place.source,
-        QuarantineRow.scope == place.scope,
+        or_(QuarantineRow.scope == place.scope, QuarantineRow.scope.is_(None)),
         QuarantineRow.kind.in_(("sweep", "row")),
         QuarantineRow.state.in_(("open", "rejected")),
     )
     if db.scalars(parked.limit(1)).first() is None:
         return
-    resolve_sweeps(db, place.dataset, place.source, place.scope, still=withheld, now=now)
+    for scope in (place.scope, None) if current else (place.scope,):
+        resolve_sweeps(db, place.dataset, place.source, scope, still=withheld, now=now)
     resolve(db, place.dataset, "row", place.source, keys=readable, now=now)
     if all_named:
         resolve_unnamed_rows(db, place.dataset, place.source, place.scope, now=now)
 
 
 def resolve_sweeps(
-    db: Session, dataset: str, source: str, scope: str, *, still: Iterable[str] = (), now: datetime
+    db: Session, dataset: str, source: str, scope: str | None, *, still: Iterable[str] = (), now: datetime
 ) -> None:
     """Close the rows of a scope's list: a list that is believed answers them, but for the fields ``still`` withheld."""
     db.execute(
@@ -621,7 +641,7 @@ def resolve_sweeps(
             QuarantineRow.dataset == dataset,
             QuarantineRow.kind == "sweep",
             QuarantineRow.source == source,
-            QuarantineRow.scope == scope,
+            QuarantineRow.scope.is_not_distinct_from(scope),
             QuarantineRow.state.in_(("open", "rejected")),
             or_(QuarantineRow.field.is_(None), QuarantineRow.field.not_in(list(still))),
         )

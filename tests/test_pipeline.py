@@ -419,6 +419,69 @@ def test_an_empty_list_is_parked_and_loses_nothing(sandbox: Sandbox, mirror: Res
     assert (fetch(mirror).status, parked(mirror)) == ("success", [])
 
 
+@pytest.mark.parametrize("filled", [True, False])
+def test_an_empty_current_list_is_a_source_that_fails(sandbox: Sandbox, mirror: Resources, filled: bool) -> None:
+    if filled:  # by name: nobody has yet said which session is the current one
+        fetch(mirror)
+    before = bills(mirror)
+    sandbox.fault("empty_list", host="legisinfo")
+    run = pipeline.run_latest(mirror)
+    assert (run.status, bills(mirror), parked(mirror)) == ("failure", before, [("sweep", "empty", None)])
+    sandbox.clear_faults()
+    assert (pipeline.run_latest(mirror).status, parked(mirror)) == ("success", [])
+
+
+def slugs(mirror: Resources) -> int:
+    return int(value(mirror, "SELECT count(sponsor_slug) FROM bills"))
+
+
+def test_an_empty_list_of_the_companion_s_is_judged_by_the_spine_s(sandbox: Sandbox, mirror: Resources) -> None:
+    sandbox.fault("empty_list", host="openparliament")
+    run = fetch(mirror)
+    assert (run.status, parked(mirror)) == ("partial", [("sweep", "empty", None)])
+    # Each bill was asked for all the same.
+    assert slugs(mirror) > 5
+    sandbox.clear_faults()
+    sandbox.reset()
+    assert (fetch(mirror).status, parked(mirror)) == ("success", [])
+    assert asked(sandbox, "openparliament") == {"list": 1}
+
+
+def test_a_short_list_of_the_companion_s_is_not_the_last_word_for_a_day(
+    sandbox: Sandbox, mirror: Resources, edited: Callable[..., Resources]
+) -> None:
+    def halved(url: str, body: Any) -> None:
+        if "/bills/?" in url:
+            del body["objects"][::2]
+
+    assert fetch(edited(halved)).status == "success"
+    some = slugs(mirror)
+    assert fetch(mirror).status == "success"
+    assert slugs(mirror) > some
+    sandbox.reset()
+    assert fetch(mirror).bills_fetched == 0
+    assert asked(sandbox, "openparliament") == {}, "now it is whole, and good for a day"
+
+
+def test_a_row_of_the_companion_s_that_cannot_be_read_hides_no_bill(
+    sandbox: Sandbox, mirror: Resources, edited: Callable[..., Resources]
+) -> None:
+    def nameless(url: str, body: Any) -> None:
+        if "/bills/?" in url:
+            for row in body["objects"][:3]:
+                del row["number"]
+
+    fetch(mirror)
+    every = slugs(mirror)
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=25)):
+        assert fetch(edited(nameless)).status == "partial"
+        assert value(mirror, "SELECT count(*) FROM listings WHERE gone_at IS NOT NULL") == 0
+        sandbox.reset()
+        assert fetch(mirror).status == "success"
+    assert asked(sandbox, "openparliament") == {"list": 1}, "asked for again at the next run"
+    assert slugs(mirror) == every
+
+
 def test_a_bill_that_leaves_the_list_is_withdrawn_and_may_come_back(
     sandbox: Sandbox, mirror: Resources, edited: Callable[..., Resources]
 ) -> None:

@@ -87,8 +87,17 @@ class BillDataset:
         if scope is None:
             return frozenset((SPINE, COMPANION))
         last = store.last_believed(db, self.name, COMPANION, scope)
-        due = last is None or last.swept_at < context.now - COMPANION_LIST_DUE
+        due = last is None or last.swept_at < context.now - COMPANION_LIST_DUE or self._is_short(db, last, scope)
         return frozenset((SPINE, COMPANION) if due else (SPINE,))
+
+    def _is_short(self, db: Session, last: SweepRow, scope: str) -> bool:
+        """Whether the companion's list had too few of the bills that the spine listed with it to be good for a day.
+
+        The two have the same bills but for a handful a session, or what the companion is late with.
+        """
+        spine = store.sweep_at(db, self.name, SPINE, scope, last.swept_at)
+        held = spine.listed if spine else 0
+        return guards.check_list(listed=last.listed, rejected=0, held=held, thresholds=self._thresholds) is not None
 
     def survey(self, due: frozenset[str], context: Context, tally: Tally) -> Survey:
         asked = SessionId.parse(context.request.scope) if context.request.scope else None
@@ -153,7 +162,9 @@ class BillDataset:
         scope = context.request.scope or (str(listed.session) if listed.session else None)
         scope = scope or store.current_scope(db, self.name, SPINE)
         if scope is None:
-            raise UnknownSession("(current)")
+            # There always is a current session: a list that names none is a source that fails, not a wrong request.
+            wrong = self._judge(listed, "", None, frozenset()) or Trip("empty", "the list is empty")
+            return _Look(None, current, document, listed, {}, None, wrong, frozenset())
         held = store.listings(db, self.name, SPINE, scope)
         last = store.last_believed(db, self.name, SPINE, scope)
         if not listed.listings and not listed.rejected and last is None:
@@ -247,7 +258,9 @@ class BillDataset:
         rows = store.keep_list(db, where, lines, gone, look.held, now=context.now)
         db.add(self._sweep_row(look, context, believed=True))
         named = all(error.key for error in look.listed.rejected)
-        store.settle_list(db, where, readable=listed, all_named=named, withheld=blanked, now=context.now)
+        store.settle_list(
+            db, where, readable=listed, all_named=named, withheld=blanked, current=look.current, now=context.now
+        )
         withdrawn = {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=True)}
         left = store.withdraw_bills(db, [BillKey.parse(key) for key in gone], True, now=context.now)
         back = [BillKey.parse(key) for key in sorted(withdrawn & listed)]
@@ -272,13 +285,17 @@ class BillDataset:
             thresholds=self._thresholds,
             waived=store.waived_guards(db, self.name, COMPANION, look.scope, last.swept_at if last else None),
         )
+        if trip is None and last is None:
+            trip = _companion_is_empty(read, look, self._thresholds)
         errors += [str(error) for error in read.rejected]
         where = Place(self.name, COMPANION, look.scope)
         if trip is None:
             held = store.listings(db, self.name, COMPANION, look.scope)
             lines = [_companion_line(listing) for listing in read.listings]
             present = {line.key for line in lines} | {error.key for error in read.rejected}
-            gone = [key for key, row in held.items() if row.gone_at is None and key not in present]
+            # A row that does not say of which bill it is could be of any.
+            missing = [key for key, row in held.items() if row.gone_at is None and key not in present]
+            gone = [] if None in present else missing
             store.save_listings(db, where, lines, held, now=context.now)
             store.mark_gone(db, where, gone, now=context.now)
             store.resolve_sweeps(db, self.name, COMPANION, look.scope, now=context.now)
@@ -303,8 +320,9 @@ class BillDataset:
                 scope=look.scope,
                 swept_at=context.now,
                 document=pages[0].sha256,
-                believed=trip is None,
-                reason=None if trip is None else f"{trip.guard}: {trip.reason}",
+                # With rows that cannot be read it does not tell which bills it lacks, and is asked for again soon.
+                believed=trip is None and not read.rejected,
+                reason=f"{trip.guard}: {trip.reason}" if trip else _unread(read),
                 is_current=False,
                 listed=len(read.listings),
                 held=0,
@@ -623,6 +641,18 @@ def _companion_line(listing: openparliament.CompanionListing) -> Line:
     }
     digest = hashlib.sha256("\x1f".join(str(value) for value in facts.values()).encode()).hexdigest()
     return Line(str(listing.key), digest[:32], listing.introduced_on, facts)
+
+
+def _companion_is_empty(read: openparliament.CompanionList, look: _Look, thresholds: Thresholds) -> Trip | None:
+    """The companion shows a bill later than the spine does, but not a session's bills all together."""
+    listed = len(look.listed.listings)
+    if read.listings or read.rejected or listed < thresholds.min_rows:
+        return None
+    return Trip("empty", f"the list is empty, {SPINE} lists {listed}")
+
+
+def _unread(read: openparliament.CompanionList) -> str | None:
+    return f"{len(read.rejected)} of its rows cannot be read" if read.rejected else None
 
 
 def _alert(trip: Trip, source: str, scope: str | None) -> None:
