@@ -207,7 +207,7 @@ class _Ended:
 
 
 def _last_runs(scene: Scene) -> dict[str, list[_Ended]]:
-    """The last runs of each job that ended, newest first. What a person revoked is no failure."""
+    """The last runs of each job that ended, newest first, but for what says nothing of us."""
     row = RunRow
     scope = row.params["scope"].as_string()
     place = func.row_number().over(partition_by=(row.dataset, row.job, scope), order_by=row.started_at.desc())
@@ -215,7 +215,7 @@ def _last_runs(scene: Scene) -> dict[str, list[_Ended]]:
     ended = (
         select(row.run_id, row.job, scope.label("scope"), row.status, row.errors, place.label("place"))
         .where(row.status.in_(monitor.ENDED), row.started_at > scene.now - _MEMORY, ~by_hand)
-        .where(~row.errors.contains([runs.REVOKED]))
+        .where(runs.tells_of_us())
         .subquery()
     )
     newest = select(ended).where(ended.c.place <= scene.settings.alert_failures_in_row).order_by(ended.c.place)

@@ -10,9 +10,10 @@ import json
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from uuid import UUID
 
 import typer
 from typer.core import TyperGroup
@@ -24,32 +25,58 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from sqlalchemy.orm import Session
 
-    from parlex.pipeline import Progressed
     from parlex.resources import Resources
     from parlex.settings import Settings
 
 SHOWN = 20  # lines of a list without an end that a person sees unless asked otherwise; --json gives all
 WORKER_SECONDS = 1.0  # how long workers have to answer a ping
 POLL_SECONDS = 0.5
+FIRST_SESSIONS = {"bills": SessionId(35, 1), "votes": SessionId(38, 1)}  # the sources have none before
 
 
 class _Commands(TyperGroup):
     """Turns what went wrong into one line on standard error."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        # Here the options before a command are read; those of the command itself are read in ``invoke``.
+        with _one_line():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _one_line():
             return super().invoke(ctx)
-        except (UsageError, ConfigurationError) as error:
-            _stop(str(error), 2)
-        except ParlexError as error:
-            _stop(str(error), 1)
-        except typer.BadParameter as error:
-            _stop(error.format_message(), 2)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except (UsageError, ConfigurationError) as error:
+        _stop(str(error), 2)
+    except ParlexError as error:
+        _stop(str(error), 1)
+    except typer.TyperException as error:
+        # The help of a command that cannot stand alone comes as such an error too; Typer has no public name for it.
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        _stop(error.format_message() + _where_to_look(error), error.exit_code)
+
+
+def _where_to_look(error: typer.TyperException) -> str:
+    """Which help names the commands and options there are; a value that is wrong is told of by its own words."""
+    context = getattr(error, "ctx", None)
+    if context is None or isinstance(error, typer.BadParameter):
+        return ""
+    return f" (see {context.command_path} --help)"
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print("parlex:", " ".join(message.split()), file=sys.stderr)
+    _complain(message)
     raise typer.Exit(code)
+
+
+def _complain(message: str) -> None:
+    print("parlex:", " ".join(message.split()), file=sys.stderr)
 
 
 app = typer.Typer(
@@ -118,7 +145,12 @@ def up(
     settings = load()
     if settings.asks_public_sites and settings.contact is None:
         _note("PARLEX_CONTACT is not set: every fetch from the public sites will stop until it is")
-    raise typer.Exit(supervisor.run(settings, flower_port=flower_port, beat=beat))
+    try:
+        code = supervisor.run(settings, flower_port=flower_port, beat=beat)
+    except supervisor.DatabaseAway as error:
+        # As in every other command: a database that is away is no wrong use.
+        raise ParlexError(str(error)) from error
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -183,7 +215,10 @@ def backfill(
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch whole sessions, 35-1 to the current one, one after the other. Politicians have none, and come whole."""
+    """Fetch whole sessions, 35-1 to the current one, one after the other. Politicians have none, and come whole.
+
+    One that no source knows stops none of the others; the exit code tells of it.
+    """
     from parlex import pipeline
 
     if not sessions and dataset != "politicians":
@@ -200,34 +235,46 @@ def _fetch_all(requests: Mapping[str, Any], *, dispatch: bool, as_json: bool) ->
     if not dispatch:
         settings.require_contact()
     figures: dict[str, Mapping[str, Any]] = {}
+    complaints: list[str] = []
     with _working(settings) as resources, tables.progress() as bars:
-        fetched = _dispatched(resources, requests, bars) if dispatch else _fetched(resources, requests, bars)
-        for asked, one in fetched:
-            figures[asked] = one
-            if as_json:
-                _print_json(one)
-    if not as_json:
+        for asked, outcome in (_dispatched if dispatch else _fetched)(resources, requests, bars):
+            if not isinstance(outcome, UsageError):
+                figures[asked] = outcome
+                if as_json:
+                    _print_json(outcome)
+            elif str(outcome) not in complaints:  # what is wrong with all of them is said once
+                complaints.append(str(outcome))
+                _complain(complaints[-1])
+    if figures and not as_json:
         tables.console().print(tables.figures(figures))
+    if complaints:
+        raise typer.Exit(2)
     raise typer.Exit(0 if all(one["status"] == "success" for one in figures.values()) else 1)
 
 
 def _fetched(
     resources: Resources, requests: Mapping[str, Any], bars: Progress
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+) -> Iterator[tuple[str, Mapping[str, Any] | UsageError]]:
     from parlex import pipeline
 
     for asked, request in requests.items():
-        yield asked, pipeline.run_here(resources, request, _bar(bars, asked)).to_dict()
+        bar = _Bar(bars, asked)
+        try:
+            figures = pipeline.run_here(resources, request, bar).to_dict()
+        except UsageError as error:
+            bar.remove()
+            yield asked, error
+        else:
+            yield asked, figures
 
 
 def _dispatched(
     resources: Resources, requests: Mapping[str, Any], bars: Progress
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Send all, then wait for each. The rows tell how far each is; the task's own result ends it."""
+) -> Iterator[tuple[str, Mapping[str, Any] | UsageError]]:
+    """Send all, then wait for them. The rows tell how far each is; the task's own result ends it."""
     _require_workers()
-    sent = [(asked, _send(request), _bar(bars, asked)) for asked, request in requests.items()]
-    for asked, result, tell in sent:
-        yield asked, _await(resources, result, tell)
+    sent = {asked: (_send(request), _Bar(bars, asked)) for asked, request in requests.items()}
+    yield from _await_all(resources, sent)
 
 
 def _send(request: Any) -> Any:
@@ -242,29 +289,69 @@ def _send(request: Any) -> Any:
     return task.delay(session.parliament, session.session, limit=request.limit)
 
 
-def _await(resources: Resources, result: Any, tell: Progressed) -> Mapping[str, Any]:
+def _await(resources: Resources, result: Any, bar: _Bar) -> Mapping[str, Any]:
+    ((_, outcome),) = _await_all(resources, {"it": (result, bar)})
+    if isinstance(outcome, UsageError):
+        raise outcome
+    return outcome
+
+
+def _await_all(
+    resources: Resources, sent: Mapping[str, tuple[Any, _Bar]]
+) -> Iterator[tuple[str, Mapping[str, Any] | UsageError]]:
+    """What each came to, in the order given: figures do not say which session they are of.
+
+    Each round looks at all that are not over, so that no bar stands still while its run goes on.
+    """
     from celery.exceptions import TimeoutError as NotYet
 
+    over: set[str] = set()
+    for asked, (result, _) in sent.items():
+        while asked not in over:
+            with suppress(NotYet):
+                result.get(timeout=POLL_SECONDS, propagate=False)
+            with resources.db() as db:
+                over |= {name for name, one in sent.items() if name not in over and _look(db, *one)}
+        yield asked, _outcome(result)
+
+
+def _look(db: Session, result: Any, bar: _Bar) -> bool:
+    """Move the bar to where the run is. Whether the result is there, which is asked first: the last word is the end."""
     from parlex import queries, runs
 
-    while True:
-        try:
-            figures: Mapping[str, Any] = result.get(timeout=POLL_SECONDS)
-            return figures
-        except NotYet:
-            with resources.db() as db:
-                run_id = queries.run_of_task(db, result.id)
-                if run_id:
-                    tell(*runs.progress(db, run_id))
+    over = bool(result.ready())
+    if over and isinstance(result.result, UsageError):
+        bar.remove()
+        return True
+    run_id = UUID(result.result["run_id"]) if over and result.successful() else queries.run_of_task(db, result.id)
+    done, total = runs.progress(db, run_id) if run_id else (0, 0)
+    if total or (run_id and over):  # a run under way that has no keys still asks for its list
+        bar(done, total)
+    return over
 
 
-def _bar(bars: Progress, asked: str) -> Progressed:
-    bar = bars.add_task(asked, total=None)
+def _outcome(result: Any) -> Mapping[str, Any] | UsageError:
+    """The figures, or the error of a task that was asked for what cannot be; any other error is raised."""
+    try:
+        figures: Mapping[str, Any] = result.get()
+    except UsageError as error:
+        return error
+    return figures
 
-    def tell(done: int, total: int) -> None:
-        bars.update(bar, completed=done, total=total)
 
-    return tell
+class _Bar:
+    """The bar of one run, and what is told how far the run is."""
+
+    def __init__(self, bars: Progress, asked: str) -> None:
+        self._bars = bars
+        self._task = bars.add_task(asked, total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        self._bars.update(self._task, completed=done, total=total)
+
+    def remove(self) -> None:
+        """For a request that never comes to be a run."""
+        self._bars.remove_task(self._task)
 
 
 def _require_workers() -> None:
@@ -310,9 +397,7 @@ def bills(
         rows = list(found)
     if rows:
         tables.console().print(tables.bills(rows))
-    _note(
-        f"{len(rows)} bills" if rows else f"no such bills are held; to fetch them: parlex backfill {session or '45-1'}"
-    )
+    _note(f"{len(rows)} bills" if rows else f"no such bills are held; {_to_fetch(session)}")
 
 
 @app.command()
@@ -504,6 +589,14 @@ def _database_errors() -> Iterator[None]:
             raise
         reason = str(error.orig).strip().splitlines()[0]
         raise ParlexError(f"the database does not answer ({reason}): start it, or mend DATABASE_URL") from error
+
+
+def _to_fetch(session: SessionId | None, dataset: str = "bills") -> str:
+    """The advice where nothing is held: how to fetch it, unless no source has it."""
+    first = FIRST_SESSIONS[dataset]
+    if session is not None and session < first:
+        return f"sessions with {dataset} begin with {first}"
+    return f"to fetch: parlex backfill {'' if dataset == 'bills' else f'--dataset {dataset} '}{session or '45-1'}"
 
 
 def _page(found: Iterator[Any], limit: int | None) -> tuple[list[Any], bool]:

@@ -26,6 +26,7 @@ from parlex.cli import (
     _print_records,
     _reading,
     _settings,
+    _to_fetch,
     _working,
     app,
 )
@@ -93,8 +94,7 @@ def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = Fa
         rows = list(found)
     if rows:
         tables.console().print(tables_house.votes(rows))
-    ask = f"parlex backfill --dataset votes {session or '45-1'}"
-    _note(f"{len(rows)} divisions" if rows else f"none are held; to fetch them: {ask}")
+    _note(f"{len(rows)} divisions" if rows else f"none are held; {_to_fetch(session, 'votes')}")
 
 
 @app.command()
@@ -113,7 +113,7 @@ def vote(
         record = house.vote(db, key)
         parties, ballots = house.parties(db, key), house.ballots(db, key)
     if record is None:
-        raise UsageError(f"the mirror does not hold {key}; to fetch it: parlex backfill --dataset votes {session}")
+        raise UsageError(f"the mirror does not hold {key}; {_to_fetch(session, 'votes')}")
     if as_json:
         _print_json(record.as_json())
         _print_records(parties if by_party else ballots)

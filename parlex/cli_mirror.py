@@ -27,6 +27,7 @@ from parlex.cli import (
     _reading,
     _session,
     _settings,
+    _to_fetch,
     _working,
     app,
 )
@@ -115,7 +116,7 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
 
     now = queries.bill(db, key)
     if now is None:
-        raise history.not_held(key)
+        raise _not_held(db, key)
     story = history.as_of(db, key, moment) if moment else now
     if story is None:
         seen = now.bill.first_seen_at.astimezone(UTC).isoformat(timespec="seconds")
@@ -128,6 +129,17 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
     answer.provenance = history.provenance(db, key) if provenance else None
     answer.lineage = lines.lineage(db, key) if lineage else None
     return answer
+
+
+def _not_held(db: Session, key: BillKey) -> UsageError:
+    """Fetching is advised only where it may help: not before the first session, nor where the list has no such bill."""
+    from parlex import completeness
+
+    if key.session in completeness.known_sessions(db):
+        (held,) = completeness.verify(db, [key.session])
+        if held.swept_at is not None and str(key) not in held.missing:
+            return UsageError(f"session {key.session} is held, and has no bill {key.number}")
+    return UsageError(f"the mirror does not hold {key}; {_to_fetch(key.session)}")
 
 
 def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
@@ -146,6 +158,8 @@ def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
         console.print(table)
     changes = [c for c in queries.changes(db, key=answer.story.bill.key) if moment is None or c.observed_at <= moment]
     console.print(tables.changes(changes, title="History"))
+    if answer.story.summary_en:
+        console.print(tables.summary(answer.story.summary_en))
 
 
 # The mirror.

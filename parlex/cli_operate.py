@@ -18,7 +18,7 @@ from parlex.cli import (
     Json,
     Limit,
     _await,
-    _bar,
+    _Bar,
     _note,
     _print_json,
     _reading,
@@ -226,7 +226,7 @@ def runs_retry(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> N
         if dispatch:
             found = _dispatch_retry(resources, run_id, bars)
         else:
-            found = pipeline.rerun_failures(resources, run_id, on_progress=_bar(bars, "retry")).to_dict()
+            found = pipeline.rerun_failures(resources, run_id, on_progress=_Bar(bars, "retry")).to_dict()
     if as_json:
         _print_json(found)
     else:
@@ -240,7 +240,7 @@ def _dispatch_retry(resources: Resources, run_id: UUID, bars: Progress) -> Mappi
 
     _require_workers()
     pipeline.retry_request(resources, run_id)  # what cannot be retried is refused here, not in a worker
-    return _await(resources, tasks.retry_run.delay(str(run_id)), _bar(bars, "retry"))
+    return _await(resources, tasks.retry_run.delay(str(run_id)), _Bar(bars, "retry"))
 
 
 @runs_app.command("revoke")

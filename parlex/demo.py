@@ -46,15 +46,16 @@ class StepFailed(ParlexError):
 
 
 def run() -> int:
-    """Show it; 0, or 1 if any step failed."""
+    """Show it; 0, or 1 if any step failed. ConfigurationError, before anything starts, for a setting to be mended."""
     began = time.monotonic()
+    given = load()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a TERM, too, stops what was started
     # Directly in the system's temporary folder: run by root, PostgreSQL becomes another user, who has to reach it.
     with TemporaryDirectory(prefix="parlex-demo-") as folder:
         log = Path(folder) / "log"
         try:
             with log.open("w") as out, Sandbox() as sandbox:
-                _show(sandbox, _settings(Path(folder), sandbox), out)
+                _show(sandbox, _settings(given, Path(folder), sandbox), out)
         except (ParlexError, httpx.HTTPError) as error:
             print(*log.read_text().splitlines()[-LOG_LINES:], sep="\n", file=sys.stderr)
             print(f"parlex: the demo failed: {error}", file=sys.stderr)
@@ -63,7 +64,7 @@ def run() -> int:
     return 0
 
 
-def _settings(folder: Path, sandbox: Sandbox) -> Settings:
+def _settings(given: Settings, folder: Path, sandbox: Sandbox) -> Settings:
     """Whatever the environment says, the demo touches no database, no source and no bucket of the user."""
     changes = {
         "database_url": None,
@@ -80,7 +81,7 @@ def _settings(folder: Path, sandbox: Sandbox) -> Settings:
         "contact": None,
         "retry_delay": 1.0,
     }
-    return load().model_copy(update=changes)
+    return given.model_copy(update=changes)
 
 
 def _show(sandbox: Sandbox, settings: Settings, out: Any) -> None:

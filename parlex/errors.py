@@ -39,7 +39,10 @@ class UnknownSession(UsageError):
         super().__init__(str(session))
 
     def __str__(self) -> str:
-        return f"no source knows session {self.args[0]}, and the mirror does not hold it"
+        return (
+            f"no source knows session {self.args[0]}, and the mirror does not hold it; "
+            "sessions are 35-1 to the current one"
+        )
 
 
 class Retryable(ParlexError):

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
+from parlex import runs
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunKeyRow, RunRow, SweepRow
 
 # A run is judged by how it ended; a skipped tick did nothing, and a running one has not ended.
@@ -50,7 +51,9 @@ class Report:
     dataset: str
     runs: int
     by_status: Mapping[str, int]
-    success_rate: float | None  # of the runs that ended: success / (success + partial + failure + abandoned)
+    # Of the runs that ended, but for those that a person revoked or asked for in vain:
+    # success / (success + partial + failure + abandoned).
+    success_rate: float | None
     mean_duration_seconds: float | None
     p95_duration_seconds: float | None
     records: Mapping[str, int]
@@ -144,7 +147,7 @@ def statistics(
         dataset=dataset,
         runs=sum(by_status.values()),
         by_status=by_status,
-        success_rate=_success_rate(by_status),
+        success_rate=_success_rate(_by_status(db, (*within, runs.tells_of_us()))),
         mean_duration_seconds=mean,
         p95_duration_seconds=p95,
         records={name: sums[name] for name in RECORDS},
@@ -217,7 +220,7 @@ def _last_good_run(db: Session, dataset: str) -> GoodRun | None:
 def _last_failed_jobs(db: Session, within: tuple[ColumnElement[bool], ...]) -> tuple[str, ...]:
     newest = (
         select(RunRow.job, RunRow.status)
-        .where(*within, RunRow.status.in_(ENDED))
+        .where(*within, RunRow.status.in_(ENDED), runs.tells_of_us())
         .ext(distinct_on(RunRow.job))
         .order_by(RunRow.job, RunRow.started_at.desc())
         .subquery()

@@ -260,10 +260,11 @@ def _planning_again(resources: Resources, run: RunRow, error: Retryable, tally: 
 
 def _planning_ends(resources: Resources, run: RunRow, error: ParlexError, tally: Tally) -> None:
     # A wrong request is its caller's to hear of; it is no trouble for whoever watches the log.
-    level = logging.INFO if isinstance(error, UsageError) else logging.ERROR
-    log.log(level, "closed", status="failure", error=str(error))
+    wrong = isinstance(error, UsageError)
+    log.log(logging.DEBUG if wrong else logging.ERROR, "closed", status="failure", error=str(error))
+    words = f"{runs.WRONG}{error}" if wrong else str(error)
     with resources.db() as db:
-        runs.planning_failed(db, run, now=now(), wait=None, error=str(error), attempts=run.attempt)
+        runs.planning_failed(db, run, now=now(), wait=None, error=words, attempts=run.attempt)
         _spend(db, run.run_id, tally)
         runs.close(db, runs.get_run(db, run.run_id), now=now(), status="failure")
 

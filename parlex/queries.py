@@ -171,7 +171,6 @@ class RunRecord(Record):
     source: str
     status: str
     slot: datetime | None
-    missed_slots: int
     started_at: datetime
     finished_at: datetime | None
     duration_seconds: float | None
@@ -250,6 +249,7 @@ class RunStory(Record):
     happened, and what it changed."""
 
     run: RunRecord
+    missed_slots: int
     scope: str | None
     params: dict[str, Any]
     listed: int
@@ -332,15 +332,16 @@ def runs(db: Session, limit: int | None = None, *, dataset: str | None = None) -
 
 def run_story(db: Session, run_id: UUID) -> RunStory | None:
     """Everything that is known of one run; None where there is no such run."""
-    extras = (RunRow.scope, RunRow.params, RunRow.listed, RunRow.not_due)
+    extras = (RunRow.missed_slots, RunRow.scope, RunRow.params, RunRow.listed, RunRow.not_due)
     row = db.execute(_select_runs().add_columns(*extras).where(RunRow.run_id == run_id)).one_or_none()
     if row is None:
         return None
-    scope, params, listed, not_due = row[-4:]
-    run, sweeps = _run_record(row[:-4]), tuple(_sweeps(db, _select_sweeps().where(SweepRow.run_id == run_id)))
+    missed_slots, scope, params, listed, not_due = row[-5:]
+    run, sweeps = _run_record(row[:-5]), tuple(_sweeps(db, _select_sweeps().where(SweepRow.run_id == run_id)))
     quarantine = _quarantine_of_run(db, run_id)
     return RunStory(
         run=run,
+        missed_slots=missed_slots,
         scope=scope,
         params=params,
         listed=listed,

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, case, delete, func, insert, literal, null, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal, null, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -31,6 +31,7 @@ MAX_RETRIES = 3
 MAX_DEATHS = 3
 KEPT_ERRORS = 20
 REVOKED = "revoked by hand"  # the error of a run that a person ended
+WRONG = "wrong request: "  # how the error of a run begins that asked for what cannot be
 BATCH = 50  # keys in one message of the sweeper
 
 Carrier = Literal["worker", "process"]
@@ -155,6 +156,12 @@ def get_logs_since(db: Session, cutoff: datetime) -> Sequence[RunRow]:
 def get_recent_logs(db: Session, limit: int) -> Sequence[RunRow]:
     """The newest ``limit`` runs."""
     return db.scalars(select(RunRow).order_by(RunRow.started_at.desc()).limit(limit)).all()
+
+
+def tells_of_us() -> ColumnElement[bool]:
+    """Whether a run's end says how mirror and sources are. What a person revoked, or asked for in vain, does not."""
+    first = func.coalesce(RunRow.errors[0].as_string(), "")
+    return and_(~RunRow.errors.contains([REVOKED]), ~first.startswith(WRONG))
 
 
 def get_run(db: Session, run_id: UUID) -> RunRow:

@@ -37,6 +37,7 @@ TICK_SECONDS = 0.2
 SERVERS_SECONDS = 1.0
 QUEUES = {"control": 1, "fetch": 2, "persist": 1}  # queue: processes that work on it
 
+_AWAY = "(psycopg2.OperationalError) "  # how SQLAlchemy begins to tell that it could not connect
 _WORKER_OPTIONS = ("--without-gossip", "--without-mingle")  # they cost connections; the heartbeat stays, for Flower
 _KEEPER_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -66,6 +67,10 @@ _SHARED_MODULES = (
     "sqlalchemy.dialects.postgresql.psycopg2",
     "workers.tasks",
 )
+
+
+class DatabaseAway(ConfigurationError):
+    """The database does not answer; it may be the address that is wrong, or the server that is down."""
 
 
 def migrate() -> None:
@@ -249,11 +254,7 @@ class Stack:
             command, env=self.environment(), capture_output=True, text=True, start_new_session=True, check=False
         )
         if done.returncode:
-            # The error is the last line that is not indented; SQLAlchemy adds one on where to read on.
-            plain = [line for line in done.stderr.splitlines() if line[:1].strip()]
-            said = [line for line in plain if not line.startswith("(Background")]
-            last = said[-1] if said else "no reason given"
-            raise ConfigurationError(f"the database could not be migrated: {last}")
+            raise _not_migrated(done.stderr)
 
     def _programs(self) -> Iterator[Program]:
         celery = ("-A", APP, "-q")
@@ -344,6 +345,20 @@ class Stack:
         finally:
             link.close()
         return found
+
+
+def _not_migrated(told: str) -> ConfigurationError:
+    """What a migration said when it failed, as one sentence."""
+    # The error is the last line that is not indented; SQLAlchemy adds one on where to read on.
+    plain = [line for line in told.splitlines() if line[:1].strip()]
+    said = [line for line in plain if not line.startswith("(Background")]
+    away = [line.partition(_AWAY)[2] for line in said if _AWAY in line]
+    # An error of a statement, which is named then, comes from a database that does answer.
+    if away and not any(line.startswith("[SQL:") for line in said):
+        return DatabaseAway(
+            f"the database could not be migrated: it does not answer ({away[-1]}): start it, or mend DATABASE_URL"
+        )
+    return ConfigurationError(f"the database could not be migrated: {said[-1] if said else 'no reason given'}")
 
 
 def _claim_port(wanted: int) -> int:

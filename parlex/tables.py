@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, date, datetime
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from parlex.replay import Difference
     from parlex.stages import TimeInStage
 
+_BREAK = "\0"  # of a line; a newline in HTML is only a space
 PIPE_WIDTH = 120  # where the output is no terminal
 UNKNOWN = "-"
 STATUS_STYLES = {
@@ -77,7 +80,7 @@ def bills(found: Sequence[BillRecord], *, title: str | None = None) -> Table:
 
 
 def bill(story: BillStory, inherited: date | None = None) -> Table:
-    """Everything the mirror holds of one bill, but its stages and its history."""
+    """Everything the mirror holds of one bill, but its stages, its history and its summary."""
     record = story.bill
     table = _facts(f"{record.key}  {record.short_title_en or ''}".rstrip())
     for name, value in _bill_facts(story, inherited):
@@ -108,7 +111,6 @@ def _bill_facts(story: BillStory, inherited: date | None) -> Iterable[tuple[str,
     yield "Reinstated from", record.reinstated_from
     yield "Reinstated as", record.reinstated_as
     yield "Text", story.text_url
-    yield "Summary", story.summary_en
     yield "Flags", ", ".join(story.flags) or None
     yield "First seen", record.first_seen_at
     yield "Last changed", record.last_changed_at
@@ -119,6 +121,41 @@ def _days(first: date | None, second: date | None, third: date | None) -> str | 
     if first is None and second is None and third is None:
         return None
     return f"1st {_cell(first)}   2nd {_cell(second)}   3rd {_cell(third)}"
+
+
+def summary(html: str) -> Text:
+    """A summary as a person reads it: the source writes it in HTML, over a hundred lines for a large bill."""
+    return Text.assemble(("Summary\n", "bold"), _Plain.of(html))
+
+
+class _Plain(HTMLParser):
+    """The text of some HTML. Line breaks are where a browser begins a line; tags go, entities become characters."""
+
+    _BEFORE = frozenset({"br", "li"})
+    _AFTER = frozenset({"p", "div", "ul", "ol"})
+
+    @classmethod
+    def of(cls, html: str) -> str:
+        parser = cls()
+        parser.feed(html)
+        parser.close()  # what stands after the last tag
+        lines = (" ".join(line.split()) for line in "".join(parser._parts).split(_BREAK))
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in self._BEFORE:
+            self._parts.append(_BREAK)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._AFTER:
+            self._parts.append(_BREAK)
+
+    def handle_data(self, data: str) -> None:
+        self._parts.append(data.replace(_BREAK, " "))
 
 
 def stages(found: Sequence[StageRecord]) -> Table:
@@ -310,7 +347,7 @@ def run(story: RunStory) -> Iterable[Table]:
     record = story.run
     table = _facts(f"Run {record.run_id}")
     _add(table, "Job", f"{record.job} {_pairs(story.params)}".strip())
-    _add(table, "Schedule", _schedule(record))
+    _add(table, "Schedule", _schedule(story))
     _add(table, "Session", story.scope)
     _add(table, "Source", record.source)
     _add(table, "Status", record.status)
@@ -329,11 +366,11 @@ def run(story: RunStory) -> Iterable[Table]:
     yield from _run_parts(story)
 
 
-def _schedule(record: RunRecord) -> str:
-    if not record.entry:
+def _schedule(story: RunStory) -> str:
+    if not story.run.entry:
         return "by hand"
-    missed = f", catching up on {record.missed_slots} missed before it" if record.missed_slots else ""
-    return f"{record.entry}, slot {_cell(record.slot)}{missed}"
+    missed = f", catching up on {story.missed_slots} missed before it" if story.missed_slots else ""
+    return f"{story.run.entry}, slot {_cell(story.run.slot)}{missed}"
 
 
 def _run_parts(story: RunStory) -> Iterable[Table]:
@@ -391,8 +428,8 @@ def figures(found: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def monitor(report: Report) -> Table:
-    hours = (report.until - report.since).total_seconds() / 3600
-    table = _facts(f"The last {hours:g} hours")
+    hours = f"{(report.until - report.since).total_seconds() / 3600:g}"
+    table = _facts("The last hour" if hours == "1" else f"The last {hours} hours")
     by_status = ", ".join(f"{count} {status}" for status, count in report.by_status.items() if count)
     good = report.last_good_run
     _add(table, "Runs", f"{report.runs}: {by_status}" if report.runs else "none")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
 from parlex.db import migrate
+from parlex.locks import wait_until
 from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment
 from tests import rows
@@ -166,16 +171,145 @@ def test_a_source_that_is_down_is_a_failure(live: Settings, sandbox: Sandbox) ->
         (["runs", "show", "12345678"], "no run has an id that begins with 12345678"),
         (["sandbox", "--list-shape", "C"], "A or B"),
         (["sandbox", "--as-of", "yesterday"], "write it like 2026-03-01"),
+        (["nonsense"], "No such command 'nonsense'. (see parlex --help)"),
+        (["--bogus"], "No such option: --bogus (see parlex --help)"),
+        (["fetch", "--bogus"], "No such option: --bogus (see parlex fetch --help)"),
+        (["runs", "nonsense"], "No such command 'nonsense'. (see parlex runs --help)"),
+        (["bills", "--session"], "Option '--session' requires an argument."),
+        (["bill", "45-1", "C-2", "C-3"], "unexpected extra argument(s) (C-3) (see parlex bill --help)"),
+        (["bill", "30-1", "C-2"], "sessions with bills begin with 35-1"),
+        (["vote", "30-1", "1"], "sessions with votes begin with 38-1"),
+        (["vote", "45-1", "1"], "parlex backfill --dataset votes 45-1"),
     ],
 )
 def test_wrong_use_is_one_line_that_says_what_to_do(settings: Settings, arguments: list[str], told: str) -> None:
     assert told in complaint(run(settings, *arguments), 2)
 
 
+@pytest.mark.parametrize("command", [[], ["db"]])
+def test_a_command_that_cannot_stand_alone_answers_with_its_help(settings: Settings, command: list[str]) -> None:
+    done = run(settings, *command)
+    assert (done.returncode, done.stderr.startswith("Usage: ")) == (2, True)
+    assert len(done.stderr.splitlines()) > 5
+
+
+def test_no_session_is_advised_that_no_source_has(settings: Settings) -> None:
+    assert run(settings, "bills", "--session", "44-1").stderr.strip().endswith("to fetch: parlex backfill 44-1")
+    early = run(settings, "bills", "--session", "30-1").stderr
+    assert "sessions with bills begin with 35-1" in early
+    assert "backfill" not in early
+    assert "sessions with votes begin with 38-1" in run(settings, "votes", "--session", "37-1").stderr
+
+
+def test_a_bill_is_shown_with_its_summary_last_and_without_tags(settings: Settings, db: Session) -> None:
+    html = (
+        "<div><p>Part 1&nbsp;amends\n the <i>Customs&#160;Act</i> &amp; others.</p><br/><br/><br/>"
+        "It would<ul><li>open mail</li><li>if 1 &lt; 2</li></ul></div>\n"
+    )
+    db.add(rows.bill(summary_en=html))
+    db.commit()
+    shown = [line.rstrip() for line in run(settings, "bill", "45-1", "C-2").stdout.splitlines()]
+    assert shown[shown.index("Summary") :] == [
+        "Summary",
+        "Part 1 amends the Customs Act & others.",
+        "",
+        "It would",
+        "open mail",
+        "if 1 < 2",
+    ]
+    assert sum("Summary" in line for line in shown) == 1
+    (told,) = objects(run(settings, "bill", "45-1", "C-2", "--json"))
+    assert told["summary_en"] == html
+
+
+@pytest.mark.parametrize(("hours", "told"), [("1", "hour"), ("24", "24 hours"), ("1.5", "1.5 hours")])
+def test_the_monitor_says_how_far_it_looked_back(settings: Settings, hours: str, told: str) -> None:
+    assert run(settings, "monitor", "--hours", hours).stdout.splitlines()[0].strip() == f"The last {told}"
+
+
 def test_an_unknown_session_is_wrong_use_and_makes_no_bill(live: Settings) -> None:
     done = run(live, "fetch", "--session", "99-1")
     assert "99-1" in complaint(done, 2)
     assert objects(run(live, "bills", "--json")) == []
+
+
+def test_an_unknown_session_stops_no_other(live: Settings) -> None:
+    done = run(live, "backfill", "44-1", "99-1", "45-1", "--json")
+    assert "99-1" in complaint(done, 2)
+    assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["success", "success"]
+
+    shown = run(live, "backfill", "99-1", "44-1")
+    assert "99-1" in complaint(shown, 2)
+    assert [line.split()[:2] for line in shown.stdout.splitlines() if "success" in line] == [["44-1", "success"]]
+
+    alone = run(live, "backfill", "99-1")
+    assert (alone.stdout, "99-1" in complaint(alone, 2)) == ("", True)
+    # What is wrong with every session is said once.
+    assert "nonsense" in complaint(run(live, "backfill", "--dataset", "nonsense", "44-1", "45-1"), 2)
+
+
+@pytest.fixture
+def worker(live: Settings, tmp_path: Path) -> Iterator[None]:
+    """One worker for all queues of ``live``."""
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "control,fetch,persist", "-c", "3"]
+    log = tmp_path / "worker.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [*command, "--without-gossip", "--without-mingle"],
+            env=environment(live, REMAP_SIGTERM="SIGQUIT", PARLEX_LOG_LEVEL="INFO"),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    with process:
+        try:
+            assert wait_until(lambda: "ready." in log.read_text(), 60), log.read_text()
+            yield
+        finally:
+            process.terminate()
+
+
+def seen_on_a_terminal(settings: Settings, *arguments: str) -> tuple[int, list[str]]:
+    """The exit code, and each line that standard error showed, one after the other, without colours."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "parlex", *arguments],
+        env=environment(settings, COLUMNS="100", TERM="xterm"),
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    with process, os.fdopen(ours, "rb", buffering=0) as screen:
+        shown = b"".join(iter(lambda: _piece(screen), b"")).decode()
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    return process.returncode, [line.strip() for line in re.split(r"[\r\n]+", plain)]
+
+
+def _piece(screen: Any) -> bytes:
+    try:
+        return bytes(screen.read(65536))
+    except OSError:  # how Linux tells of a terminal's end
+        return b""
+
+
+@pytest.mark.live
+def test_workers_are_told_of_by_bars_that_are_true(live: Settings, sandbox: Sandbox, worker: None) -> None:
+    """Of two sessions, the first waits for its list while the second is fetched."""
+    sandbox.fault("slow", host="legisinfo", path="parlsession=45-1", seconds=4)
+    code, lines = seen_on_a_terminal(live, "backfill", "45-1", "44-1", "--dispatch")
+    assert code == 0
+    first, second = ([line for line in lines if line.startswith(name)] for name in ("45-1", "44-1"))
+    assert first[-1].endswith("60 done  0 left")
+    assert second[-1].endswith("14 done  0 left")
+    ended = next(number for number, line in enumerate(lines) if line == second[-1])
+    assert any(line.startswith("45-1") and line.endswith("asking for the list") for line in lines[ended:])
+
+
+@pytest.mark.live
+def test_an_unknown_session_stops_no_other_of_the_workers(live: Settings, worker: None) -> None:
+    done = run(live, "backfill", "99-1", "44-1", "--dispatch", "--json")
+    assert "99-1" in complaint(done, 2)
+    assert json.loads(done.stdout)["created"] == 14
+    assert "99-1" in complaint(run(live, "fetch", "--session", "99-1", "--dispatch"), 2)
 
 
 def test_without_a_contact_the_public_sites_are_not_asked(make_settings: Callable[..., Settings]) -> None:
@@ -193,6 +327,18 @@ def test_a_database_that_is_away_is_one_line(settings: Settings) -> None:
     done = run(settings, "bills", DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/db")
     assert "DATABASE_URL" in complaint(done, 1)
     assert "hunter2" not in done.stderr
+
+
+def test_up_without_its_database_is_one_line(settings: Settings) -> None:
+    done = run(settings, "up", "--flower-port", "0", DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/db")
+    told = complaint(done, 1)
+    assert re.search(r"it does not answer \(connection .* refused\): start it, or mend DATABASE_URL", told)
+    assert "psycopg2" not in told
+    assert "hunter2" not in told
+
+
+def test_the_demo_names_a_malformed_setting(settings: Settings) -> None:
+    assert complaint(run(settings, "demo", PARLEX_READ_TIMEOUT="0"), 2).startswith("PARLEX_READ_TIMEOUT: ")
 
 
 def test_an_empty_database_gets_its_tables_by_itself(settings: Settings, empty_database: str) -> None:

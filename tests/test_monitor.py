@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
+from parlex import runs
 from parlex.db.models import HeartbeatRow, QuarantineRow
 from parlex.monitor import Report, statistics
 from tests import rows
@@ -55,6 +56,13 @@ def test_skipped_and_running_runs_are_counted_but_not_in_the_rate(db: Session) -
 def test_only_skipped_runs_make_no_rate(db: Session) -> None:
     add_runs(db, "skipped", "running")
     assert report(db).success_rate is None
+
+
+def test_what_was_asked_for_in_vain_is_no_failure_of_ours(db: Session) -> None:
+    add_runs(db, "success")
+    add_runs(db, "failure", job="fetch_session_bills", errors=[f"{runs.WRONG}no source knows session 45-9"])
+    found = report(db)
+    assert (found.by_status["failure"], found.success_rate, found.last_failed_jobs) == (1, 1.0, ())
 
 
 def test_durations_of_the_runs_that_ended(db: Session) -> None:

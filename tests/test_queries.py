@@ -65,7 +65,6 @@ RUN_KEYS = [
     "source",
     "status",
     "slot",
-    "missed_slots",
     "started_at",
     "finished_at",
     "duration_seconds",
@@ -258,7 +257,7 @@ def test_a_run_s_story_has_its_keys_its_lists_and_its_quarantine(db: Session) ->
     assert [(key.key, key.outcome) for key in story.keys] == [("45-1 C-2", "created"), ("45-1 C-3", "failed")]
     found = story.as_json()
     parts = ["keys", "sweeps", "quarantine", "timeline", "changes"]
-    assert list(found) == [*RUN_KEYS, "scope", "params", "listed", "not_due", *parts]
+    assert list(found) == [*RUN_KEYS, "missed_slots", "scope", "params", "listed", "not_due", *parts]
     assert [sweep["missing"] for sweep in found["sweeps"]] == [["45-1 C-9"]]
     assert [row["reason"] for row in found["quarantine"]] == ["StatusName: unknown"]
     assert found["params"] == {"limit": 5}

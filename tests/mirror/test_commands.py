@@ -73,6 +73,13 @@ def test_one_bill_in_every_light(source: Edited, filled: Resources) -> None:
     assert "leave --as-of out" in refused(filled, "bill", "45-1", "C-2", "--as-of", "2020-03-01", "--lineage")
 
 
+def test_fetching_is_advised_only_where_it_helps(filled: Resources) -> None:
+    assert "session 45-1 is held, and has no bill C-9999" in refused(filled, "bill", "45-1", "C-9999")
+    execute(filled, "DELETE FROM bills WHERE number = 'C-3'")
+    assert "to fetch: parlex backfill 45-1" in refused(filled, "bill", "45-1", "C-3")
+    assert "to fetch: parlex backfill 44-1" in refused(filled, "bill", "44-1", "C-2")
+
+
 def test_quarantine(source: Edited, filled: Resources) -> None:
     source.set(r"/legisinfo/en/bill/", SponsorPersonName=" ")
     fetch_again(filled)
