@@ -112,6 +112,15 @@ def revive(settings: Settings) -> Addresses:
     return Addresses(database_url, redis_url)
 
 
+def fallen(settings: Settings) -> tuple[str, ...]:
+    """Which of the servers that stand in for a URL do not run, by name."""
+    standing_in = {
+        _Postgres(settings.home): settings.database_url is None,
+        _Valkey(settings.home): settings.redis_url is None,
+    }
+    return tuple(server.called for server, used in standing_in.items() if used and server.address() is None)
+
+
 class _Server(ABC):
     """One embedded server and its folder."""
 

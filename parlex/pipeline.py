@@ -174,10 +174,10 @@ def _dataset(resources: Resources, request: Request) -> Dataset:
 
 
 @_about_run
-def plan(resources: Resources, run_id: UUID) -> None:
-    """Ask for the lists and write down which keys are due.
+def plan(resources: Resources, run_id: UUID) -> int | None:
+    """Ask for the lists and write down which keys are due; how many these are.
 
-    Returns without doing anything where the run is planned, closed or in another's hands. Retryable: it is to be called
+    None, and nothing is done, where the run is planned, closed or in another's hands. Retryable: it is to be called
     again after ``retry_after`` seconds. Any other ParlexError: the run is closed as a failure.
     """
     with resources.db() as db:
@@ -188,7 +188,7 @@ def plan(resources: Resources, run_id: UUID) -> None:
         else:
             claimed = runs.claim_planning(db, run_id, now=now(), lease=_lease(resources))
             if claimed is None:
-                return
+                return None
             run = claimed
             dataset = resources.datasets[run.dataset]
             context = _context(run)
@@ -204,10 +204,10 @@ def plan(resources: Resources, run_id: UUID) -> None:
     except ParlexError as error:
         _planning_ends(resources, run, error, tally)
         raise
-    _keep_plan(resources, dataset, run, survey, tally)
+    return _keep_plan(resources, dataset, run, survey, tally)
 
 
-def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Survey, tally: Tally) -> None:
+def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Survey, tally: Tally) -> int:
     context = _context(run)
     try:
         with resources.db() as db:
@@ -224,6 +224,7 @@ def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Surv
         log.warning("list incomplete", scope=plan.scope, error=reason)
     if plan.failure is not None:
         log.error("closed", status="failure", error=plan.failure)
+    return len(plan.due)
 
 
 def _only_failed(db: Session, plan: Plan, context: Context) -> Plan:
@@ -711,15 +712,16 @@ def _abandon(resources: Resources, run_id: UUID) -> None:
 def _plan_here(resources: Resources, run_id: UUID) -> None:
     while True:
         try:
-            return plan(resources, run_id)
+            plan(resources, run_id)
+            return
         except Retryable as error:
             if error.retry_after is None:
-                return None
+                return
             _wait_alive(resources, run_id, error.retry_after)
         except UsageError:
             raise
         except ParlexError:
-            return None  # the run is closed, and its row and a line say why
+            return  # the run is closed, and its row and a line say why
 
 
 def _step_here(resources: Resources, run_id: UUID) -> None:

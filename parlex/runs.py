@@ -118,8 +118,8 @@ def open_run(
 
 def _lock_request(db: Session, request: Request, entry: str | None) -> None:
     """One at a time for equal requests, until commit: two dispatches at the same moment must end as one run."""
-    for name in sorted({f"{request.dataset} {request.job}", f"entry {entry}"}):
-        db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+    names = sorted({f"{request.dataset} {request.job}", f"entry {entry}"})
+    db.execute(select(*(func.pg_advisory_xact_lock(func.hashtextextended(name, 0)) for name in names)))
 
 
 def _twin(db: Session, request: Request, entry: str | None, slot: datetime | None) -> RunRow | None:

@@ -477,17 +477,6 @@ def last_believed(db: Session, dataset: str, source: str, scope: str) -> SweepRo
     return db.scalars(query.order_by(SweepRow.swept_at.desc()).limit(1)).first()
 
 
-def sweep_at(db: Session, dataset: str, source: str, scope: str, swept_at: datetime) -> SweepRow | None:
-    """The look at a source's list that a run took at this moment, by which the lists of one run belong together."""
-    query = select(SweepRow).where(
-        SweepRow.dataset == dataset,
-        SweepRow.source == source,
-        SweepRow.scope == scope,
-        SweepRow.swept_at == swept_at,
-    )
-    return db.scalars(query.limit(1)).first()
-
-
 def current_scope(db: Session, dataset: str, source: str) -> str | None:
     """The scope that the source last gave as the current one."""
     query = select(SweepRow.scope).where(

@@ -278,6 +278,8 @@ class Stack:
             with self._kept() as keeper:
                 while keeper.poll() is None and not self._ending.wait(SERVERS_SECONDS) and self._servers_stand():
                     pass
+            if not self._ending.is_set():
+                self.say("the keeper of the processes ended, or a server moved: starting all of them again")
             failures = 0 if time.monotonic() - born > STEADY_SECONDS else failures + 1
             self._ending.wait(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
 
@@ -317,6 +319,8 @@ class Stack:
 
     def _servers_stand(self) -> bool:
         """Start again what died of the embedded servers; False if the children must learn a new address."""
+        for name in embedded.fallen(self._settings):
+            self.say(f"{name} is gone: starting it again")
         try:
             found = embedded.revive(self._settings)
         except ConfigurationError as error:

@@ -137,6 +137,7 @@ def test_up_runs_everything_mends_what_dies_and_leaves_nothing(home: Path) -> No
         before = embedded.running(home)
         valkey = servers_of(home)[1]
         valkey.kill()
+        lines_until(supervisor, "Valkey is gone: starting it again")
         # While it is started again, its address still stands; its number is a new one only once it runs.
         assert wait_until(lambda: valkey_pid(home) not in ("", str(valkey.pid)), 60)
         assert wait_until(lambda: is_gone(valkey) and embedded.running(home) == before, 60)

@@ -239,8 +239,9 @@ def _carry_on(run_id: UUID, task_id: str | None = None) -> None:
 
     A wrong request is raised in the task that made it, and answered with the figures to all others that joined it.
     """
+    due: int | None = 0
     try:
-        pipeline.plan(resources(), run_id)
+        due = pipeline.plan(resources(), run_id)
     except Retryable as error:
         if error.retry_after is not None:
             plan_run.apply_async((str(run_id),), countdown=min(error.retry_after, pipeline.LONGEST_COUNTDOWN))
@@ -251,7 +252,8 @@ def _carry_on(run_id: UUID, task_id: str | None = None) -> None:
     except ParlexError:
         # The run says why; the figures are the answer.
         pass
-    _send_chunks(run_id)
+    if due != 0:  # None: somebody else planned it
+        _send_chunks(run_id)
     _finish(run_id)
 
 

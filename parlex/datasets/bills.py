@@ -87,17 +87,9 @@ class BillDataset:
         if scope is None:
             return frozenset((SPINE, COMPANION))
         last = store.last_believed(db, self.name, COMPANION, scope)
-        due = last is None or last.swept_at < context.now - COMPANION_LIST_DUE or self._is_short(db, last, scope)
+        due = last is None or last.swept_at < context.now - COMPANION_LIST_DUE or last.reason is not None
+        # What was wrong with the last one makes it no last word for a day.
         return frozenset((SPINE, COMPANION) if due else (SPINE,))
-
-    def _is_short(self, db: Session, last: SweepRow, scope: str) -> bool:
-        """Whether the companion's list had too few of the bills that the spine listed with it to be good for a day.
-
-        The two have the same bills but for a handful a session, or what the companion is late with.
-        """
-        spine = store.sweep_at(db, self.name, SPINE, scope, last.swept_at)
-        held = spine.listed if spine else 0
-        return guards.check_list(listed=last.listed, rejected=0, held=held, thresholds=self._thresholds) is not None
 
     def survey(self, due: frozenset[str], context: Context, tally: Tally) -> Survey:
         asked = SessionId.parse(context.request.scope) if context.request.scope else None
@@ -322,7 +314,7 @@ class BillDataset:
                 document=pages[0].sha256,
                 # With rows that cannot be read it does not tell which bills it lacks, and is asked for again soon.
                 believed=trip is None and not read.rejected,
-                reason=f"{trip.guard}: {trip.reason}" if trip else _unread(read),
+                reason=f"{trip.guard}: {trip.reason}" if trip else self._what_it_lacks(read, look),
                 is_current=False,
                 listed=len(read.listings),
                 held=0,
@@ -334,6 +326,17 @@ class BillDataset:
             )
         )
         return errors
+
+    def _what_it_lacks(self, read: openparliament.CompanionList, look: _Look) -> str | None:
+        """Why the companion's list is not good for a day, though nothing in it is wrong.
+
+        The two sources have the same bills but for a handful a session, or what the companion is late with.
+        """
+        if read.rejected:
+            return f"{len(read.rejected)} of its rows cannot be read"
+        spine = len(look.listed.listings)
+        short = guards.check_list(listed=len(read.listings), rejected=0, held=spine, thresholds=self._thresholds)
+        return f"it lists {len(read.listings)}, {SPINE} {spine}" if short else None
 
     def _due(
         self, db: Session, look: _Look, listed: Mapping[str, ListingRow], context: Context
@@ -649,10 +652,6 @@ def _companion_is_empty(read: openparliament.CompanionList, look: _Look, thresho
     if read.listings or read.rejected or listed < thresholds.min_rows:
         return None
     return Trip("empty", f"the list is empty, {SPINE} lists {listed}")
-
-
-def _unread(read: openparliament.CompanionList) -> str | None:
-    return f"{len(read.rejected)} of its rows cannot be read" if read.rejected else None
 
 
 def _alert(trip: Trip, source: str, scope: str | None) -> None:

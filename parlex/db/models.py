@@ -319,7 +319,7 @@ class SweepRow(Base):
     swept_at: Mapped[datetime]
     document: Mapped[str | None]
     believed: Mapped[bool]
-    reason: Mapped[str | None]  # why it was not believed
+    reason: Mapped[str | None]  # why it was not believed, or is to be asked for again soon
     is_current: Mapped[bool]  # the list without a session parameter: its scope is the current session
     listed: Mapped[int]
     held: Mapped[int]
