@@ -15,7 +15,7 @@ import pytest
 import time_machine
 from sqlalchemy import event, text
 
-from parlex import pipeline
+from parlex import pipeline, quarantine
 from parlex.bills import SessionId
 from parlex.errors import Retryable, UnknownSession, UsageError
 from parlex.http import Client
@@ -445,6 +445,15 @@ def test_an_empty_list_of_the_companion_s_is_judged_by_the_spine_s(sandbox: Sand
     sandbox.reset()
     assert (fetch(mirror).status, parked(mirror)) == ("success", [])
     assert asked(sandbox, "openparliament") == {"list": 1}
+
+
+def test_an_empty_list_of_the_companion_s_is_believed_once_it_is_approved(sandbox: Sandbox, mirror: Resources) -> None:
+    sandbox.fault("empty_list", host="openparliament")
+    fetch(mirror)
+    with mirror.db() as db:
+        (number,) = db.scalars(text("SELECT id FROM quarantine"))
+        quarantine.approve(db, number, now=datetime.now(UTC))
+    assert (fetch(mirror).status, parked(mirror)) == ("success", [])
 
 
 def test_a_short_list_of_the_companion_s_is_not_the_last_word_for_a_day(

@@ -270,14 +270,15 @@ class BillDataset:
         except DocumentError as error:
             return [*errors, str(error)]
         last = store.last_believed(db, self.name, COMPANION, look.scope)
+        waived = store.waived_guards(db, self.name, COMPANION, look.scope, last.swept_at if last else None)
         trip = guards.check_list(
             listed=len(read.listings),
             rejected=len(read.rejected),
             held=last.listed if last else 0,
             thresholds=self._thresholds,
-            waived=store.waived_guards(db, self.name, COMPANION, look.scope, last.swept_at if last else None),
+            waived=waived,
         )
-        if trip is None and last is None:
+        if trip is None and last is None and ("empty", None) not in waived:
             trip = _companion_is_empty(read, look, self._thresholds)
         errors += [str(error) for error in read.rejected]
         where = Place(self.name, COMPANION, look.scope)
