@@ -7,74 +7,11 @@ an error for a person to look at, never a new member made up on the spot.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from functools import total_ordering
-from typing import Self
 
-_SESSION = re.compile(r"([1-9]\d{0,2})-([1-9]\d?)")
-_NUMBER = re.compile(r"([CS])-([1-9]\d{0,4})([A-Z]?)")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class SessionId:
-    """A session of Parliament, ``45-1``."""
-
-    parliament: int
-    session: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read ``45-1``; ValueError for anything else."""
-        match = _SESSION.fullmatch(text)
-        if match is None:
-            raise ValueError(f"{text!r} is not a session; write it like 45-1")
-        return cls(int(match[1]), int(match[2]))
-
-    def __str__(self) -> str:
-        return f"{self.parliament}-{self.session}"
-
-
-@total_ordering
-@dataclass(frozen=True, slots=True, eq=True)
-class BillKey:
-    """A bill's identity: its session and its number with its suffix, ``45-1 C-2``.
-
-    Both sources agree on it; LEGISinfo's own id is an attribute, since 71 bills of OpenParliament have none.
-    """
-
-    session: SessionId
-    number: str
-
-    def __post_init__(self) -> None:
-        if _NUMBER.fullmatch(self.number) is None:
-            raise ValueError(f"{self.number!r} is not a bill number; write it like C-2 or S-203")
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read ``45-1 C-2``; ValueError for anything else."""
-        session, _, number = text.partition(" ")
-        return cls(SessionId.parse(session), number)
-
-    def __str__(self) -> str:
-        return f"{self.session} {self.number}"
-
-    @property
-    def rank(self) -> tuple[SessionId, str, int, str]:
-        """Sort order of a session's list: C-2 before C-10, C-15A before C-15B."""
-        match = _NUMBER.fullmatch(self.number)
-        assert match is not None
-        return self.session, match[1], int(match[2]), match[3]
-
-    def __lt__(self, other: BillKey) -> bool:
-        return self.rank < other.rank
-
-
-class Chamber(StrEnum):
-    HOUSE = "house"
-    SENATE = "senate"
+from parlex.parliament import BillKey, Chamber
 
 
 class StatusCode(StrEnum):
@@ -316,12 +253,3 @@ class Bill:
     summary_en: str | None
     summary_fr: str | None
     stages: tuple[Stage, ...]
-
-
-class Outcome(StrEnum):
-    """How a key of a run ended."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    FAILED = "failed"

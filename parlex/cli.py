@@ -18,8 +18,8 @@ from uuid import UUID
 import typer
 from typer.core import TyperGroup
 
-from parlex.bills import SessionId
 from parlex.errors import ConfigurationError, ParlexError, UsageError
+from parlex.parliament import SessionId
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from parlex.bills import SessionId
 from parlex.cli import (
     SHOWN,
     Json,
@@ -31,6 +30,7 @@ from parlex.cli import (
     app,
 )
 from parlex.errors import UsageError
+from parlex.parliament import SessionId
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from parlex import cli_house
-from parlex.bills import BillKey, SessionId
 from parlex.cli import (
     SHOWN,
     DatasetOption,
@@ -32,6 +31,7 @@ from parlex.cli import (
     app,
 )
 from parlex.errors import ParlexError, UsageError
+from parlex.parliament import BillKey, SessionId
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

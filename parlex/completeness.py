@@ -14,7 +14,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from parlex import documents, pipeline, store
-from parlex.bills import BillKey, SessionId
 from parlex.datasets import Context, Dataset, Request, standing
 from parlex.datasets.bills import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.standing import DATASET
@@ -22,6 +21,7 @@ from parlex.db.models import BillRow, ListingRow, QuarantineRow, SweepRow
 from parlex.documents import Document
 from parlex.errors import NotFound, ParlexError, UsageError
 from parlex.http import Tally
+from parlex.parliament import BillKey, SessionId
 from parlex.queries import Record
 from parlex.resources import Resources
 

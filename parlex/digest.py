@@ -11,10 +11,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from parlex import alerts, notify, queries
-from parlex.bills import BillKey, SessionId
 from parlex.db.models import BillChangeRow, BillRow, CounterRow
 from parlex.monitor import Report
 from parlex.notify import Message
+from parlex.parliament import BillKey, SessionId
 from parlex.queries import ChangeRecord
 
 SHOWN = 15  # bills named of each kind of news; the rest is counted, and where to see it is said

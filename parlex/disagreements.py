@@ -12,11 +12,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from parlex import store
-from parlex.bills import BillKey, LegisinfoBill, OpenParliamentBill, SessionId, fold
+from parlex.bills import LegisinfoBill, OpenParliamentBill, fold
 from parlex.datasets import standing
 from parlex.datasets.bills import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.standing import DATASET
 from parlex.db.models import SweepRow
+from parlex.parliament import BillKey, SessionId
 from parlex.queries import Record
 
 

@@ -1,17 +1,17 @@
 """The error tree, named by what the caller can do.
 
-    ParlexError
-    ├── ConfigurationError      the operator must mend a setting; nothing was started
-    ├── UsageError              the caller asked for what cannot be; ask for something else
-    │   └── UnknownSession      no source knows the session, and the mirror does not hold it
-    ├── Retryable               try again later, by the same call
-    │   ├── SourceUnavailable   5xx, refused, reset, timed out, cut short, or not the document at all
-    │   └── RateLimited         the host asks us to wait, or its budget is spent; costs no retry
-    ├── Refused                 give up: the same call will fail again
-    │   ├── NotFound            404 or 410: the source does not have it (the companion: not yet)
-    │   └── Unacceptable        4xx, a body over the cap, endless redirects, an address of another host
-    └── DocumentError           a person must look: the document is not what its source promises
-        └── GuardTripped        the document is well formed, but it is not to be believed
+ParlexError
+├── ConfigurationError      the operator must mend a setting; nothing was started
+├── UsageError              the caller asked for what cannot be; ask for something else
+│   └── UnknownSession      no source knows the session, and the mirror does not hold it
+├── Retryable               try again later, by the same call
+│   ├── SourceUnavailable   5xx, refused, reset, timed out, cut short, or not the document at all
+│   └── RateLimited         the host asks us to wait, or its budget is spent; costs no retry
+├── Refused                 give up: the same call will fail again
+│   ├── NotFound            404 or 410: the source does not have it (the companion: not yet)
+│   └── Unacceptable        4xx, a body over the cap, endless redirects, an address of another host
+└── DocumentError           a person must look: the document is not what its source promises
+    └── GuardTripped        the document is well formed, but it is not to be believed
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from parlex.bills import BillKey, SessionId
 from parlex.db.models import (
     BallotRow,
     BillRow,
@@ -21,6 +20,7 @@ from parlex.db.models import (
     VotePartyRow,
     VoteRow,
 )
+from parlex.parliament import BillKey, SessionId
 from parlex.queries import Record, as_json
 from parlex.votes import Choice, VoteKey
 

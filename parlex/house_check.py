@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, false, select
 from sqlalchemy.orm import Session
 
 from parlex import store
-from parlex.bills import SessionId
 from parlex.datasets.records import RecordDataset
 from parlex.db.models import SweepRow, VoteRow
+from parlex.parliament import SessionId
 from parlex.queries import Record
 
 

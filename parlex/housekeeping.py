@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from parlex import alerts, documents, pipeline, runs
-from parlex.bills import SessionId
 from parlex.datasets import Request
 from parlex.db.models import BillRow, HeartbeatRow, RunRow, SweepRow
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import Figures
 

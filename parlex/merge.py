@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from parlex.bills import Bill, BillKey, LegisinfoBill, OpenParliamentBill
+from parlex.bills import Bill, LegisinfoBill, OpenParliamentBill
+from parlex.parliament import BillKey
 
 Source = Literal["legisinfo", "openparliament"]
 

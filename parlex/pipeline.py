@@ -26,12 +26,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from parlex import documents, logs, runs
-from parlex.bills import Outcome, SessionId
 from parlex.datasets import Context, Dataset, Plan, Request, Saved, Survey
 from parlex.db.models import RunRow
 from parlex.documents import Document, Fetched, Held
 from parlex.errors import NotFound, ParlexError, RateLimited, Retryable, SourceUnavailable, UsageError
 from parlex.http import Tally
+from parlex.parliament import Outcome, SessionId
 from parlex.resources import Resources
 from parlex.runs import Claim, Figures, Opened, Overdue, Progress
 

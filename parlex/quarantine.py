@@ -18,10 +18,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from parlex import replay, store
-from parlex.bills import BillKey, SessionId
 from parlex.datasets.standing import DATASET
 from parlex.db.models import QuarantineRow
 from parlex.errors import UsageError
+from parlex.parliament import BillKey, SessionId
 from parlex.queries import QuarantineRecord
 from parlex.replay import Difference
 

@@ -17,7 +17,6 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Integer, Row, Select, Text, and_, cast, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from parlex.bills import BillKey, SessionId
 from parlex.db.models import (
     BillChangeRow,
     BillRow,
@@ -32,6 +31,7 @@ from parlex.db.models import (
     SweepRow,
 )
 from parlex.errors import UsageError
+from parlex.parliament import BillKey, SessionId
 
 DATASET = "bills"
 SPINE = "legisinfo"

@@ -18,11 +18,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from parlex import documents, merge, pipeline, stages, store
-from parlex.bills import Bill, BillKey, SessionId
+from parlex.bills import Bill
 from parlex.datasets import standing
 from parlex.datasets.bills import SPINE
 from parlex.datasets.standing import DATASET, Standing
 from parlex.documents import Archived, Document
+from parlex.parliament import BillKey, SessionId
 from parlex.queries import Record
 from parlex.resources import Resources
 from parlex.store import Change, HeldBill

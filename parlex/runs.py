@@ -21,10 +21,10 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal,
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from parlex.bills import Outcome
 from parlex.datasets import Due, Plan, Request
 from parlex.db.bulk import write_rows
 from parlex.db.models import RunKeyRow, RunRow
+from parlex.parliament import Outcome
 
 MAX_RETRIES = 3
 # Workers that may die over a key, one after the other, before it is given up.

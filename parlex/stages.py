@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from parlex.bills import Bill, Chamber, StatusCode
+from parlex.bills import Bill, StatusCode
+from parlex.parliament import Chamber
 
 READINGS: dict[Chamber, tuple[str, ...]] = {
     chamber: tuple(f"{chamber}_{reading}_reading_on" for reading in ("first", "second", "third")) for chamber in Chamber

@@ -13,7 +13,7 @@ from sqlalchemy import Row, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from parlex.bills import Bill, BillKey, SessionId, Stage
+from parlex.bills import Bill, Stage
 from parlex.db.bulk import write_rows
 from parlex.db.models import (
     BillChangeRow,
@@ -25,6 +25,7 @@ from parlex.db.models import (
     RecordChangeRow,
     SweepRow,
 )
+from parlex.parliament import BillKey, SessionId
 
 # The columns that are facts of the bill. Everything else on the row is the mirror's own.
 BILL_FIELDS = tuple(field.name for field in fields(Bill) if field.name not in ("key", "stages"))

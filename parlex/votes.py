@@ -12,7 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Self
 
-from parlex.bills import BillKey, SessionId
+from parlex.parliament import BillKey, SessionId
 
 
 class Result(StrEnum):

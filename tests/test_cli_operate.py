@@ -18,9 +18,9 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from parlex import pipeline, runs
-from parlex.bills import SessionId
 from parlex.db.models import HeartbeatRow, RunRow
 from parlex.errors import UsageError
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment

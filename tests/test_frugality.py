@@ -16,8 +16,8 @@ import time_machine
 from sqlalchemy import event, text
 
 from parlex import pipeline
-from parlex.bills import SessionId
 from parlex.db.models import Base
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import Figures
 from parlex.sandbox import Sandbox

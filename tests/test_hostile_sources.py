@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import select
 
 from parlex import pipeline, queries
-from parlex.bills import SessionId
 from parlex.db.models import BillRow, RunRow
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment

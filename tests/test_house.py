@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from parlex import house, house_check, housekeeping, monitor, pipeline, quarantine
-from parlex.bills import BillKey, SessionId
 from parlex.datasets.records import RecordDataset
 from parlex.errors import UnknownSession, UsageError
+from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
 from parlex.runs import Figures
 from parlex.sandbox import Sandbox

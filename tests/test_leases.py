@@ -14,9 +14,9 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session
 
 from parlex import pipeline, runs
-from parlex.bills import SessionId
 from parlex.db.models import RunKeyRow, RunRow
 from parlex.locks import wait_until
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.sandbox import Sandbox
 

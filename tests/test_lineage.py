@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from parlex import lineage
-from parlex.bills import BillKey
 from parlex.errors import UsageError
 from parlex.lineage import LifeDay
+from parlex.parliament import BillKey
 from tests import rows
 
 

@@ -8,17 +8,9 @@ from typing import Any
 
 import pytest
 
-from parlex.bills import (
-    Bill,
-    BillKey,
-    BillType,
-    Chamber,
-    LegisinfoBill,
-    Milestones,
-    OpenParliamentBill,
-    StatusCode,
-)
+from parlex.bills import Bill, BillType, LegisinfoBill, Milestones, OpenParliamentBill, StatusCode
 from parlex.merge import RULES, merge, origin
+from parlex.parliament import BillKey, Chamber
 
 KEY = BillKey.parse("45-1 C-2")
 NO_DAYS = Milestones(None, None, None, None, None, None, None)

@@ -16,9 +16,9 @@ import time_machine
 from sqlalchemy import event, text
 
 from parlex import pipeline, quarantine
-from parlex.bills import SessionId
 from parlex.errors import Retryable, UnknownSession, UsageError
 from parlex.http import Client
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import Figures
 from parlex.sandbox import Sandbox

@@ -11,9 +11,9 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from parlex import queries
-from parlex.bills import BillKey, SessionId
 from parlex.db.models import BillStageRow, QuarantineRow
 from parlex.errors import UsageError
+from parlex.parliament import BillKey, SessionId
 from tests import rows
 from tests.rows import NOON
 

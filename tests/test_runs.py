@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from parlex import runs
-from parlex.bills import Outcome
 from parlex.datasets import Due, Plan, Request
 from parlex.db.models import RunKeyRow, RunRow
+from parlex.parliament import Outcome
 from parlex.runs import MAX_DEATHS, Progress
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)

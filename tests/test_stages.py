@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from parlex.bills import Bill, BillKey, BillType, Chamber, StatusCode
+from parlex.bills import Bill, BillType, StatusCode
+from parlex.parliament import BillKey, Chamber
 from parlex.stages import flags, order, times_in_stage
 
 JANUARY, MARCH, MAY, JULY = (date(2026, month, 1) for month in (1, 3, 5, 7))

@@ -14,18 +14,9 @@ from sqlalchemy import Engine, event, select, text
 from sqlalchemy.orm import Session
 
 from parlex import store
-from parlex.bills import (
-    Bill,
-    BillKey,
-    BillType,
-    Chamber,
-    SessionId,
-    Stage,
-    StageCode,
-    StageState,
-    StatusCode,
-)
+from parlex.bills import Bill, BillType, Stage, StageCode, StageState, StatusCode
 from parlex.db.models import BillChangeRow, BillRow, QuarantineRow
+from parlex.parliament import BillKey, Chamber, SessionId
 from parlex.store import Change, Line, Parked, Place
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)

@@ -251,9 +251,7 @@ def test_every_beat_entry_expires_before_its_next_tick(config: Any) -> None:
 
 def test_the_schedule_is_the_promised_one(config: Any) -> None:
     """Hourly at minute 0 with 50, daily at 02:00 UTC with 100 and the weekly recheck, monitor daily at 03:00 UTC."""
-    ticks = [
-        (tick["task"], tick.get("kwargs", {}), _cron(tick["schedule"])) for tick in config.beat_schedule.values()
-    ]
+    ticks = [(tick["task"], tick.get("kwargs", {}), _cron(tick["schedule"])) for tick in config.beat_schedule.values()]
     assert ("parlex.fetch_latest_bills", 50, "0 *") in [(t, k.get("limit"), c) for t, k, c in ticks]
     assert ("parlex.fetch_latest_bills", 100, 7, "0 2") in [
         (t, k.get("limit"), k.get("recheck_after_days"), c) for t, k, c in ticks

@@ -10,8 +10,8 @@ from uuid import UUID
 from celery.result import AsyncResult
 
 from parlex import monitor, pipeline, queries, runs, tables
-from parlex.bills import BillKey, SessionId
 from parlex.errors import UsageError
+from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
 from workers import tasks
 from workers.app import app

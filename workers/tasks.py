@@ -16,9 +16,9 @@ from celery import Task, states
 from celery.exceptions import Ignore
 
 from parlex import alerts, digest, export, housekeeping, monitor, notify, pipeline, runs
-from parlex.bills import SessionId
 from parlex.datasets import Request
 from parlex.errors import ParlexError, Retryable, UsageError
+from parlex.parliament import SessionId
 from workers import beat
 from workers.app import app, resources
 

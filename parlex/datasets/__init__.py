@@ -13,10 +13,10 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from parlex.bills import Outcome
 from parlex.documents import Document, Fetched, Held
 from parlex.errors import ParlexError
 from parlex.http import Tally
+from parlex.parliament import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from parlex import documents, guards, merge, stages, store
-from parlex.bills import (
-    Bill,
-    BillKey,
-    LegisinfoBill,
-    Listing,
-    Milestones,
-    OpenParliamentBill,
-    Outcome,
-    SessionId,
-)
+from parlex.bills import Bill, LegisinfoBill, Listing, Milestones, OpenParliamentBill
 from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import ASK_AGAIN, failed_lately, looked_at_before, recheck_cutoff
 from parlex.db.models import ListingRow, SweepRow
@@ -32,6 +23,7 @@ from parlex.documents import Document, Fetched, Held
 from parlex.errors import DocumentError, ParlexError, UnknownSession
 from parlex.guards import Thresholds, Trip
 from parlex.http import Tally
+from parlex.parliament import BillKey, Outcome, SessionId
 from parlex.settings import Settings
 from parlex.sources import legisinfo, openparliament
 from parlex.sources.legisinfo import Legisinfo, SessionList

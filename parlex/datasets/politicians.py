@@ -17,13 +17,13 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from parlex import store
-from parlex.bills import Chamber
 from parlex.datasets import Context
 from parlex.datasets.records import Listed, Record, RecordDataset, Row, differences, upsert_rows
 from parlex.db.bulk import write_rows
 from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, PoliticianRow
 from parlex.documents import Document, Fetched, Held
 from parlex.http import Tally
+from parlex.parliament import Chamber
 from parlex.politicians import Membership, Politician, PoliticianListing, sponsor_slug
 from parlex.settings import Settings
 from parlex.sources import politicians

@@ -18,7 +18,6 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from parlex import documents, guards, store
-from parlex.bills import Outcome
 from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import failed_lately, looked_at_before, recheck_cutoff
 from parlex.db.bulk import write_rows
@@ -27,6 +26,7 @@ from parlex.documents import Document, Fetched, Held
 from parlex.errors import DocumentError, UnknownSession
 from parlex.guards import Thresholds, Trip
 from parlex.http import Tally
+from parlex.parliament import Outcome
 from parlex.settings import Settings
 from parlex.store import Line, Parked, Place, RecordChange
 

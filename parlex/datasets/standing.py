@@ -13,11 +13,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from parlex import documents, merge, store
-from parlex.bills import Bill, BillKey, LegisinfoBill, OpenParliamentBill, SessionId
+from parlex.bills import Bill, LegisinfoBill, OpenParliamentBill
 from parlex.datasets.bills import SPINE, BillDataset
 from parlex.db.models import LatestDocumentRow, QuarantineRow
 from parlex.documents import Archived, Document
 from parlex.errors import DocumentError
+from parlex.parliament import BillKey, SessionId
 from parlex.sources import legisinfo, openparliament
 from parlex.store import HeldBill
 

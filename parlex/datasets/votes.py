@@ -14,13 +14,13 @@ from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from parlex import store
-from parlex.bills import SessionId
 from parlex.datasets import Context
 from parlex.datasets.records import Listed, Record, RecordDataset, Row, upsert_rows
 from parlex.db.bulk import write_rows
 from parlex.db.models import BallotRow, VotePartyRow, VoteRow
 from parlex.documents import Document, Fetched, Held
 from parlex.http import Tally
+from parlex.parliament import SessionId
 from parlex.settings import Settings
 from parlex.sources import votes
 from parlex.sources.pages import NAME as SITE

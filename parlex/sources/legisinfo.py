@@ -15,22 +15,11 @@ from typing import Annotated, Any, Literal, TypeVar, overload
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from parlex.bills import (
-    BillKey,
-    BillType,
-    Chamber,
-    LegisinfoBill,
-    Listing,
-    Milestones,
-    SessionId,
-    Stage,
-    StageCode,
-    StageState,
-    StatusCode,
-)
+from parlex.bills import BillType, LegisinfoBill, Listing, Milestones, Stage, StageCode, StageState, StatusCode
 from parlex.documents import Document
 from parlex.errors import DocumentError
 from parlex.http import Client, Tally
+from parlex.parliament import BillKey, Chamber, SessionId
 from parlex.sources.strict import (
     CONFEDERATION,
     AwareTime,

@@ -13,10 +13,11 @@ from datetime import date
 import msgspec
 from msgspec import Raw, Struct, field
 
-from parlex.bills import BillKey, Chamber, OpenParliamentBill, SessionId
+from parlex.bills import OpenParliamentBill
 from parlex.documents import Document
 from parlex.errors import DocumentError
 from parlex.http import Client, Tally
+from parlex.parliament import BillKey, Chamber, SessionId
 from parlex.sources.pages import MAX_PAGES as MAX_PAGES
 from parlex.sources.pages import NAME, PAGE_SIZE, rows_of, walk
 from parlex.sources.strict import Id, Place, Text, decode, json_of, optional, plausible, quoted

@@ -14,10 +14,10 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
-from parlex.bills import BillKey, SessionId
 from parlex.documents import Document
 from parlex.errors import DocumentError
 from parlex.http import Client, Tally
+from parlex.parliament import BillKey, SessionId
 from parlex.sources.pages import NAME, PAGE_SIZE, joined, rows_of, walk
 from parlex.sources.politicians import membership_of, slug_of
 from parlex.sources.strict import Place, Text, decode, json_of, optional, plausible, quoted

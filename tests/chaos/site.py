@@ -21,9 +21,9 @@ from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
 from parlex import embedded, pipeline
-from parlex.bills import SessionId
 from parlex.db import migrate
 from parlex.locks import wait_until
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.sandbox import Sandbox
 from parlex.sandbox.sample import RECORDED, START

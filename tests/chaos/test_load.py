@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import psutil
 
-from parlex.bills import SessionId
 from parlex.locks import wait_until
+from parlex.parliament import SessionId
 from tests.chaos.site import PREFIX, Site
 from tests.chaos.test_messages import take
 

@@ -16,8 +16,8 @@ from redis import Redis
 from sqlalchemy import text
 
 from parlex import pipeline
-from parlex.bills import SessionId
 from parlex.embedded import resolve
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import Figures
 from parlex.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from parlex import pipeline
-from parlex.bills import SessionId
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import Figures
 from tests.conformance.conftest import StandIn

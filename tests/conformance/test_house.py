@@ -13,8 +13,8 @@ from redis import Redis
 from sqlalchemy import text
 
 from parlex import pipeline
-from parlex.bills import SessionId
 from parlex.embedded import resolve
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.settings import Settings
 from tests.conformance.conftest import StandIn

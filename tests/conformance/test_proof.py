@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from parlex import completeness, history, pipeline, queries
 from parlex import replay as again
-from parlex.bills import SessionId
+from parlex.parliament import SessionId
 from parlex.queries import BillStory
 from parlex.resources import Resources
 from tests.conformance.conftest import StandIn

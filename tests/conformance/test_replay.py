@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from parlex import pipeline
-from parlex.bills import SessionId
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from tests.conformance.conftest import FOLDER, StandIn
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import text
 
 from parlex import pipeline, queries
-from parlex.bills import BillKey, SessionId
+from parlex.parliament import BillKey, SessionId
 from parlex.queries import BillStory, ChangeRecord
 from parlex.resources import Resources
 from parlex.runs import Figures

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from parlex import disagreements
-from parlex.bills import SessionId
 from parlex.disagreements import Lag
+from parlex.parliament import SessionId
 from parlex.resources import Resources
 from tests.edited import Edited
 from tests.mirror.looking import SESSION, companion, execute, fetch

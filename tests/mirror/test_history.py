@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from parlex import history, merge, pipeline, queries
-from parlex.bills import BillKey, SessionId
 from parlex.errors import UsageError
 from parlex.history import Origin
+from parlex.parliament import BillKey, SessionId
 from parlex.queries import BillStory
 from parlex.resources import Resources
 from tests.edited import Edited

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from parlex import housekeeping, replay
-from parlex.bills import SessionId
+from parlex.parliament import SessionId
 from parlex.replay import Difference
 from parlex.resources import Resources
 from tests.edited import Edited

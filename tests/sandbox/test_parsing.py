@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from parlex.bills import BillKey, BillType, Listing, SessionId, StatusCode
+from parlex.bills import BillType, Listing, StatusCode
 from parlex.documents import Document
+from parlex.parliament import BillKey, SessionId
 from parlex.sandbox import Sandbox
 from parlex.sandbox.sample import RECORDED, SESSIONS, START
 from parlex.sources import legisinfo, openparliament

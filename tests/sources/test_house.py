@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parlex.bills import BillKey, SessionId
 from parlex.documents import Document
 from parlex.errors import DocumentError
 from parlex.http import Client, Tally
+from parlex.parliament import BillKey, SessionId
 from parlex.sources import politicians, votes
 from parlex.sources.pages import joined
 from parlex.sources.votes import Votes

@@ -14,22 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parlex.bills import (
-    BillKey,
-    BillType,
-    Chamber,
-    LegisinfoBill,
-    Listing,
-    Milestones,
-    SessionId,
-    Stage,
-    StageCode,
-    StageState,
-    StatusCode,
-)
+from parlex.bills import BillType, LegisinfoBill, Listing, Milestones, Stage, StageCode, StageState, StatusCode
 from parlex.documents import Document
 from parlex.errors import DocumentError
 from parlex.http import Client, Tally
+from parlex.parliament import BillKey, Chamber, SessionId
 from parlex.sources.legisinfo import Legisinfo, SessionList, parse_bill, parse_list
 from parlex.throttle import NullThrottle
 

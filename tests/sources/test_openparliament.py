@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parlex.bills import BillKey, Chamber, OpenParliamentBill, SessionId
+from parlex.bills import OpenParliamentBill
 from parlex.documents import Document
 from parlex.errors import DocumentError
 from parlex.http import Client, Tally
+from parlex.parliament import BillKey, Chamber, SessionId
 from parlex.sources.openparliament import MAX_PAGES, CompanionListing, OpenParliament, parse_bill, parse_list
 from parlex.throttle import NullThrottle
 
