@@ -18,7 +18,7 @@ from bench.mirror import Child, Mirror, Servers
 from bench.stand_in import ROOT, StandIn
 from parlex import embedded, pipeline
 from parlex.datasets.bills import COMPANION_SINCE
-from parlex.http import Tally
+from parlex.fetching.http import Tally
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.settings import environment

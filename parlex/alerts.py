@@ -24,11 +24,11 @@ from parlex import broker, monitor, notify, runs
 from parlex.broker import Broker
 from parlex.db.models import AlertRow, QuarantineRow, RunRow
 from parlex.errors import Retryable
+from parlex.fetching.throttle import host_of
 from parlex.monitor import Report
 from parlex.notify import Message
 from parlex.resources import Resources
 from parlex.settings import Settings
-from parlex.throttle import host_of
 
 log = structlog.get_logger(__name__)
 

@@ -13,14 +13,15 @@ from uuid import uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import documents, pipeline, store
+from parlex import pipeline, store
 from parlex.datasets import Context, Dataset, Request, standing
 from parlex.datasets.bills import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.standing import DATASET
 from parlex.db.models import BillRow, ListingRow, QuarantineRow, SweepRow
-from parlex.documents import Document
 from parlex.errors import NotFound, ParlexError, UsageError
-from parlex.http import Tally
+from parlex.fetching.document import Document
+from parlex.fetching.http import Tally
+from parlex.mirror import documents
 from parlex.parliament import BillKey, SessionId
 from parlex.queries import Record
 from parlex.resources import Resources

@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from parlex import documents, merge, queries, stages, store
+from parlex import merge, queries, stages, store
 from parlex.bills import Bill, BillType, StageCode, StatusCode
 from parlex.datasets import standing
 from parlex.datasets.standing import DATASET, Standing
 from parlex.db.models import BillChangeRow, BillRow
 from parlex.errors import UsageError
+from parlex.mirror import documents
 from parlex.parliament import BillKey, Chamber
 from parlex.queries import BillStory, ChangeRecord, Record, StageRecord
 from parlex.stages import TimeInStage

@@ -9,9 +9,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from parlex import alerts, documents, pipeline, runs
+from parlex import alerts, pipeline, runs
 from parlex.datasets import Request
 from parlex.db.models import BillRow, HeartbeatRow, RunRow, SweepRow
+from parlex.mirror import documents
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import Figures

@@ -28,8 +28,8 @@ from sqlalchemy.orm import Session
 from parlex import alerts, broker, monitor, notify, queries
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunRow, SweepRow
 from parlex.errors import Retryable
+from parlex.fetching.throttle import host_of
 from parlex.resources import Resources
-from parlex.throttle import host_of
 
 log = structlog.get_logger(__name__)
 

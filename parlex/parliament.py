@@ -1,4 +1,4 @@
-"""What everything speaks of: sessions, bills by their identity, chambers, and how a key of a run ended. Frozen, no I/O."""
+"""What everything speaks of: sessions, bill keys, chambers, and how a key of a run ended. Frozen, no I/O."""
 
 from __future__ import annotations
 

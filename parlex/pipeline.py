@@ -25,12 +25,14 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from parlex import documents, logs, runs
+from parlex import logs, runs
 from parlex.datasets import Context, Dataset, Plan, Request, Saved, Survey
 from parlex.db.models import RunRow
-from parlex.documents import Document, Fetched, Held
 from parlex.errors import NotFound, ParlexError, RateLimited, Retryable, SourceUnavailable, UsageError
-from parlex.http import Tally
+from parlex.fetching.document import Document
+from parlex.fetching.http import Tally
+from parlex.mirror import documents
+from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import Outcome, SessionId
 from parlex.resources import Resources
 from parlex.runs import Claim, Figures, Opened, Overdue, Progress

@@ -17,12 +17,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from parlex import documents, merge, pipeline, stages, store
+from parlex import merge, pipeline, stages, store
 from parlex.bills import Bill
 from parlex.datasets import standing
 from parlex.datasets.bills import SPINE
 from parlex.datasets.standing import DATASET, Standing
-from parlex.documents import Archived, Document
+from parlex.fetching.document import Document
+from parlex.mirror import documents
+from parlex.mirror.documents import Archived
 from parlex.parliament import BillKey, SessionId
 from parlex.queries import Record
 from parlex.resources import Resources

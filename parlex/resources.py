@@ -19,13 +19,13 @@ from parlex.datasets.politicians import PoliticianDataset
 from parlex.datasets.votes import VoteDataset
 from parlex.db.engine import build_engine
 from parlex.embedded import Addresses
-from parlex.http import Client
+from parlex.fetching.http import Client
+from parlex.fetching.throttle import RedisThrottle, Throttle, host_of
 from parlex.settings import Settings
 from parlex.sources.legisinfo import Legisinfo
 from parlex.sources.openparliament import OpenParliament
 from parlex.sources.politicians import Politicians
 from parlex.sources.votes import Votes
-from parlex.throttle import RedisThrottle, Throttle, host_of
 
 
 class Resources:

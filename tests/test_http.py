@@ -25,7 +25,7 @@ from parlex.errors import (
     SourceUnavailable,
     Unacceptable,
 )
-from parlex.http import MAX_RETRY_AFTER, Client, Tally, retry_after
+from parlex.fetching.http import MAX_RETRY_AFTER, Client, Tally, retry_after
 
 CAP = 1_000_000
 BODY = b'\xef\xbb\xbf[{"Id": 1, "title": "\xc3\xa9t\xc3\xa9"}]'

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from parlex import alerts, broker, metrics
 from parlex.db.models import HeartbeatRow, QuarantineRow
+from parlex.fetching.throttle import host_of
 from parlex.resources import Resources
-from parlex.throttle import host_of
 from tests import rows
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"

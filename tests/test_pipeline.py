@@ -17,12 +17,12 @@ from sqlalchemy import event, text
 
 from parlex import pipeline, quarantine
 from parlex.errors import Retryable, UnknownSession, UsageError
-from parlex.http import Client
+from parlex.fetching.http import Client
+from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import Figures
 from parlex.sandbox import Sandbox
-from parlex.throttle import NullThrottle
 
 CURRENT = SessionId(45, 1)
 LAST = SessionId(44, 1)

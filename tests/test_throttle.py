@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from parlex.errors import RateLimited, Retryable, SourceUnavailable
-from parlex.throttle import FAILURES, LOOK_EVERY, NullThrottle, RedisThrottle, host_of
+from parlex.fetching.throttle import FAILURES, LOOK_EVERY, NullThrottle, RedisThrottle, host_of
 
 HOST = "www.parl.test"
 SLOT = f"parlex:throttle:slot:{{{HOST}}}"
@@ -79,7 +79,7 @@ def test_processes_and_threads_share_one_budget(redis: Redis, redis_url: str) ->
     program = """
         import sys, threading
         from redis import Redis
-        from parlex.throttle import RedisThrottle
+        from parlex.fetching.throttle import RedisThrottle
         def ask():
             for _ in range(5):
                 throttle.acquire("www.parl.test")

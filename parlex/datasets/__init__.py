@@ -13,9 +13,10 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from parlex.documents import Document, Fetched, Held
 from parlex.errors import ParlexError
-from parlex.http import Tally
+from parlex.fetching.document import Document
+from parlex.fetching.http import Tally
+from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import Outcome
 
 

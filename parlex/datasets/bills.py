@@ -14,15 +14,17 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import documents, guards, merge, stages, store
+from parlex import guards, merge, stages, store
 from parlex.bills import Bill, LegisinfoBill, Listing, Milestones, OpenParliamentBill
 from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import ASK_AGAIN, failed_lately, looked_at_before, recheck_cutoff
 from parlex.db.models import ListingRow, SweepRow
-from parlex.documents import Document, Fetched, Held
 from parlex.errors import DocumentError, ParlexError, UnknownSession
+from parlex.fetching.document import Document
+from parlex.fetching.http import Tally
 from parlex.guards import Thresholds, Trip
-from parlex.http import Tally
+from parlex.mirror import documents
+from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import BillKey, Outcome, SessionId
 from parlex.settings import Settings
 from parlex.sources import legisinfo, openparliament

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from parlex.datasets import Context
 from parlex.db.models import ListingRow
-from parlex.documents import Held
+from parlex.mirror.documents import Held
 
 ASK_AGAIN = timedelta(days=1)  # what failed, or what a source still owes, is asked for once a day
 

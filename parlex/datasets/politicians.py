@@ -21,13 +21,14 @@ from parlex.datasets import Context
 from parlex.datasets.records import Listed, Record, RecordDataset, Row, differences, upsert_rows
 from parlex.db.bulk import write_rows
 from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, PoliticianRow
-from parlex.documents import Document, Fetched, Held
-from parlex.http import Tally
+from parlex.fetching.document import Document
+from parlex.fetching.http import Tally
+from parlex.fetching.pages import NAME as SITE
+from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import Chamber
 from parlex.politicians import Membership, Politician, PoliticianListing, sponsor_slug
 from parlex.settings import Settings
 from parlex.sources import politicians
-from parlex.sources.pages import NAME as SITE
 from parlex.sources.politicians import Politicians
 from parlex.store import RecordChange
 

@@ -17,15 +17,17 @@ import structlog
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from parlex import documents, guards, store
+from parlex import guards, store
 from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import failed_lately, looked_at_before, recheck_cutoff
 from parlex.db.bulk import write_rows
 from parlex.db.models import Base, ListingRow, SweepRow
-from parlex.documents import Document, Fetched, Held
 from parlex.errors import DocumentError, UnknownSession
+from parlex.fetching.document import Document
+from parlex.fetching.http import Tally
 from parlex.guards import Thresholds, Trip
-from parlex.http import Tally
+from parlex.mirror import documents
+from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import Outcome
 from parlex.settings import Settings
 from parlex.store import Line, Parked, Place, RecordChange

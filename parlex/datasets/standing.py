@@ -12,12 +12,14 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import documents, merge, store
+from parlex import merge, store
 from parlex.bills import Bill, LegisinfoBill, OpenParliamentBill
 from parlex.datasets.bills import SPINE, BillDataset
 from parlex.db.models import LatestDocumentRow, QuarantineRow
-from parlex.documents import Archived, Document
 from parlex.errors import DocumentError
+from parlex.fetching.document import Document
+from parlex.mirror import documents
+from parlex.mirror.documents import Archived
 from parlex.parliament import BillKey, SessionId
 from parlex.sources import legisinfo, openparliament
 from parlex.store import HeldBill

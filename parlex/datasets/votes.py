@@ -18,12 +18,13 @@ from parlex.datasets import Context
 from parlex.datasets.records import Listed, Record, RecordDataset, Row, upsert_rows
 from parlex.db.bulk import write_rows
 from parlex.db.models import BallotRow, VotePartyRow, VoteRow
-from parlex.documents import Document, Fetched, Held
-from parlex.http import Tally
+from parlex.fetching.document import Document
+from parlex.fetching.http import Tally
+from parlex.fetching.pages import NAME as SITE
+from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import SessionId
 from parlex.settings import Settings
 from parlex.sources import votes
-from parlex.sources.pages import NAME as SITE
 from parlex.sources.votes import Votes
 from parlex.votes import Division, VoteKey
 

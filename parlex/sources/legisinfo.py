@@ -16,11 +16,10 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from parlex.bills import BillType, LegisinfoBill, Listing, Milestones, Stage, StageCode, StageState, StatusCode
-from parlex.documents import Document
 from parlex.errors import DocumentError
-from parlex.http import Client, Tally
-from parlex.parliament import BillKey, Chamber, SessionId
-from parlex.sources.strict import (
+from parlex.fetching.document import Document
+from parlex.fetching.http import Client, Tally
+from parlex.fetching.strict import (
     CONFEDERATION,
     AwareTime,
     Id,
@@ -37,6 +36,7 @@ from parlex.sources.strict import (
     quoted,
     required,
 )
+from parlex.parliament import BillKey, Chamber, SessionId
 
 NAME = "legisinfo"
 

@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from parlex.bills import OpenParliamentBill
-from parlex.documents import Document
 from parlex.errors import DocumentError
-from parlex.http import Client, Tally
+from parlex.fetching.document import Document
+from parlex.fetching.http import Client, Tally
+from parlex.fetching.pages import MAX_PAGES as MAX_PAGES
+from parlex.fetching.pages import NAME, PAGE_SIZE, rows_of, walk
+from parlex.fetching.strict import Id, Place, Text, decode, json_of, optional, plausible, quoted
 from parlex.parliament import BillKey, Chamber, SessionId
-from parlex.sources.pages import MAX_PAGES as MAX_PAGES
-from parlex.sources.pages import NAME, PAGE_SIZE, rows_of, walk
-from parlex.sources.strict import Id, Place, Text, decode, json_of, optional, plausible, quoted
 
 _CHAMBERS = {"House": Chamber.HOUSE, "Senate": Chamber.SENATE}
 _POLITICIAN = re.compile(r"/politicians/([a-z0-9-]+)/")

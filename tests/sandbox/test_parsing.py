@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from parlex.bills import BillType, Listing, StatusCode
-from parlex.documents import Document
+from parlex.fetching.document import Document
 from parlex.parliament import BillKey, SessionId
 from parlex.sandbox import Sandbox
 from parlex.sandbox.sample import RECORDED, SESSIONS, START

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parlex.documents import Document
 from parlex.errors import DocumentError
-from parlex.http import Client, Tally
+from parlex.fetching.document import Document
+from parlex.fetching.http import Client, Tally
+from parlex.fetching.pages import joined
+from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import BillKey, SessionId
 from parlex.sources import politicians, votes
-from parlex.sources.pages import joined
 from parlex.sources.votes import Votes
-from parlex.throttle import NullThrottle
 from parlex.votes import Ballot, Choice, VoteKey
 
 SITE = "https://api.openparliament.test"

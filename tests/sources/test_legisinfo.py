@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parlex.bills import BillType, LegisinfoBill, Listing, Milestones, Stage, StageCode, StageState, StatusCode
-from parlex.documents import Document
 from parlex.errors import DocumentError
-from parlex.http import Client, Tally
+from parlex.fetching.document import Document
+from parlex.fetching.http import Client, Tally
+from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import BillKey, Chamber, SessionId
 from parlex.sources.legisinfo import Legisinfo, SessionList, parse_bill, parse_list
-from parlex.throttle import NullThrottle
 
 URL = "https://www.parl.test/doc"
 KEY = BillKey.parse("45-1 C-4")

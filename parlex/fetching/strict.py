@@ -14,8 +14,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from parlex.documents import Document
 from parlex.errors import DocumentError
+from parlex.fetching.document import Document
 
 T = TypeVar("T")
 

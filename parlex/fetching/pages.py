@@ -9,9 +9,9 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 from msgspec import Raw, Struct
 
-from parlex.documents import Document
-from parlex.http import Client, Tally
-from parlex.sources.strict import Place, Text, decode, json_of, quoted
+from parlex.fetching.document import Document
+from parlex.fetching.http import Client, Tally
+from parlex.fetching.strict import Place, Text, decode, json_of, quoted
 
 NAME = "openparliament"
 PAGE_SIZE = 500  # the most it gives

@@ -19,9 +19,9 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from parlex.documents import Document
 from parlex.errors import NotFound, RateLimited, Refused, Retryable, SourceUnavailable, Unacceptable
-from parlex.throttle import Throttle, host_of
+from parlex.fetching.document import Document
+from parlex.fetching.throttle import Throttle, host_of
 
 MAX_REDIRECTS = 5
 MAX_RETRY_AFTER = 366 * 86_400.0  # seconds; a host that says more than a year said nothing we can use
