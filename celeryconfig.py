@@ -43,7 +43,7 @@ task_create_missing_queues = False  # a misspelt queue is an error, not a place 
 task_routes = {
     "parlex.fetch_bills": {"queue": "fetch"},
     "parlex.persist_bills": {"queue": "persist"},
-    "parlex.export": {"queue": "persist"},  # it works on the database for as long as it takes
+    "parlex.mirror.export": {"queue": "persist"},  # it works on the database for as long as it takes
 }
 
 # A message is acknowledged when its task is done, so that a killed worker loses none.
@@ -186,7 +186,7 @@ beat_schedule = {
 
 if _settings.export_url is not None:
     beat_schedule["export-nightly"] = {
-        "task": "parlex.export",
+        "task": "parlex.mirror.export",
         "schedule": crontab(minute=45, hour=5),
         "options": {"expires": 12 * _HOUR},
     }

@@ -171,13 +171,14 @@ def verify_records(name: str, sessions: Sequence[SessionId], *, deep: bool, as_j
 
 def replay_records(name: str, session: SessionId | None, since: bool, *, apply: bool, as_json: bool) -> None:
     """``parlex replay --dataset``. Exits 1 where today's code cannot read a document."""
-    from parlex import queries, store, tables, tables_house
+    from parlex import queries, tables, tables_house
+    from parlex.mirror import history, listings
 
     if since:
         raise UsageError("--since is for bills; leave --dataset out")
-    count, errors, rows = 0, 0, list[store.RecordChange]()
+    count, errors, rows = 0, 0, list[history.RecordChange]()
     with _records(name) as (db, dataset):
-        scopes = [str(session)] if session else store.scopes(db, name, dataset.list_source)
+        scopes = [str(session)] if session else listings.scopes(db, name, dataset.list_source)
         keys = sorted(key for scope in scopes for key in dataset.held_keys(db, scope, withdrawn=False))
         for start in range(0, len(keys), BATCH):
             part = dataset.replay(db, keys[start : start + BATCH], apply=apply, now=datetime.now(UTC))

@@ -194,7 +194,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write all bills, stages and changes to files with a manifest, all of one moment."""
-    from parlex import export as exporting
+    from parlex.mirror import export as exporting
 
     settings = _settings()
     place = to or (settings.export_url.get_secret_value() if settings.export_url else None)

@@ -21,7 +21,7 @@ from parlex.db.models import BillRow, ListingRow, QuarantineRow, SweepRow
 from parlex.errors import NotFound, ParlexError, UsageError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Tally
-from parlex.mirror import documents
+from parlex.mirror import documents, listings, quarantine, sweeps
 from parlex.parliament import BillKey, SessionId
 from parlex.queries import Record
 from parlex.resources import Resources
@@ -116,7 +116,7 @@ def _judge(db: Session, session: SessionId) -> Completeness:
     unreadable = _unreadable(db, scope) - set(lines)
     bills = _bills(db, session)
     held = {key for key, bill in bills.items() if not bill.withdrawn}
-    last, newest = store.last_believed(db, DATASET, SPINE, scope), _newest(db, scope)
+    last, newest = sweeps.last_believed(db, DATASET, SPINE, scope), _newest(db, scope)
     listed = set(lines) | unreadable
     missing, extra = _ranked(listed - held), _ranked(held - listed) if last else ()
     stale = _ranked(key for key, line in lines.items() if key in held and _is_stale(line))
@@ -144,7 +144,7 @@ def _judge(db: Session, session: SessionId) -> Completeness:
 
 
 def _lines(db: Session, source: str, scope: str) -> dict[str, ListingRow]:
-    rows = store.listings(db, DATASET, source, scope)
+    rows = listings.listings(db, DATASET, source, scope)
     return {key: row for key, row in rows.items() if row.gone_at is None}
 
 
@@ -189,7 +189,7 @@ def _newest(db: Session, scope: str) -> SweepRow | None:
 
 def _companion(db: Session, session: SessionId) -> set[str] | None:
     """What OpenParliament lists; None where it has no such session, or its list was never had."""
-    if session.parliament < COMPANION_SINCE or store.last_believed(db, DATASET, COMPANION, str(session)) is None:
+    if session.parliament < COMPANION_SINCE or sweeps.last_believed(db, DATASET, COMPANION, str(session)) is None:
         return None
     return set(_lines(db, COMPANION, str(session)))
 
@@ -253,7 +253,7 @@ def _compare(
     db: Session, chosen: Sequence[BillKey], answers: Mapping[tuple[BillKey, str], Document | ParlexError]
 ) -> Iterator[Mismatch]:
     held = store.held_bills(db, chosen)
-    states = store.withheld_fields(db, DATASET, map(str, chosen))
+    states = quarantine.withheld_fields(db, DATASET, map(str, chosen))
     kept = documents.standing_documents(db, DATASET, map(str, chosen))
     for key in chosen:
         found = {source: kept[str(key), source] for source in _sources(key) if (str(key), source) in kept}

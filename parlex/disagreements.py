@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from parlex import store
 from parlex.bills import LegisinfoBill, OpenParliamentBill, fold
 from parlex.datasets import standing
 from parlex.datasets.bills import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.standing import DATASET
 from parlex.db.models import SweepRow
+from parlex.mirror import history, listings, sweeps
 from parlex.parliament import BillKey, SessionId
 from parlex.queries import Record
 
@@ -48,7 +48,7 @@ def disagreements(db: Session, session: SessionId | None = None) -> Iterator[Dis
             if found.spine is not None and found.companion is not None:
                 at = (found.key.session.parliament, found.key.session.session, found.key.number)
                 for field, spine, companion in _differ(found.spine, found.companion):
-                    yield Disagreement(*at, field, store.json_value(spine), store.json_value(companion))
+                    yield Disagreement(*at, field, history.json_value(spine), history.json_value(companion))
 
 
 def _differ(spine: LegisinfoBill, companion: OpenParliamentBill) -> Iterator[tuple[str, Any, Any]]:
@@ -97,12 +97,12 @@ def lags(db: Session, session: SessionId | None = None) -> list[Lag]:
 def _has_companion(db: Session, session: SessionId) -> bool:
     if session.parliament < COMPANION_SINCE:
         return False
-    return store.last_believed(db, DATASET, COMPANION, str(session)) is not None
+    return sweeps.last_believed(db, DATASET, COMPANION, str(session)) is not None
 
 
 def _lag(db: Session, session: SessionId, first_look: datetime) -> Lag:
-    spine = store.listings(db, DATASET, SPINE, str(session))
-    companion = store.listings(db, DATASET, COMPANION, str(session))
+    spine = listings.listings(db, DATASET, SPINE, str(session))
+    companion = listings.listings(db, DATASET, COMPANION, str(session))
     seconds = {
         key: max(0.0, (companion[key].first_seen_at - row.first_seen_at).total_seconds())
         for key, row in spine.items()

@@ -17,7 +17,7 @@ from parlex.datasets import standing
 from parlex.datasets.standing import DATASET, Standing
 from parlex.db.models import BillChangeRow, BillRow
 from parlex.errors import UsageError
-from parlex.mirror import documents
+from parlex.mirror import documents, quarantine
 from parlex.parliament import BillKey, Chamber
 from parlex.queries import BillStory, ChangeRecord, Record, StageRecord
 from parlex.stages import TimeInStage
@@ -187,7 +187,7 @@ def provenance(db: Session, key: BillKey) -> tuple[Origin, ...]:
     if held is None or story is None:
         raise not_held(key)
     read = standing.standing(db, [key]).get(key)
-    states = store.withheld_fields(db, DATASET, [str(key)])
+    states = quarantine.withheld_fields(db, DATASET, [str(key)])
     told = _Told(list(queries.changes(db, key=key)), story.bill.first_seen_at, _sha256s(db, key))
     kept = documents.fetches(db, DATASET, set(told.documents.values()))
     found = []

@@ -12,9 +12,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, false, select
 from sqlalchemy.orm import Session
 
-from parlex import store
 from parlex.datasets.records import RecordDataset
 from parlex.db.models import SweepRow, VoteRow
+from parlex.mirror import listings, quarantine
 from parlex.parliament import SessionId
 from parlex.queries import Record
 
@@ -59,12 +59,12 @@ def _judge(db: Session, dataset: RecordDataset, scope: str) -> ListCheck | None:
     ).first()
     if newest is None:
         return None
-    rows = store.listings(db, dataset.name, dataset.list_source, scope).values()
+    rows = listings.listings(db, dataset.name, dataset.list_source, scope).values()
     lines = {row.key: row for row in rows if row.gone_at is None}
     held = dataset.held_keys(db, scope, withdrawn=False)
     missing, extra = lines.keys() - held, held - lines.keys()
     stale = {key for key, line in lines.items() if key in held and line.fingerprint != line.fetched_fingerprint}
-    quarantined = store.parked_keys(db, dataset.name, scope, dataset.list_source)
+    quarantined = quarantine.parked_keys(db, dataset.name, scope, dataset.list_source)
     return ListCheck(
         dataset=dataset.name,
         scope=scope,

@@ -17,10 +17,11 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import replay, store
+from parlex import replay
 from parlex.datasets.standing import DATASET
 from parlex.db.models import QuarantineRow
 from parlex.errors import UsageError
+from parlex.mirror import history, listings
 from parlex.parliament import BillKey, SessionId
 from parlex.queries import QuarantineRecord
 from parlex.replay import Difference
@@ -62,7 +63,7 @@ def approve(db: Session, number: int, *, now: datetime) -> tuple[Difference, ...
     if row.kind != "field" or row.key is None:
         return ()
     if row.dataset != DATASET:
-        store.ask_again(db, row.dataset, row.source, row.key)
+        listings.ask_again(db, row.dataset, row.source, row.key)
         return ()
     return replay.rebuild(db, [BillKey.parse(row.key)], apply=True, now=now, kind="changed").differences
 
@@ -80,7 +81,7 @@ def _undecided(db: Session, number: int) -> QuarantineRow:
     found = entry(db, number)
     if found.key is not None:
         # In the order of those who save bills, so that neither waits for the other in a circle.
-        store.lock_keys(db, DATASET, [found.key])
+        history.lock_keys(db, DATASET, [found.key])
     row = db.scalars(select(QuarantineRow).where(QuarantineRow.id == number).with_for_update()).one()
     if row.state == "resolved":
         raise UsageError(f"{number} has resolved itself: the source mended it, or a later list was believed")

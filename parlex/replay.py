@@ -23,12 +23,13 @@ from parlex.datasets import standing
 from parlex.datasets.bills import SPINE
 from parlex.datasets.standing import DATASET, Standing
 from parlex.fetching.document import Document
-from parlex.mirror import documents
+from parlex.mirror import documents, history, quarantine
 from parlex.mirror.documents import Archived
+from parlex.mirror.history import Change
 from parlex.parliament import BillKey, SessionId
 from parlex.queries import Record
 from parlex.resources import Resources
-from parlex.store import Change, HeldBill
+from parlex.store import HeldBill
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +96,11 @@ def rebuild(
     ``kind`` is what the history is to call a cell that comes out otherwise.
     """
     if apply:
-        store.lock_keys(db, DATASET, map(str, chosen))
+        history.lock_keys(db, DATASET, map(str, chosen))
     news = standing.mended(db, chosen, archived)
     found = standing.with_mended(db, chosen, news)
     held = store.held_bills(db, chosen)
-    states = store.withheld_fields(db, DATASET, map(str, chosen))
+    states = quarantine.withheld_fields(db, DATASET, map(str, chosen))
     rows = {one.key: standing.withhold(one.bill, held.get(one.key), states) for one in found.values() if one.bill}
     differences = [item for key, bill in rows.items() for item in _differences(bill, held.get(key), found[key], kind)]
     if apply:
@@ -133,8 +134,8 @@ def _apply(
     store.save_bills(db, [(rows[key], stages.flags(rows[key])) for key in sorted(moved)], held, now=now)
     for (name, source), document in news.items():
         documents.mark_checked(db, DATASET, {(name, source): document}, document.fetched_at)
-        store.resolve(db, DATASET, "document", source, keys=[name], now=now)
-    store.append_changes(db, [_change(item) for item in differences if item.field != "flags"], now=now, run_id=None)
+        quarantine.resolve(db, DATASET, "document", source, keys=[name], now=now)
+    history.append_changes(db, [_change(item) for item in differences if item.field != "flags"], now=now, run_id=None)
 
 
 def _change(item: Difference) -> Change:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         VoteRecord,
     )
     from parlex.house_check import ListCheck
-    from parlex.store import RecordChange
+    from parlex.mirror.history import RecordChange
 
 SHOWN = 20  # of a politician's votes; --json gives all
 

@@ -16,11 +16,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from parlex import housekeeping
-from parlex.archive import ArchiveDamaged, object_path, open_archive
 from parlex.db.models import DocumentFetchRow, DocumentRow
 from parlex.errors import ConfigurationError, Retryable
 from parlex.fetching.document import Document
 from parlex.mirror import documents
+from parlex.mirror.archive import ArchiveDamaged, object_path, open_archive
 from parlex.mirror.documents import Fetched
 from parlex.resources import Resources
 

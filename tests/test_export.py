@@ -24,10 +24,10 @@ from obstore.store import S3Store
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
-from parlex import export
 from parlex.db import migrate
 from parlex.db.models import BillStageRow, PoliticianMembershipRow, PoliticianRow
 from parlex.errors import ConfigurationError, Retryable, UsageError
+from parlex.mirror import export
 from parlex.resources import Resources
 from tests import rows
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from parlex.guards import Thresholds, blanked_fields, check_list
+from parlex.mirror.guards import Thresholds, blanked_fields, check_list
 
 USUAL = Thresholds(max_shrink=0.1, max_blanked=0.5, min_rows=5)
 

@@ -16,8 +16,11 @@ from sqlalchemy.orm import Session
 from parlex import store
 from parlex.bills import Bill, BillType, Stage, StageCode, StageState, StatusCode
 from parlex.db.models import BillChangeRow, BillRow, QuarantineRow
+from parlex.mirror import history, listings, quarantine
+from parlex.mirror.history import Change
+from parlex.mirror.listings import Line, Place
+from parlex.mirror.quarantine import Parked
 from parlex.parliament import BillKey, Chamber, SessionId
-from parlex.store import Change, Line, Parked, Place
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
@@ -124,7 +127,7 @@ def test_saving_costs_the_same_statements_for_one_bill_and_for_many(db: Session,
     with statements(engine) as sent:
         save(db, *new)
         changes = [Change(item.key, "changed", "title_en", "Old", "New") for item in new]
-        store.append_changes(db, changes, now=NOON, run_id=None)
+        history.append_changes(db, changes, now=NOON, run_id=None)
     # Bills and stages read; bills, stages out, stages in; the counter; the history.
     assert len(sent) == 7
 
@@ -133,9 +136,9 @@ def test_nothing_to_save_sends_nothing(db: Session, engine: Engine) -> None:
     db.connection()
     with statements(engine) as sent:
         store.save_bills(db, [], {}, now=NOON)
-        store.append_changes(db, [], now=NOON, run_id=None)
-        store.mark_gone(db, PLACE, [], now=NOON)
-        store.mark_fetched(db, "bills", "legisinfo", {})
+        history.append_changes(db, [], now=NOON, run_id=None)
+        listings.mark_gone(db, PLACE, [], now=NOON)
+        listings.mark_fetched(db, "bills", "legisinfo", {})
     assert sent == []
 
 
@@ -147,7 +150,7 @@ def lines(*marks: str) -> list[Line]:
 
 
 def keep(db: Session, given: list[Line], now: datetime = NOON) -> None:
-    store.save_listings(db, PLACE, given, store.listings(db, "bills", "legisinfo", "45-1"), now=now)
+    listings.save_listings(db, PLACE, given, listings.listings(db, "bills", "legisinfo", "45-1"), now=now)
 
 
 def test_a_list_that_did_not_change_writes_nothing(db: Session, engine: Engine) -> None:
@@ -160,7 +163,7 @@ def test_a_list_that_did_not_change_writes_nothing(db: Session, engine: Engine) 
 def test_only_the_line_that_moved_is_written(db: Session) -> None:
     keep(db, lines("a", "b"))
     keep(db, lines("a", "changed"), LATER)
-    held = store.listings(db, "bills", "legisinfo", "45-1")
+    held = listings.listings(db, "bills", "legisinfo", "45-1")
     assert {key: (row.fingerprint, row.first_seen_at, row.seen_at) for key, row in held.items()} == {
         "45-1 C-2": ("a", NOON, NOON),
         "45-1 C-3": ("changed", NOON, LATER),
@@ -169,19 +172,19 @@ def test_only_the_line_that_moved_is_written(db: Session) -> None:
 
 def test_a_line_that_comes_back_is_no_longer_gone(db: Session) -> None:
     keep(db, lines("a"))
-    store.mark_gone(db, PLACE, ["45-1 C-2"], now=NOON)
-    assert store.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"].gone_at == NOON
+    listings.mark_gone(db, PLACE, ["45-1 C-2"], now=NOON)
+    assert listings.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"].gone_at == NOON
     keep(db, lines("a"), LATER)
-    assert store.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"].gone_at is None
+    assert listings.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"].gone_at is None
 
 
 def test_what_was_fetched_for_a_line_clears_its_failure(db: Session) -> None:
     keep(db, lines("a"))
-    store.mark_unfetched(db, "bills", "legisinfo", ["45-1 C-2"], now=NOON)
-    row = store.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"]
+    listings.mark_unfetched(db, "bills", "legisinfo", ["45-1 C-2"], now=NOON)
+    row = listings.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"]
     assert (row.failed_at, row.failed_fingerprint, row.fetched_fingerprint) == (NOON, "a", None)
-    store.mark_fetched(db, "bills", "legisinfo", {"45-1 C-2": "a"})
-    row = store.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"]
+    listings.mark_fetched(db, "bills", "legisinfo", {"45-1 C-2": "a"})
+    row = listings.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"]
     assert (row.failed_at, row.failed_fingerprint, row.fetched_fingerprint) == (None, None, "a")
 
 
@@ -204,18 +207,18 @@ def test_a_bill_is_withdrawn_once_and_comes_back_once(db: Session) -> None:
 def test_the_same_complaint_is_one_row_that_counts(db: Session) -> None:
     item = Parked("field", "blanked", "legisinfo", "went blank", scope="45-1", key="45-1 C-2", field="summary_en")
     for now in (NOON, LATER):
-        store.park(db, [item], dataset="bills", run_id=None, now=now)
+        quarantine.park(db, [item], dataset="bills", run_id=None, now=now)
     row = db.scalars(select(QuarantineRow)).one()
     assert (row.seen_count, row.opened_at, row.seen_at) == (2, NOON, LATER)
-    assert store.withheld_fields(db, "bills", ["45-1 C-2"]) == {("45-1 C-2", "summary_en"): "open"}
-    store.resolve_fields(db, "bills", [("45-1 C-2", "summary_en")], now=LATER)
-    assert store.withheld_fields(db, "bills", ["45-1 C-2"]) == {}
+    assert quarantine.withheld_fields(db, "bills", ["45-1 C-2"]) == {("45-1 C-2", "summary_en"): "open"}
+    quarantine.resolve_fields(db, "bills", [("45-1 C-2", "summary_en")], now=LATER)
+    assert quarantine.withheld_fields(db, "bills", ["45-1 C-2"]) == {}
 
 
 def test_rows_without_a_name_are_settled_together(db: Session) -> None:
     parked = [Parked("row", "unreadable", "legisinfo", "bad", scope=scope) for scope in ("45-1", "44-1")]
-    store.park(db, parked, dataset="bills", run_id=None, now=NOON)
-    store.resolve_unnamed_rows(db, "bills", "legisinfo", "45-1", now=NOON)
+    quarantine.park(db, parked, dataset="bills", run_id=None, now=NOON)
+    quarantine.resolve_unnamed_rows(db, "bills", "legisinfo", "45-1", now=NOON)
     assert db.execute(select(QuarantineRow.scope, QuarantineRow.state).order_by(QuarantineRow.scope)).all() == [
         ("44-1", "open"),
         ("45-1", "resolved"),
@@ -234,10 +237,10 @@ def write(engine: Engine, name: str) -> None:
         changes = [Change(KEY, "changed", name, None, batch * SIZE + n) for n in range(SIZE)]
         if batch % 5 == 0:
             with Session(engine) as db:
-                store.append_changes(db, changes, now=NOON, run_id=None)
+                history.append_changes(db, changes, now=NOON, run_id=None)
                 db.rollback()
         with Session(engine) as db, db.begin():
-            store.append_changes(db, changes, now=NOON, run_id=None)
+            history.append_changes(db, changes, now=NOON, run_id=None)
 
 
 def test_a_reader_that_asks_for_what_follows_misses_nothing(engine: Engine) -> None:
@@ -267,7 +270,7 @@ def test_two_writers_of_the_same_bills_take_turns(engine: Engine) -> None:
     def lock(order: list[str]) -> None:
         for _ in range(30):
             with Session(engine) as db, db.begin():
-                store.lock_keys(db, "bills", order)
+                history.lock_keys(db, "bills", order)
         done.append(order[0])
 
     threads = [threading.Thread(target=lock, args=(order,)) for order in (names, names[::-1])]

@@ -15,9 +15,10 @@ import kombu.exceptions
 from celery import Task, states
 from celery.exceptions import Ignore
 
-from parlex import alerts, digest, export, housekeeping, monitor, notify, pipeline, runs
+from parlex import alerts, digest, housekeeping, monitor, notify, pipeline, runs
 from parlex.datasets import Request
 from parlex.errors import ParlexError, Retryable, UsageError
+from parlex.mirror import export
 from parlex.parliament import SessionId
 from workers import beat
 from workers.app import app, resources
@@ -131,7 +132,7 @@ def monitor_politician_operations(hours_back: int = 24) -> dict[str, Any]:
         return monitor.statistics(db, since, now, dataset="politicians", stale_after=patience).to_dict()
 
 
-@app.task(name="parlex.export", ignore_result=False)
+@app.task(name="parlex.mirror.export", ignore_result=False)
 def export_mirror() -> dict[str, Any] | None:
     """Export everything to ``PARLEX_EXPORT_URL``. Answers the manifest, None where there is no such place."""
     url = resources().settings.export_url

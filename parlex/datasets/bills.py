@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import guards, merge, stages, store
+from parlex import merge, stages, store
 from parlex.bills import Bill, LegisinfoBill, Listing, Milestones, OpenParliamentBill
 from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import ASK_AGAIN, failed_lately, looked_at_before, recheck_cutoff
@@ -22,15 +22,18 @@ from parlex.db.models import ListingRow, SweepRow
 from parlex.errors import DocumentError, ParlexError, UnknownSession
 from parlex.fetching.document import Document
 from parlex.fetching.http import Tally
-from parlex.guards import Thresholds, Trip
-from parlex.mirror import documents
+from parlex.mirror import documents, guards, history, listings, quarantine, sweeps
 from parlex.mirror.documents import Fetched, Held
+from parlex.mirror.guards import Thresholds, Trip
+from parlex.mirror.history import Change
+from parlex.mirror.listings import Line, Place
+from parlex.mirror.quarantine import Parked
 from parlex.parliament import BillKey, Outcome, SessionId
 from parlex.settings import Settings
 from parlex.sources import legisinfo, openparliament
 from parlex.sources.legisinfo import Legisinfo, SessionList
 from parlex.sources.openparliament import OpenParliament
-from parlex.store import Change, HeldBill, Line, Parked, Place
+from parlex.store import HeldBill
 
 log = structlog.get_logger(__name__)
 
@@ -77,10 +80,10 @@ class BillDataset:
     # Listing.
 
     def lists_due(self, db: Session, context: Context) -> frozenset[str]:
-        scope = context.request.scope or store.current_scope(db, self.name, SPINE)
+        scope = context.request.scope or sweeps.current_scope(db, self.name, SPINE)
         if scope is None:
             return frozenset((SPINE, COMPANION))
-        last = store.last_believed(db, self.name, COMPANION, scope)
+        last = sweeps.last_believed(db, self.name, COMPANION, scope)
         due = last is None or last.swept_at < context.now - COMPANION_LIST_DUE or last.reason is not None
         # What was wrong with the last one makes it no last word for a day.
         return frozenset((SPINE, COMPANION) if due else (SPINE,))
@@ -117,13 +120,13 @@ class BillDataset:
             return self._refuse(db, look, context)
         lines, parked = self._carry_blanked(look)
         parked += [_rejected_row(error, look) for error in look.listed.rejected]
-        store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
+        quarantine.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
         blanked = [item.field for item in parked if item.kind == "sweep" and item.field]
         rows, changes = self._keep_list(db, look, lines, blanked, context)
         errors = [item.reason for item in parked] + self._keep_companion_list(db, survey, look, context)
         due, not_due = self._due(db, look, rows, context)
         limit = len(due) if context.request.limit is None else context.request.limit
-        store.append_changes(db, changes, now=context.now, run_id=context.run_id)
+        history.append_changes(db, changes, now=context.now, run_id=context.run_id)
         return Plan(
             scope=look.scope,
             listed=len(lines),
@@ -140,22 +143,22 @@ class BillDataset:
         try:
             listed = legisinfo.parse_list(document)
         except DocumentError as error:
-            scope = context.request.scope or store.current_scope(db, self.name, SPINE)
+            scope = context.request.scope or sweeps.current_scope(db, self.name, SPINE)
             empty = SessionList(None, None, (), (), (), {})
             return _Look(
                 scope, current, document, empty, {}, None, Trip("malformed", _what_is_wrong(error)), frozenset()
             )
         scope = context.request.scope or (str(listed.session) if listed.session else None)
-        scope = scope or store.current_scope(db, self.name, SPINE)
+        scope = scope or sweeps.current_scope(db, self.name, SPINE)
         if scope is None:
             # There always is a current session: a list that names none is a source that fails, not a wrong request.
             wrong = self._judge(listed, "", None, frozenset()) or Trip("empty", "the list is empty")
             return _Look(None, current, document, listed, {}, None, wrong, frozenset())
-        held = store.listings(db, self.name, SPINE, scope)
-        last = store.last_believed(db, self.name, SPINE, scope)
+        held = listings.listings(db, self.name, SPINE, scope)
+        last = sweeps.last_believed(db, self.name, SPINE, scope)
         if not listed.listings and not listed.rejected and last is None:
             raise UnknownSession(scope)
-        waived = store.waived_guards(db, self.name, SPINE, scope, last.swept_at if last else None)
+        waived = quarantine.waived_guards(db, self.name, SPINE, scope, last.swept_at if last else None)
         trip = self._judge(listed, scope, last, waived)
         return _Look(scope, current, document, listed, held, last, trip, waived)
 
@@ -186,7 +189,7 @@ class BillDataset:
             document=look.document.sha256,
             url=look.document.url,
         )
-        store.park(db, [parked], dataset=self.name, run_id=context.run_id, now=context.now)
+        quarantine.park(db, [parked], dataset=self.name, run_id=context.run_id, now=context.now)
         if look.scope is not None:
             db.add(self._sweep_row(look, context, believed=False))
         # Each row that cannot be read is named too, so that "unknown status" is not hidden behind "malformed".
@@ -241,10 +244,10 @@ class BillDataset:
         listed = {line.key for line in lines}
         gone = _gone(look, listed)
         where = Place(self.name, SPINE, look.scope)
-        rows = store.keep_list(db, where, lines, gone, look.held, now=context.now)
+        rows = listings.keep_list(db, where, lines, gone, look.held, now=context.now)
         db.add(self._sweep_row(look, context, believed=True))
         named = all(error.key for error in look.listed.rejected)
-        store.settle_list(
+        quarantine.settle_list(
             db, where, readable=listed, all_named=named, withheld=blanked, current=look.current, now=context.now
         )
         withdrawn = {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=True)}
@@ -263,8 +266,8 @@ class BillDataset:
             read = openparliament.parse_list(pages, session)
         except DocumentError as error:
             return [*errors, str(error)]
-        last = store.last_believed(db, self.name, COMPANION, look.scope)
-        waived = store.waived_guards(db, self.name, COMPANION, look.scope, last.swept_at if last else None)
+        last = sweeps.last_believed(db, self.name, COMPANION, look.scope)
+        waived = quarantine.waived_guards(db, self.name, COMPANION, look.scope, last.swept_at if last else None)
         trip = guards.check_list(
             listed=len(read.listings),
             rejected=len(read.rejected),
@@ -277,15 +280,15 @@ class BillDataset:
         errors += [str(error) for error in read.rejected]
         where = Place(self.name, COMPANION, look.scope)
         if trip is None:
-            held = store.listings(db, self.name, COMPANION, look.scope)
+            held = listings.listings(db, self.name, COMPANION, look.scope)
             lines = [_companion_line(listing) for listing in read.listings]
             present = {line.key for line in lines} | {error.key for error in read.rejected}
             # A row that does not say of which bill it is could be of any.
             missing = [key for key, row in held.items() if row.gone_at is None and key not in present]
             gone = [] if None in present else missing
-            store.save_listings(db, where, lines, held, now=context.now)
-            store.mark_gone(db, where, gone, now=context.now)
-            store.resolve_sweeps(db, self.name, COMPANION, look.scope, now=context.now)
+            listings.save_listings(db, where, lines, held, now=context.now)
+            listings.mark_gone(db, where, gone, now=context.now)
+            quarantine.resolve_sweeps(db, self.name, COMPANION, look.scope, now=context.now)
         else:
             _alert(trip, COMPANION, look.scope)
             parked = Parked(
@@ -297,7 +300,7 @@ class BillDataset:
                 document=pages[0].sha256,
                 url=pages[0].url,
             )
-            store.park(db, [parked], dataset=self.name, run_id=context.run_id, now=context.now)
+            quarantine.park(db, [parked], dataset=self.name, run_id=context.run_id, now=context.now)
             errors.append(f"{COMPANION} list of {look.scope} parked by guard {trip.guard}: {trip.reason}")
         db.add(
             SweepRow(
@@ -380,7 +383,7 @@ class BillDataset:
         offered: Mapping[tuple[str, str], Document],
         context: Context,
     ) -> Sequence[Saved]:
-        store.lock_keys(db, self.name, keys)
+        history.lock_keys(db, self.name, keys)
         reading = self._read(db, keys, offered)
         held = store.held_bills(db, [bill.key for bill in reading.spines.values()])
         merged = {key: merge.merge(spine, reading.companions.get(key)) for key, spine in reading.spines.items()}
@@ -388,8 +391,8 @@ class BillDataset:
         result = _compare(merged, held, reading)
         store.save_bills(db, result.to_save, held, now=context.now)
         self._mark(db, keys, reading, offered, context)
-        store.park(db, [*parked, *reading.parked], dataset=self.name, run_id=context.run_id, now=context.now)
-        store.append_changes(db, result.changes, now=context.now, run_id=context.run_id)
+        quarantine.park(db, [*parked, *reading.parked], dataset=self.name, run_id=context.run_id, now=context.now)
+        history.append_changes(db, result.changes, now=context.now, run_id=context.run_id)
         errors = reading.errors | {item.key: item.reason for item in parked if item.key}
         return [_saved(key, result.outcomes.get(key), errors.get(key), reading) for key in keys]
 
@@ -420,7 +423,7 @@ class BillDataset:
         for trip in trips:
             _alert(trip, merge.RULES[str(trip.field)].decides, context.request.scope)
         tripped = {trip.field for trip in trips}
-        states = store.withheld_fields(db, self.name, merged)
+        states = quarantine.withheld_fields(db, self.name, merged)
         kept: dict[str, Bill] = {}
         parked: list[Parked] = []
         for key, bill in merged.items():
@@ -432,7 +435,7 @@ class BillDataset:
             news = [field for field in blank if states.get((key, field)) != "rejected"]
             parked += [_blanked_field(key, field, values[field], reading) for field in news]
         filled = [(key, field) for key, field in states if facts[key].get(field) is not None]
-        store.resolve_fields(db, self.name, filled, now=context.now)
+        quarantine.resolve_fields(db, self.name, filled, now=context.now)
         return kept, parked
 
     def _mark(
@@ -448,11 +451,11 @@ class BillDataset:
         documents.mark_checked(db, self.name, good, context.now)
         fresh = [key for key, source in reading.fresh if source == SPINE]
         lagging = self._lagging(db, {key: reading.spines[key] for key in fresh})
-        store.mark_fetched(db, self.name, SPINE, {key: keys[key] for key in fresh if key not in lagging})
-        store.mark_unfetched(db, self.name, SPINE, {*lagging, *reading.refused}, now=context.now)
+        listings.mark_fetched(db, self.name, SPINE, {key: keys[key] for key in fresh if key not in lagging})
+        listings.mark_unfetched(db, self.name, SPINE, {*lagging, *reading.refused}, now=context.now)
         for source in (SPINE, COMPANION):
             mended = [key for key, name in reading.fresh if name == source]
-            store.resolve(db, self.name, "document", source, keys=mended, now=context.now)
+            quarantine.resolve(db, self.name, "document", source, keys=mended, now=context.now)
 
     def _lagging(self, db: Session, spines: Mapping[str, LegisinfoBill]) -> set[str]:
         """Keys whose detail does not yet say what the list says: they are to be asked again, not taken for done."""
@@ -462,14 +465,14 @@ class BillDataset:
         return {key for key, facts in db.execute(query) if _facts_that_move(facts) != _detail_facts(spines[key])}
 
     def failed(self, db: Session, keys: Mapping[str, str | None], context: Context) -> None:
-        store.mark_unfetched(db, self.name, SPINE, keys, now=context.now)
+        listings.mark_unfetched(db, self.name, SPINE, keys, now=context.now)
 
     def complete(self, db: Session, context: Context) -> None:
         def held(scope: str) -> set[str]:
             session = SessionId.parse(scope)
             return {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=False)}
 
-        store.finish_sweeps(db, self.name, context.run_id, held, BillKey.parse)
+        sweeps.finish_sweeps(db, self.name, context.run_id, held, BillKey.parse)
 
 
 @dataclass(frozen=True)
@@ -496,8 +499,8 @@ class _Shown:
 
     @classmethod
     def read(cls, db: Session, dataset: str, scope: str) -> _Shown:
-        last = store.last_believed(db, dataset, COMPANION, scope)
-        keys = store.listed_keys(db, dataset, COMPANION, scope) if last else set()
+        last = sweeps.last_believed(db, dataset, COMPANION, scope)
+        keys = listings.listed_keys(db, dataset, COMPANION, scope) if last else set()
         return cls(SessionId.parse(scope), last.swept_at if last else None, keys)
 
     def may_have(self, row: ListingRow) -> bool:
@@ -604,7 +607,7 @@ def _gone(look: _Look, listed: set[str]) -> list[str]:
 
 
 def _listing_facts(listing: Listing) -> dict[str, Any]:
-    days = {name: store.json_value(getattr(listing.milestones, name)) for name in _DAYS}
+    days = {name: history.json_value(getattr(listing.milestones, name)) for name in _DAYS}
     return {
         "legisinfo_id": listing.legisinfo_id,
         "title_en": listing.title_en,
@@ -622,7 +625,7 @@ def _facts_that_move(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _detail_facts(bill: LegisinfoBill) -> dict[str, Any]:
-    days = {name: store.json_value(getattr(bill.milestones, name)) for name in _DAYS}
+    days = {name: history.json_value(getattr(bill.milestones, name)) for name in _DAYS}
     return {"status_code": str(bill.status_code), **days}
 
 
@@ -633,7 +636,7 @@ def _line(listing: Listing) -> Line:
 def _companion_line(listing: openparliament.CompanionListing) -> Line:
     facts = {
         "legisinfo_id": listing.legisinfo_id,
-        "introduced_on": store.json_value(listing.introduced_on),
+        "introduced_on": history.json_value(listing.introduced_on),
         "title_en": listing.title_en,
         "title_fr": listing.title_fr,
     }
@@ -724,7 +727,7 @@ def _blanked_field(key: str, field: str, value: Any, reading: _Reading) -> Parke
         scope=key.partition(" ")[0],
         key=key,
         field=field,
-        held=store.json_value(value),
+        held=history.json_value(value),
         document=document.sha256 if document else None,
         url=document.url if document else None,
     )

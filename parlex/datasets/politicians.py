@@ -16,7 +16,6 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from parlex import store
 from parlex.datasets import Context
 from parlex.datasets.records import Listed, Record, RecordDataset, Row, differences, upsert_rows
 from parlex.db.bulk import write_rows
@@ -24,13 +23,14 @@ from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, Polit
 from parlex.fetching.document import Document
 from parlex.fetching.http import Tally
 from parlex.fetching.pages import NAME as SITE
+from parlex.mirror import history
 from parlex.mirror.documents import Fetched, Held
+from parlex.mirror.history import RecordChange
 from parlex.parliament import Chamber
 from parlex.politicians import Membership, Politician, PoliticianListing, sponsor_slug
 from parlex.settings import Settings
 from parlex.sources import politicians
 from parlex.sources.politicians import Politicians
-from parlex.store import RecordChange
 
 DATASET = "politicians"
 SPINE = "legisinfo"
@@ -98,7 +98,7 @@ class PoliticianDataset(RecordDataset):
         held = {r.slug: Record(r.slug, {n: getattr(r, n) for n in _COLUMNS}, {"memberships": {}}) for r in rows}
         members = select(PoliticianMembershipRow.__table__).where(PoliticianMembershipRow.slug.in_(wanted))
         for row in db.execute(members.order_by(PoliticianMembershipRow.start_on.desc(), PoliticianMembershipRow.id)):
-            facts = {name: store.json_value(getattr(row, name)) for name in _MEMBERSHIP}
+            facts = {name: history.json_value(getattr(row, name)) for name in _MEMBERSHIP}
             held[row.slug].parts["memberships"][str(row.id)] = facts
         return held
 
@@ -187,7 +187,7 @@ def _record(politician: Politician) -> Record:
         },
         {
             "memberships": {
-                str(one.id): {name: store.json_value(getattr(one, name)) for name in _MEMBERSHIP}
+                str(one.id): {name: history.json_value(getattr(one, name)) for name in _MEMBERSHIP}
                 for one in politician.memberships
             }
         },

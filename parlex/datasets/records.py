@@ -17,7 +17,6 @@ import structlog
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from parlex import guards, store
 from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import failed_lately, looked_at_before, recheck_cutoff
 from parlex.db.bulk import write_rows
@@ -25,12 +24,14 @@ from parlex.db.models import Base, ListingRow, SweepRow
 from parlex.errors import DocumentError, UnknownSession
 from parlex.fetching.document import Document
 from parlex.fetching.http import Tally
-from parlex.guards import Thresholds, Trip
-from parlex.mirror import documents
+from parlex.mirror import documents, guards, history, listings, quarantine, sweeps
 from parlex.mirror.documents import Fetched, Held
+from parlex.mirror.guards import Thresholds, Trip
+from parlex.mirror.history import RecordChange
+from parlex.mirror.listings import Line, Place
+from parlex.mirror.quarantine import Parked
 from parlex.parliament import Outcome
 from parlex.settings import Settings
-from parlex.store import Line, Parked, Place, RecordChange
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +149,7 @@ class RecordDataset(ABC):
             return self._refuse(db, look, context)
         rows, withheld = self._carry_blanked(look)
         parked = [*withheld, *(_rejected_row(error, look) for error in look.listed.rejected)]
-        store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
+        quarantine.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
         still = [item.field for item in withheld if item.field]
         kept, changes = self._keep_list(db, look, rows, still, context)
         due, not_due = self._due(db, kept, context)
@@ -167,8 +168,8 @@ class RecordDataset(ABC):
         """Read the list and judge it as a whole."""
         scope, first = survey.documents[0].key, survey.documents[0].document
         place = Place(self.name, self.list_source, scope)
-        held = store.listings(db, self.name, self.list_source, scope)
-        last = store.last_believed(db, self.name, self.list_source, scope)
+        held = listings.listings(db, self.name, self.list_source, scope)
+        last = sweeps.last_believed(db, self.name, self.list_source, scope)
         try:
             listed = self.read_list(scope, survey.documents)
         except DocumentError as error:
@@ -177,7 +178,7 @@ class RecordDataset(ABC):
         if not listed.rows and not listed.rejected and last is None and not self.may_be_empty(db, scope):
             raise UnknownSession(scope)
         since = last.swept_at if last else None
-        waived = store.waived_guards(db, self.name, self.list_source, scope, since)
+        waived = quarantine.waived_guards(db, self.name, self.list_source, scope, since)
         trip = guards.check_list(
             listed=len(listed.rows),
             rejected=len(listed.rejected),
@@ -192,7 +193,7 @@ class RecordDataset(ABC):
         assert look.trip is not None
         _alert(look.trip, look)
         parked = [look.parked("sweep", look.trip.guard, look.trip.reason)]
-        store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
+        quarantine.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
         db.add(self._sweep_row(look, context))
         rows = tuple(str(error) for error in look.listed.rejected)
         failure = _refusal(look, look.trip)
@@ -241,10 +242,10 @@ class RecordDataset(ABC):
         """Keep the believed list. Its lines as they now stand, and the changes to append (who left, who came back)."""
         source, listed = self.list_source, {row.key for row in rows}
         gone = _gone(look, listed)
-        kept = store.keep_list(db, look.place, [_line(row) for row in rows], gone, look.held, now=context.now)
+        kept = listings.keep_list(db, look.place, [_line(row) for row in rows], gone, look.held, now=context.now)
         db.add(self._sweep_row(look, context))
         named = all(error.key for error in look.listed.rejected)
-        store.settle_list(db, look.place, readable=listed, all_named=named, withheld=still, now=context.now)
+        quarantine.settle_list(db, look.place, readable=listed, all_named=named, withheld=still, now=context.now)
         back = sorted(self.held_keys(db, look.scope, withdrawn=True) & listed)
         left = self.withdraw(db, gone, True, now=context.now)
         returned = self.withdraw(db, back, False, now=context.now)
@@ -279,7 +280,7 @@ class RecordDataset(ABC):
         No network. Columns that a guard withholds stay withheld.
         """
         if apply:
-            store.lock_keys(db, self.name, keys)
+            history.lock_keys(db, self.name, keys)
         found: dict[str, dict[str, Document]] = {}
         for (key, source), document in documents.standing_documents(db, self.name, keys).items():
             found.setdefault(key, {})[source] = document
@@ -288,13 +289,13 @@ class RecordDataset(ABC):
             self._read_one(key, by_source, reading)
         self.complement(db, reading.records)
         held = self.held(db, reading.records)
-        states = store.withheld_fields(db, self.name, held)
+        states = quarantine.withheld_fields(db, self.name, held)
         records = {key: _withheld(record, held.get(key), states) for key, record in reading.records.items()}
         result = self._compare(records, held, reading)
         changes = [replace(one, kind="reparsed" if one.field else one.kind) for one in result.changes]
         if apply:
             self.write(db, result.to_write, held, now=now)
-            store.append_record_changes(db, changes, dataset=self.name, now=now, run_id=None)
+            history.append_record_changes(db, changes, dataset=self.name, now=now, run_id=None)
         return Replayed(len(records), tuple(changes), tuple(item.reason for item in reading.parked))
 
     # Saving.
@@ -306,7 +307,7 @@ class RecordDataset(ABC):
         offered: Mapping[tuple[str, str], Document],
         context: Context,
     ) -> Sequence[Saved]:
-        store.lock_keys(db, self.name, keys)
+        history.lock_keys(db, self.name, keys)
         reading = self._read(db, keys, offered)
         self.complement(db, reading.records)
         held = self.held(db, reading.records)
@@ -315,7 +316,7 @@ class RecordDataset(ABC):
         self.write(db, result.to_write, held, now=context.now)
         self._mark(db, keys, reading, context)
         parked = [*withheld, *reading.parked]
-        store.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
+        quarantine.park(db, parked, dataset=self.name, run_id=context.run_id, now=context.now)
         self._append(db, result.changes, context)
         errors = {item.key: item.reason for item in parked if item.key}
         return [_saved(key, result.outcomes.get(key), errors.get(key), reading) for key in keys]
@@ -361,7 +362,7 @@ class RecordDataset(ABC):
         """Keep held values of columns that went blank together, and of those that still wait for a person's word."""
         pairs = [(before.facts, reading.records[key].facts) for key, before in held.items()]
         tripped = {trip.field for trip in guards.blanked_fields(pairs, self.guarded, self._thresholds)}
-        states = store.withheld_fields(db, self.name, held)
+        states = quarantine.withheld_fields(db, self.name, held)
         records, parked = dict(reading.records), list[Parked]()
         for key, before in held.items():
             offered = records[key].facts
@@ -371,7 +372,7 @@ class RecordDataset(ABC):
             records[key] = replace(records[key], facts={**offered, **kept})
             parked += [self._blanked(key, name, value, reading) for name, value in kept.items()]
         filled = [(key, name) for key, name in states if reading.records[key].facts.get(name) is not None]
-        store.resolve_fields(db, self.name, filled, now=context.now)
+        quarantine.resolve_fields(db, self.name, filled, now=context.now)
         return records, parked
 
     def _blanked(self, key: str, name: str, value: Any, reading: _Reading) -> Parked:
@@ -384,7 +385,7 @@ class RecordDataset(ABC):
             scope=self.scope_of(key),
             key=key,
             field=name,
-            held=store.json_value(value),
+            held=history.json_value(value),
             document=document.sha256,
             url=document.url,
         )
@@ -415,19 +416,19 @@ class RecordDataset(ABC):
         }
         documents.mark_checked(db, self.name, good, context.now)
         whole = {key: keys[key] for key, record in reading.records.items() if self.is_whole(record)}
-        store.mark_fetched(db, self.name, self.list_source, whole)
+        listings.mark_fetched(db, self.name, self.list_source, whole)
         unfinished = {*(key for key in reading.records if key not in whole), *reading.refused}
-        store.mark_unfetched(db, self.name, self.list_source, unfinished, now=context.now)
-        store.resolve(db, self.name, "document", self.list_source, keys=list(reading.records), now=context.now)
+        listings.mark_unfetched(db, self.name, self.list_source, unfinished, now=context.now)
+        quarantine.resolve(db, self.name, "document", self.list_source, keys=list(reading.records), now=context.now)
 
     def _append(self, db: Session, changes: Sequence[RecordChange], context: Context) -> None:
-        store.append_record_changes(db, changes, dataset=self.name, now=context.now, run_id=context.run_id)
+        history.append_record_changes(db, changes, dataset=self.name, now=context.now, run_id=context.run_id)
 
     def failed(self, db: Session, keys: Mapping[str, str | None], context: Context) -> None:
-        store.mark_unfetched(db, self.name, self.list_source, keys, now=context.now)
+        listings.mark_unfetched(db, self.name, self.list_source, keys, now=context.now)
 
     def complete(self, db: Session, context: Context) -> None:
-        store.finish_sweeps(db, self.name, context.run_id, lambda scope: self.held_keys(db, scope, withdrawn=False))
+        sweeps.finish_sweeps(db, self.name, context.run_id, lambda scope: self.held_keys(db, scope, withdrawn=False))
 
 
 @dataclass(frozen=True)
@@ -479,7 +480,7 @@ class _Comparison:
 def differences(held: Record, offered: Record) -> list[tuple[str, Any, Any]]:
     """(field, old, new) for each fact that differs, as JSON values; a part's field is ``memberships.1234``."""
     found = [
-        (name, store.json_value(held.facts[name]), store.json_value(value))
+        (name, history.json_value(held.facts[name]), history.json_value(value))
         for name, value in offered.facts.items()
         if held.facts[name] != value
     ]

@@ -12,13 +12,13 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import merge, store
+from parlex import merge
 from parlex.bills import Bill, LegisinfoBill, OpenParliamentBill
 from parlex.datasets.bills import SPINE, BillDataset
 from parlex.db.models import LatestDocumentRow, QuarantineRow
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
-from parlex.mirror import documents
+from parlex.mirror import documents, quarantine
 from parlex.mirror.documents import Archived
 from parlex.parliament import BillKey, SessionId
 from parlex.sources import legisinfo, openparliament
@@ -94,7 +94,7 @@ def mended(db: Session, chosen: Sequence[BillKey], archived: Archived | None) ->
     """The documents by (key, source) that were parked as unreadable, are the newest word of their source, and can be
     read by today's code."""
     names = [str(key) for key in chosen]
-    parked = store.parked_documents(db, DATASET, names)
+    parked = quarantine.parked_documents(db, DATASET, names)
     newest = documents.newest_fetches(db, DATASET, [key for key, _ in parked])
     found = {}
     for (name, source), sha256 in parked.items():
@@ -124,7 +124,7 @@ def _read_all(chosen: Sequence[BillKey], found: Mapping[tuple[str, str], Documen
 def withhold(bill: Bill, held: HeldBill | None, states: Mapping[tuple[str, str], str]) -> Bill:
     """The bill with its held values in the fields whose blank waits for a person's word, or was rejected.
 
-    ``states`` as ``store.withheld_fields`` gives them.
+    ``states`` as ``quarantine.withheld_fields`` gives them.
     """
     if held is None:
         return bill

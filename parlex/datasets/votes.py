@@ -21,6 +21,7 @@ from parlex.db.models import BallotRow, VotePartyRow, VoteRow
 from parlex.fetching.document import Document
 from parlex.fetching.http import Tally
 from parlex.fetching.pages import NAME as SITE
+from parlex.mirror import history
 from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import SessionId
 from parlex.settings import Settings
@@ -99,7 +100,7 @@ class VoteDataset(RecordDataset):
             },
             {
                 "parties": {
-                    line.party: {name: store.plain(getattr(line, name)) for name in _LINE} for line in vote.lines
+                    line.party: {name: history.plain(getattr(line, name)) for name in _LINE} for line in vote.lines
                 },
                 "ballots": {one.slug: _ballot(one.choice.value, one.membership_id) for one in ballots},
             },
@@ -151,14 +152,14 @@ class VoteDataset(RecordDataset):
 
 
 def _row(division: Division) -> Row:
-    facts = {name: store.json_value(getattr(division, name)) for name in _FACTS}
+    facts = {name: history.json_value(getattr(division, name)) for name in _FACTS}
     return Row(str(division.key), {**facts, "bill": str(division.bill) if division.bill else None}, division.held_on)
 
 
 def _facts(division: Division) -> dict[str, Any]:
     bill = division.bill
     return {
-        **{name: store.plain(getattr(division, name)) for name in _FACTS},
+        **{name: history.plain(getattr(division, name)) for name in _FACTS},
         "bill_parliament": bill.session.parliament if bill else None,
         "bill_session": bill.session.session if bill else None,
         "bill_number": bill.number if bill else None,

@@ -1,4 +1,4 @@
-"""TODO parlex.fetching.document."""
+"""One good answer of a source, as bytes."""
 
 from __future__ import annotations
 

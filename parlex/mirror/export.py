@@ -44,7 +44,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from parlex import __version__, archive
+from parlex import __version__
 from parlex.db.models import (
     BallotRow,
     Base,
@@ -58,6 +58,7 @@ from parlex.db.models import (
     VoteRow,
 )
 from parlex.errors import ConfigurationError, Retryable, UsageError
+from parlex.mirror import archive
 from parlex.resources import Resources
 
 log = structlog.get_logger(__name__)

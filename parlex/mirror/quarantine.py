@@ -1,0 +1,217 @@
+"""The quarantine: rows for what was not believed. Takes an open ``db``; never commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from parlex.db.models import (
+    QuarantineRow,
+)
+from parlex.mirror.listings import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Something that was not believed, for a person to look at."""
+
+    kind: str
+    guard: str
+    source: str
+    reason: str
+    scope: str | None = None
+    key: str | None = None
+    field: str | None = None
+    held: Any = None
+    offered: Any = None
+    document: str | None = None
+    url: str | None = None
+
+
+def park(db: Session, parked: Sequence[Parked], *, dataset: str, run_id: UUID | None, now: datetime) -> None:
+    """Open a quarantine row for each, or count it on the open row that says the same."""
+    for item in parked:
+        seen = db.execute(
+            update(QuarantineRow)
+            .where(
+                QuarantineRow.dataset == dataset,
+                QuarantineRow.state.in_(("open", "rejected")),
+                QuarantineRow.kind == item.kind,
+                QuarantineRow.guard == item.guard,
+                QuarantineRow.source == item.source,
+                QuarantineRow.scope.is_not_distinct_from(item.scope),
+                QuarantineRow.key.is_not_distinct_from(item.key),
+                QuarantineRow.field.is_not_distinct_from(item.field),
+            )
+            .values(
+                seen_at=now,
+                seen_count=QuarantineRow.seen_count + 1,
+                reason=item.reason,
+                offered=item.offered,
+                document=item.document,
+                url=item.url,
+                run_id=run_id,
+            )
+            .returning(QuarantineRow.id)
+        ).first()
+        if seen is None:
+            db.execute(insert(QuarantineRow).values(_parked_row(item, dataset, run_id, now)))
+
+
+def _parked_row(item: Parked, dataset: str, run_id: UUID | None, now: datetime) -> dict[str, Any]:
+    named = {field.name: getattr(item, field.name) for field in fields(item)}
+    return {**named, "dataset": dataset, "run_id": run_id, "state": "open", "opened_at": now, "seen_at": now}
+
+
+def resolve_fields(db: Session, dataset: str, mended: Iterable[tuple[str, str]], *, now: datetime) -> None:
+    """Close the rows of (key, field) blanks that the source has filled again."""
+    pairs = list(mended)
+    if pairs:
+        db.execute(
+            update(QuarantineRow)
+            .where(
+                QuarantineRow.dataset == dataset,
+                QuarantineRow.kind == "field",
+                tuple_(QuarantineRow.key, QuarantineRow.field).in_(pairs),
+                QuarantineRow.state != "resolved",
+            )
+            .values(state="resolved", decided_at=now)
+        )
+
+
+def resolve(db: Session, dataset: str, kind: str, source: str, *, keys: Iterable[str], now: datetime) -> None:
+    """Close the open rows of these keys: the source has mended them."""
+    mended = list(keys)
+    if mended:
+        db.execute(
+            update(QuarantineRow)
+            .where(
+                QuarantineRow.dataset == dataset,
+                QuarantineRow.kind == kind,
+                QuarantineRow.source == source,
+                QuarantineRow.key.in_(mended),
+                QuarantineRow.state == "open",
+            )
+            .values(state="resolved", decided_at=now)
+        )
+
+
+def resolve_unnamed_rows(db: Session, dataset: str, source: str, scope: str, *, now: datetime) -> None:
+    """Close the open rows of a scope's list that did not say which key they were of: the list has none any more."""
+    db.execute(
+        update(QuarantineRow)
+        .where(
+            QuarantineRow.dataset == dataset,
+            QuarantineRow.kind == "row",
+            QuarantineRow.source == source,
+            QuarantineRow.scope == scope,
+            QuarantineRow.key.is_(None),
+            QuarantineRow.state == "open",
+        )
+        .values(state="resolved", decided_at=now)
+    )
+
+
+def settle_list(
+    db: Session,
+    place: Place,
+    *,
+    readable: Iterable[str],
+    all_named: bool,
+    withheld: Iterable[str],
+    current: bool = False,
+    now: datetime,
+) -> None:
+    """Close what a believed list answers: what was wrong with it as a whole, and the rows that can be read again.
+
+    The fields ``withheld`` stay open; without ``all_named`` so do rows that did not say which key they were of. The
+    ``current`` list also answers those before it that did not say which session is the current one.
+    """
+    parked = select(QuarantineRow.id).where(
+        QuarantineRow.dataset == place.dataset,
+        QuarantineRow.source == place.source,
+        or_(QuarantineRow.scope == place.scope, QuarantineRow.scope.is_(None)),
+        QuarantineRow.kind.in_(("sweep", "row")),
+        QuarantineRow.state.in_(("open", "rejected")),
+    )
+    if db.scalars(parked.limit(1)).first() is None:
+        return
+    for scope in (place.scope, None) if current else (place.scope,):
+        resolve_sweeps(db, place.dataset, place.source, scope, still=withheld, now=now)
+    resolve(db, place.dataset, "row", place.source, keys=readable, now=now)
+    if all_named:
+        resolve_unnamed_rows(db, place.dataset, place.source, place.scope, now=now)
+
+
+def resolve_sweeps(
+    db: Session, dataset: str, source: str, scope: str | None, *, still: Iterable[str] = (), now: datetime
+) -> None:
+    """Close the rows of a scope's list: a list that is believed answers them, but for the fields ``still`` withheld."""
+    db.execute(
+        update(QuarantineRow)
+        .where(
+            QuarantineRow.dataset == dataset,
+            QuarantineRow.kind == "sweep",
+            QuarantineRow.source == source,
+            QuarantineRow.scope.is_not_distinct_from(scope),
+            QuarantineRow.state.in_(("open", "rejected")),
+            or_(QuarantineRow.field.is_(None), QuarantineRow.field.not_in(list(still))),
+        )
+        .values(state="resolved", decided_at=now)
+    )
+
+
+def waived_guards(
+    db: Session, dataset: str, source: str, scope: str, since: datetime | None
+) -> frozenset[tuple[str, str | None]]:
+    """(guard, field) of a scope's list that a person approved after the last sweep that was believed."""
+    query = select(QuarantineRow.guard, QuarantineRow.field).where(
+        QuarantineRow.dataset == dataset,
+        QuarantineRow.kind == "sweep",
+        QuarantineRow.source == source,
+        QuarantineRow.scope == scope,
+        QuarantineRow.state == "approved",
+    )
+    if since is not None:
+        query = query.where(QuarantineRow.decided_at > since)
+    return frozenset((guard, field) for guard, field in db.execute(query))
+
+
+def withheld_fields(db: Session, dataset: str, keys: Iterable[str]) -> dict[tuple[str, str], str]:
+    """The state of each (key, field) whose blank was parked: open, rejected or approved; the newest row speaks."""
+    query = (
+        select(QuarantineRow.key, QuarantineRow.field, QuarantineRow.state)
+        .where(QuarantineRow.dataset == dataset, QuarantineRow.kind == "field", QuarantineRow.key.in_(list(keys)))
+        .where(QuarantineRow.state != "resolved")
+        .order_by(QuarantineRow.id)
+    )
+    return {(key, field): state for key, field, state in db.execute(query) if key and field}
+
+
+def parked_documents(db: Session, dataset: str, keys: Iterable[str]) -> dict[tuple[str, str], str]:
+    """The sha256 of the newest unreadable document of each (key, source) that is still open."""
+    query = (
+        select(QuarantineRow.key, QuarantineRow.source, QuarantineRow.document)
+        .where(QuarantineRow.dataset == dataset, QuarantineRow.kind == "document", QuarantineRow.key.in_(list(keys)))
+        .where(QuarantineRow.state == "open", QuarantineRow.document.is_not(None))
+        .order_by(QuarantineRow.seen_at)
+    )
+    return {(str(key), source): str(sha256) for key, source, sha256 in db.execute(query)}
+
+
+def parked_keys(db: Session, dataset: str, scope: str, source: str) -> list[str]:
+    """The keys of a scope with something open in quarantine from this source."""
+    query = select(QuarantineRow.key).where(
+        QuarantineRow.dataset == dataset,
+        QuarantineRow.source == source,
+        QuarantineRow.scope == scope,
+        QuarantineRow.state == "open",
+        QuarantineRow.key.is_not(None),
+    )
+    return sorted({key for key in db.scalars(query.distinct()) if key})
