@@ -20,7 +20,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from parlex import broker, monitor, notify, runs
+from parlex import broker, monitor, notify
 from parlex.broker import Broker
 from parlex.db.models import AlertRow, QuarantineRow, RunRow
 from parlex.errors import Retryable
@@ -28,6 +28,7 @@ from parlex.fetching.throttle import host_of
 from parlex.monitor import Report
 from parlex.notify import Message
 from parlex.resources import Resources
+from parlex.runs import fetch_logs
 from parlex.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -215,7 +216,7 @@ def _last_runs(scene: Scene) -> dict[str, list[_Ended]]:
     ended = (
         select(row.run_id, row.job, scope.label("scope"), row.status, row.errors, place.label("place"))
         .where(row.status.in_(monitor.ENDED), row.started_at > scene.now - _MEMORY, ~by_hand)
-        .where(runs.tells_of_us())
+        .where(fetch_logs.tells_of_us())
         .subquery()
     )
     newest = select(ended).where(ended.c.place <= scene.settings.alert_failures_in_row).order_by(ended.c.place)

@@ -196,7 +196,7 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Fetch what is new or changed: of the current session, newest activity first, or of a whole session."""
-    from parlex import pipeline
+    from parlex.runs import pipeline
 
     def ask() -> Any:
         if session:
@@ -219,7 +219,7 @@ def backfill(
 
     One that no source knows stops none of the others; the exit code tells of it.
     """
-    from parlex import pipeline
+    from parlex.runs import pipeline
 
     if not sessions and dataset != "politicians":
         raise UsageError(f"name the sessions: parlex backfill --dataset {dataset} 44-1 45-1")
@@ -255,7 +255,7 @@ def _fetch_all(requests: Mapping[str, Any], *, dispatch: bool, as_json: bool) ->
 def _fetched(
     resources: Resources, requests: Mapping[str, Any], bars: Progress
 ) -> Iterator[tuple[str, Mapping[str, Any] | UsageError]]:
-    from parlex import pipeline
+    from parlex.runs import pipeline
 
     for asked, request in requests.items():
         bar = _Bar(bars, asked)
@@ -317,14 +317,15 @@ def _await_all(
 
 def _look(db: Session, result: Any, bar: _Bar) -> bool:
     """Move the bar to where the run is. Whether the result is there, which is asked first: the last word is the end."""
-    from parlex import queries, runs
+    from parlex.runs import reads as run_reads
+    from parlex.runs import run_keys
 
     over = bool(result.ready())
     if over and isinstance(result.result, UsageError):
         bar.remove()
         return True
-    run_id = UUID(result.result["run_id"]) if over and result.successful() else queries.run_of_task(db, result.id)
-    done, total = runs.progress(db, run_id) if run_id else (0, 0)
+    run_id = UUID(result.result["run_id"]) if over and result.successful() else run_reads.run_of_task(db, result.id)
+    done, total = run_keys.progress(db, run_id) if run_id else (0, 0)
     if total or (run_id and over):  # a run under way that has no keys still asks for its list
         bar(done, total)
     return over
@@ -408,13 +409,14 @@ def changes(
     as_json: Json = False,
 ) -> None:
     """Show what changed, oldest first. Going on from the last number seen misses nothing."""
-    from parlex import queries, tables
+    from parlex import tables
+    from parlex.mirror import history
 
     if dataset != "bills":
         cli_house.record_changes(dataset, after, limit, as_json=as_json)
         return
     with _reading() as db:
-        found = queries.changes(db, after, limit=limit if limit or as_json else SHOWN + 1)
+        found = history.changes(db, after, limit=limit if limit or as_json else SHOWN + 1)
         if as_json:
             _print_records(found)
             return
@@ -429,10 +431,11 @@ def runs(ctx: typer.Context, limit: Limit = None, as_json: Json = False) -> None
     """What was fetched: the runs, newest first; or one run's whole story."""
     if ctx.invoked_subcommand:
         return
-    from parlex import queries, tables
+    from parlex import tables
+    from parlex.runs import reads as run_reads
 
     with _reading() as db:
-        found = queries.runs(db, limit if limit or as_json else SHOWN + 1)
+        found = run_reads.runs(db, limit if limit or as_json else SHOWN + 1)
         if as_json:
             _print_records(found)
             return
@@ -447,10 +450,11 @@ def runs_show(
     run: Annotated[str, typer.Argument(metavar="ID", help="The run's id, or how it begins.")], as_json: Json = False
 ) -> None:
     """Print a run's whole story: its figures, its bills, its errors, its lists, what it put into quarantine."""
-    from parlex import queries, tables
+    from parlex import tables
+    from parlex.runs import reads as run_reads
 
     with _reading() as db:
-        story = queries.run_story(db, queries.find_run(db, run))
+        story = run_reads.run_story(db, run_reads.find_run(db, run))
     assert story is not None
     if as_json:
         _print_json(story.as_json())

@@ -171,7 +171,7 @@ def verify_records(name: str, sessions: Sequence[SessionId], *, deep: bool, as_j
 
 def replay_records(name: str, session: SessionId | None, since: bool, *, apply: bool, as_json: bool) -> None:
     """``parlex replay --dataset``. Exits 1 where today's code cannot read a document."""
-    from parlex import queries, tables, tables_house
+    from parlex import answers, tables, tables_house
     from parlex.mirror import history, listings
 
     if since:
@@ -187,7 +187,7 @@ def replay_records(name: str, session: SessionId | None, since: bool, *, apply: 
                 _note(error)
     if as_json:
         for one in rows:
-            _print_json({field: queries.as_json(value) for field, value in asdict(one).items()})
+            _print_json({field: answers.as_json(value) for field, value in asdict(one).items()})
     elif rows:
         tables.console().print(tables_house.differences(rows))
     if not as_json:

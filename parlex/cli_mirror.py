@@ -95,7 +95,7 @@ class _Answer:
         self.divisions: Sequence[Any] = ()
 
     def as_json(self) -> dict[str, Any]:
-        from parlex.queries import as_json
+        from parlex.answers import as_json
 
         asked = {"as_of": self.moment} if self.moment else {}
         told = asked | {"introduced_inherited_on": self.inherited}
@@ -111,13 +111,15 @@ class _Answer:
 
 
 def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: bool, lineage: bool) -> _Answer:
-    from parlex import history, house, queries
+    from parlex import house, queries
+    from parlex import history as past
     from parlex import lineage as lines
+    from parlex.mirror import history
 
     now = queries.bill(db, key)
     if now is None:
         raise _not_held(db, key)
-    story = history.as_of(db, key, moment) if moment else now
+    story = past.as_of(db, key, moment) if moment else now
     if story is None:
         seen = now.bill.first_seen_at.astimezone(UTC).isoformat(timespec="seconds")
         raise ParlexError(f"the mirror did not know {key} then: it first saw it at {seen}")
@@ -125,8 +127,8 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
     answer.sponsor = house.sponsor(db, key)
     answer.divisions = list(house.votes(db, bill=key))
     answer.inherited = None if moment else lines.introduced_inherited_on(db, key)
-    answer.times = history.times_in_stage(db, story, moment or datetime.now(UTC))
-    answer.provenance = history.provenance(db, key) if provenance else None
+    answer.times = past.times_in_stage(db, story, moment or datetime.now(UTC))
+    answer.provenance = past.provenance(db, key) if provenance else None
     answer.lineage = lines.lineage(db, key) if lineage else None
     return answer
 
@@ -143,7 +145,8 @@ def _not_held(db: Session, key: BillKey) -> UsageError:
 
 
 def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
-    from parlex import queries, tables, tables_house
+    from parlex import tables, tables_house
+    from parlex.mirror import history
 
     console = tables.console()
     console.print(tables.bill(answer.story, answer.inherited))
@@ -156,7 +159,7 @@ def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
         console.print(tables.provenance(answer.provenance))
     for table in tables.lineage(answer.lineage) if answer.lineage else ():
         console.print(table)
-    changes = [c for c in queries.changes(db, key=answer.story.bill.key) if moment is None or c.observed_at <= moment]
+    changes = [c for c in history.changes(db, key=answer.story.bill.key) if moment is None or c.observed_at <= moment]
     console.print(tables.changes(changes, title="History"))
     if answer.story.summary_en:
         console.print(tables.summary(answer.story.summary_en))

@@ -104,7 +104,7 @@ def alerts_check() -> None:
 
 
 def _alert_json(row: AlertRow) -> dict[str, Any]:
-    from parlex.queries import as_json
+    from parlex.answers import as_json
 
     names = ("rule", "subject", "severity", "headline", "detail", "since", "opened_at", "told_at", "closed_at")
     return {name: as_json(getattr(row, name)) for name in names}
@@ -216,13 +216,15 @@ def export(
 @runs_app.command("retry")
 def runs_retry(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> None:
     """Fetch again what failed in a run."""
-    from parlex import pipeline, queries, tables
+    from parlex import tables
+    from parlex.runs import pipeline
+    from parlex.runs import reads as run_reads
 
     settings = _settings()
     settings.require_contact()
     with _working(settings) as resources, tables.progress() as bars:
         with resources.db() as db:
-            run_id = queries.find_run(db, run)
+            run_id = run_reads.find_run(db, run)
         if dispatch:
             found = _dispatch_retry(resources, run_id, bars)
         else:
@@ -235,7 +237,7 @@ def runs_retry(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> N
 
 
 def _dispatch_retry(resources: Resources, run_id: UUID, bars: Progress) -> Mapping[str, Any]:
-    from parlex import pipeline
+    from parlex.runs import pipeline
     from workers import tasks
 
     _require_workers()
@@ -246,11 +248,12 @@ def _dispatch_retry(resources: Resources, run_id: UUID, bars: Progress) -> Mappi
 @runs_app.command("revoke")
 def runs_revoke(run: Run) -> None:
     """End a run that is under way. What it has saved stays."""
-    from parlex import pipeline, queries
+    from parlex.runs import pipeline
+    from parlex.runs import reads as run_reads
 
     with _working(_settings()) as resources:
         with resources.db() as db:
-            run_id = queries.find_run(db, run)
+            run_id = run_reads.find_run(db, run)
         if not pipeline.revoke(resources, run_id):
             raise ParlexError(f"run {str(run_id)[:8]} is over already")
     _note(f"run {str(run_id)[:8]} is ended")

@@ -13,8 +13,9 @@ from uuid import uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import pipeline, store
-from parlex.datasets import Context, Dataset, Request, standing
+from parlex import store
+from parlex.answers import Record
+from parlex.datasets import standing
 from parlex.datasets.bills import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.standing import DATASET
 from parlex.db.models import BillRow, ListingRow, QuarantineRow, SweepRow
@@ -23,8 +24,9 @@ from parlex.fetching.document import Document
 from parlex.fetching.http import Tally
 from parlex.mirror import documents, listings, quarantine, sweeps
 from parlex.parliament import BillKey, SessionId
-from parlex.queries import Record
 from parlex.resources import Resources
+from parlex.runs import pipeline
+from parlex.runs.work import Context, Dataset, Request
 
 
 @dataclass(frozen=True, slots=True)

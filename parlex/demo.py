@@ -28,7 +28,9 @@ from parlex import monitor, queries, tables
 from parlex.db.engine import build_engine
 from parlex.errors import ParlexError
 from parlex.locks import wait_until
-from parlex.queries import RunRecord
+from parlex.mirror import history, sweeps
+from parlex.runs import reads as run_reads
+from parlex.runs.reads import RunRecord
 from parlex.sandbox import Sandbox
 from parlex.settings import Settings, load
 from parlex.supervisor import QUEUES, Stack
@@ -117,8 +119,8 @@ class _Demo:
         self._title(f"The bills of the current session, as of {self.sandbox.as_of}")
         self._fetch("first fetch")
         with self._db() as db:
-            bills = list(queries.bills(db, queries.current_session(db)))
-            self.seen = queries.last_seq(db)
+            bills = list(queries.bills(db, sweeps.current_session(db)))
+            self.seen = history.last_seq(db)
         self._print(tables.bills(bills))
         _require(len(bills) > 0, "no bill is held")
 
@@ -129,7 +131,7 @@ class _Demo:
         self._fetch("after changes")
         with self._db() as db:
             # Not of this run alone: at the full hour, beat sends one of its own.
-            changes = list(queries.changes(db, self.seen))
+            changes = list(history.changes(db, self.seen))
         shown = [change for change in changes if change.field is None or _is_shown(change.field)]
         self._print(tables.changes(shown))
         bills = {(change.parliament, change.session, change.number) for change in changes}
@@ -183,7 +185,7 @@ class _Demo:
         _require(done.returncode == 0, f"{name}: {(done.stdout + done.stderr).strip()}")
         figures: dict[str, Any] = json.loads(done.stdout)
         with self._db() as db:
-            story = queries.run_story(db, UUID(figures["run_id"]))
+            story = run_reads.run_story(db, UUID(figures["run_id"]))
         _require(story is not None and story.run.status == "success", f"{name}: the log does not tell of a success")
         assert story is not None
         self.spent[name] = story.run

@@ -10,12 +10,13 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from parlex import alerts, notify, queries
+from parlex import alerts, notify
 from parlex.db.models import BillChangeRow, BillRow, CounterRow
+from parlex.mirror import history
+from parlex.mirror.history import ChangeRecord
 from parlex.monitor import Report
 from parlex.notify import Message
 from parlex.parliament import BillKey, SessionId
-from parlex.queries import ChangeRecord
 
 SHOWN = 15  # bills named of each kind of news; the rest is counted, and where to see it is said
 TITLE_LENGTH = 90
@@ -56,7 +57,7 @@ def compose(db: Session, report: Report) -> Digest:
     after = db.scalar(select(CounterRow.value).where(CounterRow.name == _COUNTER))
     if after is None:
         after = _seq_before(db, report.since)
-    last = queries.last_seq(db)
+    last = history.last_seq(db)
     lines = [*_parliament(db, after, last), "", *_fetching(db, report)]
     title = f"Parlex, {report.until.astimezone(UTC):%d %B %Y}"
     return Digest(after, last, Message("info" if report.healthy else "warning", title, "\n".join(lines)))
@@ -71,7 +72,7 @@ def _seq_before(db: Session, moment: datetime) -> int:
 
 def _parliament(db: Session, after: int, last: int) -> Iterator[str]:
     changed: Bills = {}
-    for change in queries.changes(db, after, limit=last - after or None) if last > after else ():
+    for change in history.changes(db, after, limit=last - after or None) if last > after else ():
         if change.kind != "reparsed":  # our reading changed, not the bill
             changed.setdefault(_key(change), []).append(change)
     if not changed:

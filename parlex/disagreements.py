@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from parlex.answers import Record
 from parlex.bills import LegisinfoBill, OpenParliamentBill, fold
 from parlex.datasets import standing
 from parlex.datasets.bills import COMPANION, COMPANION_SINCE, SPINE
@@ -18,7 +19,6 @@ from parlex.datasets.standing import DATASET
 from parlex.db.models import SweepRow
 from parlex.mirror import history, listings, sweeps
 from parlex.parliament import BillKey, SessionId
-from parlex.queries import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,17 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from parlex import merge, queries, stages, store
+from parlex import answers, merge, queries, stages, store
+from parlex.answers import Record
 from parlex.bills import Bill, BillType, StageCode, StatusCode
 from parlex.datasets import standing
 from parlex.datasets.standing import DATASET, Standing
 from parlex.db.models import BillChangeRow, BillRow
 from parlex.errors import UsageError
-from parlex.mirror import documents, quarantine
+from parlex.mirror import documents, history, quarantine
+from parlex.mirror.history import ChangeRecord
 from parlex.parliament import BillKey, Chamber
-from parlex.queries import BillStory, ChangeRecord, Record, StageRecord
+from parlex.queries import BillStory, StageRecord
 from parlex.stages import TimeInStage
 
 OTTAWA = ZoneInfo("America/Toronto")
@@ -57,7 +59,7 @@ def as_of(db: Session, key: BillKey, moment: datetime) -> BillStory | None:
     story = queries.bill(db, key)
     if story is None or story.bill.first_seen_at > moment:
         return None
-    changes = list(queries.changes(db, key=key))
+    changes = list(history.changes(db, key=key))
     first = next((n for n, change in enumerate(changes) if change.observed_at > moment), len(changes))
     past = _Past(story)
     for change in reversed(changes[first:]):
@@ -188,7 +190,7 @@ def provenance(db: Session, key: BillKey) -> tuple[Origin, ...]:
         raise not_held(key)
     read = standing.standing(db, [key]).get(key)
     states = quarantine.withheld_fields(db, DATASET, [str(key)])
-    told = _Told(list(queries.changes(db, key=key)), story.bill.first_seen_at, _sha256s(db, key))
+    told = _Told(list(history.changes(db, key=key)), story.bill.first_seen_at, _sha256s(db, key))
     kept = documents.fetches(db, DATASET, set(told.documents.values()))
     found = []
     for field in merge.RULES:
@@ -242,7 +244,7 @@ def _origin(field: str, read: Standing | None, since: datetime) -> Origin:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
-        return [{name: queries.as_json(item) for name, item in stage.items()} for stage in value]
+        return [{name: answers.as_json(item) for name, item in stage.items()} for stage in value]
     return value
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from parlex.answers import Record, as_json
 from parlex.db.models import (
     BallotRow,
     BillRow,
@@ -21,7 +22,6 @@ from parlex.db.models import (
     VoteRow,
 )
 from parlex.parliament import BillKey, SessionId
-from parlex.queries import Record, as_json
 from parlex.votes import Choice, VoteKey
 
 _PAGE = 1000  # rows held in memory at a time while a long answer streams

@@ -12,11 +12,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, false, select
 from sqlalchemy.orm import Session
 
+from parlex.answers import Record
 from parlex.datasets.records import RecordDataset
 from parlex.db.models import SweepRow, VoteRow
 from parlex.mirror import listings, quarantine
 from parlex.parliament import SessionId
-from parlex.queries import Record
 
 
 @dataclass(frozen=True, slots=True)

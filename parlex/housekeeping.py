@@ -9,13 +9,14 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from parlex import alerts, pipeline, runs
-from parlex.datasets import Request
+from parlex import alerts
 from parlex.db.models import BillRow, HeartbeatRow, RunRow, SweepRow
 from parlex.mirror import documents
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import Figures
+from parlex.runs import fetch_logs, pipeline
+from parlex.runs.fetch_logs import Figures
+from parlex.runs.work import Request
 
 ARCHIVE_BATCH = 200  # documents in memory at a time, some 2 MB compressed; the largest lists are 1 MB each
 
@@ -42,7 +43,7 @@ def prune(resources: Resources) -> dict[str, int]:
     now, settings = pipeline.now(), resources.settings
     with resources.db() as db:
         return {
-            "logs": runs.prune_logs(db, now - timedelta(days=settings.keep_logs_days)),
+            "logs": fetch_logs.prune_logs(db, now - timedelta(days=settings.keep_logs_days)),
             "documents": documents.prune_documents(
                 db,
                 now - timedelta(days=settings.keep_documents_days),
@@ -84,30 +85,30 @@ def is_known(resources: Resources, run_id: UUID) -> bool:
 def open_runs(resources: Resources) -> list[UUID]:
     """Runs that the workers carry and that are not closed."""
     with resources.db() as db:
-        return runs.open_runs(db)
+        return fetch_logs.open_runs(db)
 
 
 def is_closed(resources: Resources, run_id: UUID) -> bool:
     """Whether the run is closed but its figures were not delivered."""
     with resources.db() as db:
-        run = runs.get_run(db, run_id)
+        run = fetch_logs.get_run(db, run_id)
         return run.status != "running" and run.delivered_at is None
 
 
 def undelivered(resources: Resources, patience: timedelta) -> list[UUID]:
     """Closed runs whose figures some task still waits for."""
     with resources.db() as db:
-        return [run.run_id for run in runs.undelivered(db, now=pipeline.now(), patience=patience)]
+        return [run.run_id for run in fetch_logs.undelivered(db, now=pipeline.now(), patience=patience)]
 
 
 def take_waiters(resources: Resources, run_id: UUID) -> tuple[Figures, Sequence[str]]:
     """The figures of a closed run and the tasks that are to get them."""
     with resources.db() as db:
-        run = runs.get_run(db, run_id)
-        return runs.figures(run), list(run.waiters)
+        run = fetch_logs.get_run(db, run_id)
+        return fetch_logs.figures(run), list(run.waiters)
 
 
 def mark_delivered(resources: Resources, run_id: UUID) -> None:
     """Note that all waiting tasks have the figures."""
     with resources.db() as db:
-        runs.delivered(db, run_id, now=pipeline.now())
+        fetch_logs.delivered(db, run_id, now=pipeline.now())

@@ -10,10 +10,10 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from parlex import stages
+from parlex.answers import Record
 from parlex.db.models import BillRow
 from parlex.history import not_held
 from parlex.parliament import BillKey, Chamber, SessionId
-from parlex.queries import Record
 
 DAYS = (*stages.READINGS[Chamber.HOUSE], *stages.READINGS[Chamber.SENATE], "royal_assent_on")
 

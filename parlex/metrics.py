@@ -25,10 +25,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from parlex import alerts, broker, monitor, notify, queries
+from parlex import alerts, broker, monitor, notify
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunRow, SweepRow
 from parlex.errors import Retryable
 from parlex.fetching.throttle import host_of
+from parlex.mirror import history
 from parlex.resources import Resources
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ class Gauges(Collector):
                 _heartbeats(db, now),
                 _open_alerts(db),
                 _notifications(db),
-                _plain("last_change_seq", "The newest sequence number of the history.", queries.last_seq(db)),
+                _plain("last_change_seq", "The newest sequence number of the history.", history.last_seq(db)),
             ]
 
     def _of_redis(self, now: datetime) -> list[Metric]:

@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from parlex import runs
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunKeyRow, RunRow, SweepRow
+from parlex.runs import fetch_logs
 
 # A run is judged by how it ended; a skipped tick did nothing, and a running one has not ended.
 ENDED = ("success", "partial", "failure", "abandoned")
@@ -147,7 +147,7 @@ def statistics(
         dataset=dataset,
         runs=sum(by_status.values()),
         by_status=by_status,
-        success_rate=_success_rate(_by_status(db, (*within, runs.tells_of_us()))),
+        success_rate=_success_rate(_by_status(db, (*within, fetch_logs.tells_of_us()))),
         mean_duration_seconds=mean,
         p95_duration_seconds=p95,
         records={name: sums[name] for name in RECORDS},
@@ -220,7 +220,7 @@ def _last_good_run(db: Session, dataset: str) -> GoodRun | None:
 def _last_failed_jobs(db: Session, within: tuple[ColumnElement[bool], ...]) -> tuple[str, ...]:
     newest = (
         select(RunRow.job, RunRow.status)
-        .where(*within, RunRow.status.in_(ENDED), runs.tells_of_us())
+        .where(*within, RunRow.status.in_(ENDED), fetch_logs.tells_of_us())
         .ext(distinct_on(RunRow.job))
         .order_by(RunRow.job, RunRow.started_at.desc())
         .subquery()

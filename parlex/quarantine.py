@@ -22,8 +22,8 @@ from parlex.datasets.standing import DATASET
 from parlex.db.models import QuarantineRow
 from parlex.errors import UsageError
 from parlex.mirror import history, listings
+from parlex.mirror.quarantine import QuarantineRecord
 from parlex.parliament import BillKey, SessionId
-from parlex.queries import QuarantineRecord
 from parlex.replay import Difference
 
 STATES = ("open", "approved", "rejected", "resolved")

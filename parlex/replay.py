@@ -17,7 +17,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from parlex import merge, pipeline, stages, store
+from parlex import merge, stages, store
+from parlex.answers import Record
 from parlex.bills import Bill
 from parlex.datasets import standing
 from parlex.datasets.bills import SPINE
@@ -27,8 +28,8 @@ from parlex.mirror import documents, history, quarantine
 from parlex.mirror.documents import Archived
 from parlex.mirror.history import Change
 from parlex.parliament import BillKey, SessionId
-from parlex.queries import Record
 from parlex.resources import Resources
+from parlex.runs import pipeline
 from parlex.store import HeldBill
 
 

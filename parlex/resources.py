@@ -12,7 +12,6 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from parlex import __version__
-from parlex.datasets import Dataset
 from parlex.datasets.bills import BillDataset
 from parlex.datasets.politicians import PoliticianDataset
 from parlex.datasets.votes import VoteDataset
@@ -21,6 +20,7 @@ from parlex.embedded import Addresses
 from parlex.fetching.http import Client
 from parlex.fetching.throttle import RedisThrottle, Throttle, host_of
 from parlex.mirror.archive import Archive, open_archive
+from parlex.runs.work import Dataset
 from parlex.settings import Settings
 from parlex.sources.legisinfo import Legisinfo
 from parlex.sources.openparliament import OpenParliament

@@ -23,18 +23,12 @@ if TYPE_CHECKING:
     from parlex.doctor import Check
     from parlex.history import Origin
     from parlex.lineage import Lineage
+    from parlex.mirror.history import ChangeRecord
+    from parlex.mirror.quarantine import QuarantineRecord
     from parlex.monitor import Report
-    from parlex.queries import (
-        BillRecord,
-        BillStory,
-        ChangeRecord,
-        QuarantineRecord,
-        RunRecord,
-        RunStory,
-        StageRecord,
-        SweepRecord,
-    )
+    from parlex.queries import BillRecord, BillStory, StageRecord
     from parlex.replay import Difference
+    from parlex.runs.reads import RunRecord, RunStory, SweepRecord
     from parlex.stages import TimeInStage
 
 _BREAK = "\0"  # of a line; a newline in HTML is only a space

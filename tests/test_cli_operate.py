@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from parlex import pipeline, runs
 from parlex.db.models import HeartbeatRow, RunRow
 from parlex.errors import UsageError
 from parlex.parliament import SessionId
 from parlex.resources import Resources
+from parlex.runs import fetch_logs, pipeline
 from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment
 from tests import rows
@@ -151,7 +151,7 @@ def test_a_retry_fetches_what_failed_and_nothing_else(live: Resources, sandbox: 
     asked = sandbox.log("legisinfo")[before:]
     assert sum("/bill/" in line.lower() for line in asked) == 2
     with live.db() as db:
-        assert runs.get_run(db, UUID(again.run_id)).params == {"scope": "44-1", "retry_of": str(run_id)}
+        assert fetch_logs.get_run(db, UUID(again.run_id)).params == {"scope": "44-1", "retry_of": str(run_id)}
     assert pipeline.rerun_failures(live, run_id).bills_fetched == 0  # nothing is due any more
     with pytest.raises(UsageError, match="nothing failed"):
         pipeline.rerun_failures(live, UUID(again.run_id))
@@ -180,7 +180,7 @@ def test_a_run_under_way_is_ended_by_hand(live: Resources, db: Session) -> None:
     assert parlex(live.settings, "runs", "revoke", str(opened.run.run_id)).returncode == 0
     row = db.get(RunRow, opened.run.run_id)
     assert row is not None
-    assert (row.status, row.errors) == ("abandoned", [runs.REVOKED])
+    assert (row.status, row.errors) == ("abandoned", [fetch_logs.REVOKED])
 
 
 # Lines.

@@ -15,11 +15,11 @@ import pytest
 import time_machine
 from sqlalchemy import event, text
 
-from parlex import pipeline
 from parlex.db.models import Base
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import Figures
+from parlex.runs import pipeline
+from parlex.runs.fetch_logs import Figures
 from parlex.sandbox import Sandbox
 from parlex.sandbox.sample import RECORDED
 from parlex.settings import environment

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from parlex import pipeline, queries
 from parlex.db.models import BillRow, RunRow
 from parlex.parliament import SessionId
 from parlex.resources import Resources
+from parlex.runs import pipeline
+from parlex.runs import reads as run_reads
 from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment
 
@@ -68,10 +69,10 @@ def mirror(sandbox: Sandbox, make_resources: Callable[..., Resources]) -> Resour
     )
 
 
-def story(mirror: Resources) -> queries.RunStory:
+def story(mirror: Resources) -> run_reads.RunStory:
     with mirror.db() as db:
         run_id = db.scalars(select(RunRow.run_id).order_by(RunRow.started_at.desc()).limit(1)).one()
-        found = queries.run_story(db, run_id)
+        found = run_reads.run_story(db, run_id)
     assert found is not None
     return found
 

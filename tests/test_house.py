@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from parlex import house, house_check, housekeeping, monitor, pipeline, quarantine
+from parlex import house, house_check, housekeeping, monitor, quarantine
 from parlex.datasets.records import RecordDataset
 from parlex.errors import UnknownSession, UsageError
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
-from parlex.runs import Figures
+from parlex.runs import pipeline
+from parlex.runs.fetch_logs import Figures
 from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment
 from parlex.votes import VoteKey

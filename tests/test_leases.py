@@ -13,11 +13,11 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session
 
-from parlex import pipeline, runs
 from parlex.db.models import RunKeyRow, RunRow
 from parlex.locks import wait_until
 from parlex.parliament import SessionId
 from parlex.resources import Resources
+from parlex.runs import fetch_logs, pipeline, run_keys
 from parlex.sandbox import Sandbox
 
 
@@ -98,14 +98,14 @@ def test_a_claim_that_was_taken_over_is_no_longer_held(mirror: Resources) -> Non
     run_id, keys = planned(mirror)
     now = pipeline.now()
     with mirror.db() as db:
-        first = runs.claim_fetch(db, run_id, keys, now=now, lease=timedelta(seconds=5))
-        assert runs.still_held(db, run_id, first) == first
+        first = run_keys.claim_fetch(db, run_id, keys, now=now, lease=timedelta(seconds=5))
+        assert run_keys.still_held(db, run_id, first) == first
         later = now + timedelta(seconds=6)
-        runs.free_leases(db, now=later)
-        assert runs.still_held(db, run_id, first) == []
-        second = runs.claim_fetch(db, run_id, keys[:2], now=later, lease=timedelta(seconds=5))
-        assert runs.still_held(db, run_id, first) == []
-        assert runs.still_held(db, run_id, second) == second
+        run_keys.free_leases(db, now=later)
+        assert run_keys.still_held(db, run_id, first) == []
+        second = run_keys.claim_fetch(db, run_id, keys[:2], now=later, lease=timedelta(seconds=5))
+        assert run_keys.still_held(db, run_id, first) == []
+        assert run_keys.still_held(db, run_id, second) == second
 
 
 def test_rows_that_are_being_written_are_not_taken_from_their_writer(mirror: Resources) -> None:
@@ -113,10 +113,10 @@ def test_rows_that_are_being_written_are_not_taken_from_their_writer(mirror: Res
     run_id, keys = planned(mirror)
     now = pipeline.now()
     with mirror.db() as db:
-        claims = runs.claim_fetch(db, run_id, keys, now=now, lease=timedelta(seconds=5))
+        claims = run_keys.claim_fetch(db, run_id, keys, now=now, lease=timedelta(seconds=5))
     with mirror.db() as writer, mirror.db() as sweeper:
-        assert runs.still_held(writer, run_id, claims) == claims
-        runs.free_leases(sweeper, now=now + timedelta(hours=1))
+        assert run_keys.still_held(writer, run_id, claims) == claims
+        run_keys.free_leases(sweeper, now=now + timedelta(hours=1))
     assert {state for state, *_ in states(mirror, run_id)} == {"fetching"}
 
 
@@ -126,7 +126,7 @@ def test_an_outage_gives_the_bills_back_and_blames_none(mirror: Resources, table
     if step == "persist":
         pipeline.fetch(mirror, run_id, keys)
     with refusing(mirror, table, "53100"):
-        for _ in range(2 * runs.MAX_DEATHS):
+        for _ in range(2 * run_keys.MAX_DEATHS):
             with pytest.raises(OperationalError):
                 getattr(pipeline, step)(mirror, run_id, keys)
     assert states(mirror, run_id) == [("waiting" if step == "fetch" else "fetched", 0, False)] * 3
@@ -148,7 +148,7 @@ def test_a_bill_that_fails_each_time_is_given_up_with_the_error(mirror: Resource
         # The sweeper tries each alone, at once: one of them may be to blame.
         overdue = pipeline.sweep(mirror, patience=timedelta(hours=1))
         assert [batch.keys for batch in overdue.persist] == [(key,) for key in keys]
-        for _ in range(runs.MAX_DEATHS - 1):
+        for _ in range(run_keys.MAX_DEATHS - 1):
             with pytest.raises(DataError):
                 pipeline.persist(mirror, run_id, keys[:1])
     given_up = keys_of(mirror, run_id)[0]
@@ -165,11 +165,11 @@ def test_a_bill_that_fails_each_time_is_given_up_with_the_error(mirror: Resource
 def test_a_run_whose_planners_die_is_given_up(mirror: Resources) -> None:
     run = pipeline.open_run(mirror, pipeline.session_request(SessionId(45, 1))).run
     now = pipeline.now()
-    for death in range(runs.MAX_RETRIES + 1):
+    for death in range(run_keys.MAX_RETRIES + 1):
         now += timedelta(minutes=5)
         with mirror.db() as db:
             assert _dead(db, now) == [], death
-            assert runs.claim_planning(db, run.run_id, now=now, lease=timedelta(minutes=3))
+            assert fetch_logs.claim_planning(db, run.run_id, now=now, lease=timedelta(minutes=3))
     now += timedelta(minutes=5)
     with mirror.db() as db:
         assert _dead(db, now) == [run.run_id]
@@ -178,5 +178,5 @@ def test_a_run_whose_planners_die_is_given_up(mirror: Resources) -> None:
 
 def _dead(db: Session, now: datetime) -> list[UUID]:
     patience = timedelta(hours=5)
-    found = runs.abandon_dead(db, now=now, process_patience=patience, worker_patience=patience, deadline=patience)
+    found = fetch_logs.abandon_dead(db, now=now, process_patience=patience, worker_patience=patience, deadline=patience)
     return [run.run_id for run in found]

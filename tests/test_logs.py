@@ -79,7 +79,7 @@ def test_extras_of_ours_are_shown_and_those_of_celery_are_not(
     configure: Callable[..., None], lines: Callable[[], list[dict[str, str]]]
 ) -> None:
     configure(log_format="json")
-    logging.getLogger("parlex.pipeline").info("planned", extra={"due": 3})
+    logging.getLogger("parlex.runs.pipeline").info("planned", extra={"due": 3})
     logging.getLogger("celery.app.trace").info("done", extra={"data": "arguments"})
     ours, celery = lines()
     assert ours["due"] == 3

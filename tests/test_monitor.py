@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from parlex import runs
 from parlex.db.models import HeartbeatRow, QuarantineRow
 from parlex.monitor import Report, statistics
+from parlex.runs import fetch_logs
 from tests import rows
 from tests.rows import NOON
 
@@ -60,7 +60,7 @@ def test_only_skipped_runs_make_no_rate(db: Session) -> None:
 
 def test_what_was_asked_for_in_vain_is_no_failure_of_ours(db: Session) -> None:
     add_runs(db, "success")
-    add_runs(db, "failure", job="fetch_session_bills", errors=[f"{runs.WRONG}no source knows session 45-9"])
+    add_runs(db, "failure", job="fetch_session_bills", errors=[f"{fetch_logs.WRONG}no source knows session 45-9"])
     found = report(db)
     assert (found.by_status["failure"], found.success_rate, found.last_failed_jobs) == (1, 1.0, ())
 

@@ -15,13 +15,14 @@ import pytest
 import time_machine
 from sqlalchemy import event, text
 
-from parlex import pipeline, quarantine
+from parlex import quarantine
 from parlex.errors import Retryable, UnknownSession, UsageError
 from parlex.fetching.http import Client
 from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import Figures
+from parlex.runs import pipeline
+from parlex.runs.fetch_logs import Figures
 from parlex.sandbox import Sandbox
 
 CURRENT = SessionId(45, 1)

@@ -10,10 +10,12 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from parlex import queries
+from parlex import answers, queries
 from parlex.db.models import BillStageRow, QuarantineRow
 from parlex.errors import UsageError
+from parlex.mirror import history, sweeps
 from parlex.parliament import BillKey, SessionId
+from parlex.runs import reads as run_reads
 from tests import rows
 from tests.rows import NOON
 
@@ -120,7 +122,7 @@ def test_a_bill_s_json_has_the_promised_keys_and_forms(db: Session) -> None:
 
 def test_instants_are_utc_whatever_zone_they_come_in() -> None:
     ottawa = timezone(timedelta(hours=-4))
-    assert queries.as_json(datetime(2026, 6, 10, 20, tzinfo=ottawa)) == "2026-06-11T00:00:00+00:00"
+    assert answers.as_json(datetime(2026, 6, 10, 20, tzinfo=ottawa)) == "2026-06-11T00:00:00+00:00"
 
 
 def test_bills_come_in_the_order_of_their_numbers(db: Session) -> None:
@@ -186,8 +188,8 @@ def test_the_companion_s_answer_is_no_look_at_the_bill(db: Session) -> None:
     [
         (lambda db: list(queries.bills(db)), 1),
         (lambda db: queries.bill(db, C2), 2),
-        (lambda db: list(queries.changes(db)), 1),
-        (lambda db: list(queries.runs(db)), 1),
+        (lambda db: list(history.changes(db)), 1),
+        (lambda db: list(run_reads.runs(db)), 1),
     ],
     ids=["bills", "bill", "changes", "runs"],
 )
@@ -222,26 +224,26 @@ def test_a_bill_that_is_not_held_is_none(db: Session) -> None:
 def test_changes_go_on_after_a_number(db: Session) -> None:
     save(db, *(rows.change(seq, old="a", new={"state": "completed"}) for seq in (3, 1, 2)))
     save(db, rows.change(4, number="C-3", kind="created", field=None))
-    found = [change.as_json() for change in queries.changes(db, 1)]
+    found = [change.as_json() for change in history.changes(db, 1)]
     assert [change["seq"] for change in found] == [2, 3, 4]
     assert list(found[0]) == CHANGE_KEYS
     assert found[0]["new"] == {"state": "completed"}
     assert found[2]["field"] is None
-    assert [change.seq for change in queries.changes(db, key=C2, limit=2)] == [1, 2]
-    assert queries.last_seq(db) == 4
+    assert [change.seq for change in history.changes(db, key=C2, limit=2)] == [1, 2]
+    assert history.last_seq(db) == 4
 
 
 def test_runs_come_newest_first_with_the_promised_keys(db: Session) -> None:
     old = rows.run(started_at=NOON, attempted=5, created=2, errors=["first", "second"], error_count=7)
     new = rows.run(started_at=NOON + HOUR, entry="hourly", slot=NOON, status="skipped")
     save(db, old, new)
-    found = [run.as_json() for run in queries.runs(db)]
+    found = [run.as_json() for run in run_reads.runs(db)]
     assert [run["run_id"] for run in found] == [str(new.run_id), str(old.run_id)]
     assert list(found[0]) == RUN_KEYS
     assert found[0]["slot"] == "2026-06-10T12:00:00+00:00"
     assert found[1]["bills_fetched"] == 5
     assert found[1]["errors"] == ["first", "second"]
-    assert [str(run.run_id) for run in queries.runs(db, 1)] == [str(new.run_id)]
+    assert [str(run.run_id) for run in run_reads.runs(db, 1)] == [str(new.run_id)]
 
 
 def test_a_run_s_story_has_its_keys_its_lists_and_its_quarantine(db: Session) -> None:
@@ -252,7 +254,7 @@ def test_a_run_s_story_has_its_keys_its_lists_and_its_quarantine(db: Session) ->
     parked = {"kind": "document", "guard": "malformed", "source": "legisinfo", "reason": "StatusName: unknown"}
     for run_id in (run.run_id, uuid4()):
         save(db, QuarantineRow(dataset="bills", key="45-1 C-3", run_id=run_id, opened_at=NOON, seen_at=NOON, **parked))
-    story = queries.run_story(db, run.run_id)
+    story = run_reads.run_story(db, run.run_id)
     assert story is not None
     assert [(key.key, key.outcome) for key in story.keys] == [("45-1 C-2", "created"), ("45-1 C-3", "failed")]
     found = story.as_json()
@@ -261,7 +263,7 @@ def test_a_run_s_story_has_its_keys_its_lists_and_its_quarantine(db: Session) ->
     assert [sweep["missing"] for sweep in found["sweeps"]] == [["45-1 C-9"]]
     assert [row["reason"] for row in found["quarantine"]] == ["StatusName: unknown"]
     assert found["params"] == {"limit": 5}
-    assert queries.run_story(db, uuid4()) is None
+    assert run_reads.run_story(db, uuid4()) is None
 
 
 def test_a_run_s_story_tells_what_happened_when_and_what_it_changed(db: Session) -> None:
@@ -284,7 +286,7 @@ def test_a_run_s_story_tells_what_happened_when_and_what_it_changed(db: Session)
             **parked,
         ),
     )
-    story = queries.run_story(db, run.run_id)
+    story = run_reads.run_story(db, run.run_id)
     assert story is not None
     assert [change.seq for change in story.changes] == [1, 2]
     assert [((event.at - NOON) / minute, event.event) for event in story.timeline] == [
@@ -299,34 +301,34 @@ def test_a_run_s_story_tells_what_happened_when_and_what_it_changed(db: Session)
 def test_a_run_is_found_by_the_beginning_of_its_id(db: Session) -> None:
     run = rows.run()
     save(db, run)
-    assert queries.find_run(db, str(run.run_id)[:8].upper()) == run.run_id
+    assert run_reads.find_run(db, str(run.run_id)[:8].upper()) == run.run_id
     for wrong in ("abc", "no id", "%%%%", "ffffffff-ffff"):
         with pytest.raises(UsageError):
-            queries.find_run(db, wrong)
+            run_reads.find_run(db, wrong)
 
 
 def test_an_ambiguous_run_is_refused(db: Session) -> None:
     first = rows.run()
     save(db, first, rows.run(run_id=UUID(int=first.run_id.int ^ 1)))
     with pytest.raises(UsageError, match="several"):
-        queries.find_run(db, str(first.run_id)[:8])
+        run_reads.find_run(db, str(first.run_id)[:8])
 
 
 def test_the_run_that_a_task_waits_for(db: Session) -> None:
     run = rows.run(waiters=["another", "mine"])
     save(db, run, rows.run())
-    assert queries.run_of_task(db, "mine") == run.run_id
-    assert queries.run_of_task(db, "nobody's") is None
+    assert run_reads.run_of_task(db, "mine") == run.run_id
+    assert run_reads.run_of_task(db, "nobody's") is None
 
 
 def test_sweeps_newest_first(db: Session) -> None:
     save(db, rows.sweep(NOON), rows.sweep(NOON + HOUR), rows.sweep(NOON, scope="44-1"))
-    assert [sweep.swept_at for sweep in queries.sweeps(db, SessionId(45, 1))] == [NOON + HOUR, NOON]
-    assert len(queries.sweeps(db)) == 3
+    assert [sweep.swept_at for sweep in run_reads.sweeps(db, SessionId(45, 1))] == [NOON + HOUR, NOON]
+    assert len(run_reads.sweeps(db)) == 3
 
 
 def test_the_current_session_is_what_the_last_believed_current_list_held(db: Session) -> None:
-    assert queries.current_session(db) is None
+    assert sweeps.current_session(db) is None
     save(db, rows.sweep(NOON), rows.sweep(NOON + HOUR, scope="46-1", believed=False))
     save(db, rows.sweep(NOON + HOUR, scope="44-1", is_current=False))
-    assert queries.current_session(db) == SessionId(45, 1)
+    assert sweeps.current_session(db) == SessionId(45, 1)

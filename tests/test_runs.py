@@ -14,11 +14,11 @@ from sqlalchemy import Engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from parlex import runs
-from parlex.datasets import Due, Plan, Request
 from parlex.db.models import RunKeyRow, RunRow
 from parlex.parliament import Outcome
-from parlex.runs import MAX_DEATHS, Progress
+from parlex.runs import fetch_logs, run_keys
+from parlex.runs.run_keys import MAX_DEATHS, Progress
+from parlex.runs.work import Due, Plan, Request
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=3)
@@ -29,9 +29,9 @@ def minutes(count: float) -> datetime:
     return NOON + timedelta(minutes=count)
 
 
-def open_run(db: Session, request: Request = LATEST, **options: Any) -> runs.Opened:
+def open_run(db: Session, request: Request = LATEST, **options: Any) -> fetch_logs.Opened:
     usual: dict[str, Any] = {"source": "legisinfo", "now": NOON, "carrier": "worker"}
-    return runs.open_run(db, request, **(usual | options))
+    return fetch_logs.open_run(db, request, **(usual | options))
 
 
 def plan(*keys: str, **changes: Any) -> Plan:
@@ -41,8 +41,8 @@ def plan(*keys: str, **changes: Any) -> Plan:
 
 def planned_run(db: Session, *keys: str, **options: Any) -> UUID:
     run_id = open_run(db, **options).run.run_id
-    runs.claim_planning(db, run_id, now=NOON, lease=LEASE)
-    runs.planned(db, run_id, plan(*keys), now=NOON)
+    fetch_logs.claim_planning(db, run_id, now=NOON, lease=LEASE)
+    fetch_logs.planned(db, run_id, plan(*keys), now=NOON)
     return run_id
 
 
@@ -52,12 +52,12 @@ def states(db: Session, run_id: UUID) -> dict[str, str]:
 
 
 def finish(db: Session, run_id: UUID, outcomes: dict[str, Outcome]) -> None:
-    runs.claim_fetch(db, run_id, list(outcomes), now=NOON, lease=LEASE)
+    run_keys.claim_fetch(db, run_id, list(outcomes), now=NOON, lease=LEASE)
     ended = [
         Progress(key, "failed" if outcome is Outcome.FAILED else "done", outcome=outcome)
         for key, outcome in outcomes.items()
     ]
-    runs.record(db, run_id, ended, now=NOON)
+    run_keys.record(db, run_id, ended, now=NOON)
 
 
 # Opening.
@@ -69,7 +69,7 @@ def test_equal_requests_by_hand_are_one_run_while_it_lasts(db: Session) -> None:
     assert (first.joined, second.joined) == (False, True)
     assert second.run.run_id == first.run.run_id
     assert second.run.waiters == ["one", "two"]
-    runs.close(db, first.run, now=NOON)
+    fetch_logs.close(db, first.run, now=NOON)
     assert not open_run(db).joined
 
 
@@ -89,7 +89,7 @@ def test_other_requests_are_other_runs(db: Session, other: Request) -> None:
 
 def test_two_dispatches_at_the_same_moment_are_one_run(engine: Engine) -> None:
     together = threading.Barrier(8)
-    opened: list[runs.Opened] = []
+    opened: list[fetch_logs.Opened] = []
 
     def dispatch() -> None:
         together.wait()
@@ -108,7 +108,7 @@ def test_two_dispatches_at_the_same_moment_are_one_run(engine: Engine) -> None:
 def test_a_slot_is_one_run_whatever_came_of_it(db: Session) -> None:
     first = open_run(db, entry="hourly", slot=NOON)
     assert open_run(db, entry="hourly", slot=NOON).run.run_id == first.run.run_id
-    runs.close(db, first.run, now=NOON)
+    fetch_logs.close(db, first.run, now=NOON)
     late = open_run(db, entry="hourly", slot=NOON)
     assert (late.joined, late.open) == (True, False)
 
@@ -119,16 +119,16 @@ def test_a_tick_whose_entry_still_runs_is_skipped(db: Session) -> None:
     assert (second.run.status, second.run.finished_at, second.run.duration_seconds) == ("skipped", minutes(60), 0.0)
     other = open_run(db, entry="daily", slot=NOON)
     assert other.open
-    runs.close(db, first.run, now=NOON)
+    fetch_logs.close(db, first.run, now=NOON)
     assert open_run(db, entry="hourly", slot=minutes(120)).open
 
 
 def test_an_abandoned_run_gives_its_slot_back(db: Session) -> None:
     first = open_run(db, entry="hourly", slot=NOON)
-    runs.abandon(db, first.run.run_id, now=NOON)
+    fetch_logs.abandon(db, first.run.run_id, now=NOON)
     again = open_run(db, entry="hourly", slot=NOON)
     assert (again.joined, again.open) == (False, True)
-    assert runs.last_slot(db, "hourly") == NOON
+    assert fetch_logs.last_slot(db, "hourly") == NOON
 
 
 def test_the_table_itself_refuses_a_slot_twice(db: Session) -> None:
@@ -141,8 +141,8 @@ def test_the_table_itself_refuses_a_slot_twice(db: Session) -> None:
 
 def test_the_log_reads_newest_first(db: Session) -> None:
     ids = [open_run(db, Request("job", limit=n), now=minutes(n)).run.run_id for n in (1, 2, 3)]
-    assert [run.run_id for run in runs.get_recent_logs(db, 2)] == [ids[2], ids[1]]
-    assert [run.run_id for run in runs.get_logs_since(db, minutes(2))] == [ids[2], ids[1]]
+    assert [run.run_id for run in fetch_logs.get_recent_logs(db, 2)] == [ids[2], ids[1]]
+    assert [run.run_id for run in fetch_logs.get_logs_since(db, minutes(2))] == [ids[2], ids[1]]
 
 
 # Planning.
@@ -150,31 +150,31 @@ def test_the_log_reads_newest_first(db: Session) -> None:
 
 def test_planning_is_one_workers_until_its_lease_ends(db: Session) -> None:
     run_id = open_run(db).run.run_id
-    assert runs.claim_planning(db, run_id, now=NOON, lease=LEASE) is not None
-    assert runs.claim_planning(db, run_id, now=minutes(2), lease=LEASE) is None
-    assert runs.claim_planning(db, run_id, now=minutes(4), lease=LEASE) is not None
-    runs.planned(db, run_id, plan("45-1 C-2"), now=NOON)
-    assert runs.claim_planning(db, run_id, now=minutes(60), lease=LEASE) is None
+    assert fetch_logs.claim_planning(db, run_id, now=NOON, lease=LEASE) is not None
+    assert fetch_logs.claim_planning(db, run_id, now=minutes(2), lease=LEASE) is None
+    assert fetch_logs.claim_planning(db, run_id, now=minutes(4), lease=LEASE) is not None
+    fetch_logs.planned(db, run_id, plan("45-1 C-2"), now=NOON)
+    assert fetch_logs.claim_planning(db, run_id, now=minutes(60), lease=LEASE) is None
 
 
 def test_planning_that_failed_is_due_again_after_its_wait(db: Session) -> None:
     run = open_run(db).run
-    runs.claim_planning(db, run.run_id, now=NOON, lease=LEASE)
-    runs.planning_failed(db, run, now=NOON, wait=60, error="away", attempts=1)
+    fetch_logs.claim_planning(db, run.run_id, now=NOON, lease=LEASE)
+    fetch_logs.planning_failed(db, run, now=NOON, wait=60, error="away", attempts=1)
     db.refresh(run)
     assert (run.error_count, run.attempt) == (0, 1)
-    assert runs.claim_planning(db, run.run_id, now=NOON, lease=LEASE) is None
-    assert runs.claim_planning(db, run.run_id, now=minutes(1), lease=LEASE) is not None
-    runs.planning_failed(db, run, now=NOON, wait=None, error="away", attempts=4)
+    assert fetch_logs.claim_planning(db, run.run_id, now=NOON, lease=LEASE) is None
+    assert fetch_logs.claim_planning(db, run.run_id, now=minutes(1), lease=LEASE) is not None
+    fetch_logs.planning_failed(db, run, now=NOON, wait=None, error="away", attempts=4)
     db.refresh(run)
     assert (run.error_count, run.errors) == (1, ["away"])
 
 
 def test_the_first_errors_are_kept_and_all_are_counted(db: Session) -> None:
     run = open_run(db).run
-    runs.note_errors(db, run.run_id, [f"error {n}" for n in range(30)])
-    runs.note_errors(db, run.run_id, ["one more"])
-    assert (run.error_count, len(run.errors), run.errors[0]) == (31, runs.KEPT_ERRORS, "error 0")
+    fetch_logs.note_errors(db, run.run_id, [f"error {n}" for n in range(30)])
+    fetch_logs.note_errors(db, run.run_id, ["one more"])
+    assert (run.error_count, len(run.errors), run.errors[0]) == (31, fetch_logs.KEPT_ERRORS, "error 0")
 
 
 # The work list.
@@ -185,16 +185,16 @@ def test_a_run_has_only_so_many_keys_under_way(db: Session) -> None:
     run_id = planned_run(db, *keys)
 
     def take() -> list[str]:
-        return runs.take_chunk(db, run_id, size=3, smallest=3, in_flight=5, now=NOON)
+        return run_keys.take_chunk(db, run_id, size=3, smallest=3, in_flight=5, now=NOON)
 
     assert (take(), take(), take()) == (keys[:3], keys[3:5], [])
-    runs.claim_fetch(db, run_id, keys[:5], now=NOON, lease=LEASE)
+    run_keys.claim_fetch(db, run_id, keys[:5], now=NOON, lease=LEASE)
     assert take() == []
-    runs.record(db, run_id, [Progress(key, "fetched") for key in keys[:5]], now=NOON)
+    run_keys.record(db, run_id, [Progress(key, "fetched") for key in keys[:5]], now=NOON)
     assert take() == [], "fetching must not run away from saving"
-    runs.claim_persist(db, run_id, keys[:2], now=NOON, lease=LEASE)
+    run_keys.claim_persist(db, run_id, keys[:2], now=NOON, lease=LEASE)
     assert take() == []
-    runs.record(db, run_id, [Progress(key, "done", outcome=Outcome.CREATED) for key in keys[:2]], now=NOON)
+    run_keys.record(db, run_id, [Progress(key, "done", outcome=Outcome.CREATED) for key in keys[:2]], now=NOON)
     assert take() == keys[5:7], "what is fetched leaves its room to others"
     assert (take(), take(), take()) == (keys[7:9], keys[9:10], [])
 
@@ -203,7 +203,7 @@ def test_chunks_get_smaller_towards_the_end(db: Session) -> None:
     run_id = planned_run(db, *(f"45-1 C-{n}" for n in range(2, 42)))
 
     def take() -> int:
-        return len(runs.take_chunk(db, run_id, size=8, smallest=3, in_flight=99, now=NOON))
+        return len(run_keys.take_chunk(db, run_id, size=8, smallest=3, in_flight=99, now=NOON))
 
     sizes = list(iter(take, 0))
     assert sum(sizes) == 40
@@ -212,16 +212,16 @@ def test_chunks_get_smaller_towards_the_end(db: Session) -> None:
 
 def test_a_key_is_one_workers(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2", "45-1 C-3")
-    claimed = runs.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE)
+    claimed = run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE)
     assert [(claim.key, claim.wants, claim.fingerprint) for claim in claimed] == [
         ("45-1 C-2", ("legisinfo",), "mark of 45-1 C-2")
     ]
-    rest = runs.claim_fetch(db, run_id, ["45-1 C-2", "45-1 C-3"], now=NOON, lease=LEASE)
+    rest = run_keys.claim_fetch(db, run_id, ["45-1 C-2", "45-1 C-3"], now=NOON, lease=LEASE)
     assert [claim.key for claim in rest] == ["45-1 C-3"]
-    assert runs.claim_persist(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE) == []
+    assert run_keys.claim_persist(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE) == []
 
 
-def race(engine: Engine, claim: Callable[[Session], list[runs.Claim]]) -> list[list[str]]:
+def race(engine: Engine, claim: Callable[[Session], list[run_keys.Claim]]) -> list[list[str]]:
     """What each of two workers got, when both reached for the same keys at the same moment."""
     together = threading.Barrier(2)
     got: list[list[str]] = []
@@ -244,33 +244,35 @@ def test_two_workers_with_the_same_message_share_no_key(engine: Engine) -> None:
     for _ in range(5):
         with Session(engine) as db, db.begin():
             run_id = planned_run(db, *keys, request=Request("job", limit=random.randrange(10**9)))
-        one, two = race(engine, lambda db: runs.claim_fetch(db, run_id, keys, now=NOON, lease=LEASE))  # noqa: B023
+        one, two = race(engine, lambda db: run_keys.claim_fetch(db, run_id, keys, now=NOON, lease=LEASE))  # noqa: B023
         assert sorted(one + two) == sorted(keys)
 
 
 def test_a_closed_run_hands_out_nothing(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2")
-    runs.abandon(db, run_id, now=NOON)
+    fetch_logs.abandon(db, run_id, now=NOON)
     assert states(db, run_id) == {"45-1 C-2": "failed"}
     db.execute(update(RunKeyRow).values(state="waiting"))
-    assert runs.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE) == []
+    assert run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE) == []
 
 
 def test_a_key_that_waits_is_not_due_before_its_time(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2")
-    runs.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE)
+    run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE)
     waits = Progress("45-1 C-2", "waiting", ("legisinfo",), 1, minutes(10), error="away")
-    runs.record(db, run_id, [waits], now=NOON)
-    assert runs.claim_fetch(db, run_id, ["45-1 C-2"], now=minutes(9), lease=LEASE) == []
-    assert runs.due_keys(db, run_id, size=9, now=minutes(9)) == []
-    assert runs.next_due(db, run_id) == minutes(10)
-    assert [claim.attempt for claim in runs.claim_fetch(db, run_id, ["45-1 C-2"], now=minutes(10), lease=LEASE)] == [1]
+    run_keys.record(db, run_id, [waits], now=NOON)
+    assert run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=minutes(9), lease=LEASE) == []
+    assert run_keys.due_keys(db, run_id, size=9, now=minutes(9)) == []
+    assert run_keys.next_due(db, run_id) == minutes(10)
+    assert [
+        claim.attempt for claim in run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=minutes(10), lease=LEASE)
+    ] == [1]
 
 
 def test_a_late_report_does_not_undo_what_another_finished(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2")
     finish(db, run_id, {"45-1 C-2": Outcome.CREATED})
-    runs.record(db, run_id, [Progress("45-1 C-2", "failed", outcome=Outcome.FAILED)], now=NOON)
+    run_keys.record(db, run_id, [Progress("45-1 C-2", "failed", outcome=Outcome.FAILED)], now=NOON)
     assert states(db, run_id) == {"45-1 C-2": "done"}
 
 
@@ -285,12 +287,12 @@ def test_a_late_report_does_not_undo_what_another_finished(db: Session) -> None:
     ],
 )
 def test_a_key_that_is_saved_twice_in_a_run_counts_once(before: str | None, now: Outcome, both: Outcome) -> None:
-    assert runs.combine(before, now) == both
+    assert run_keys.combine(before, now) == both
 
 
 @pytest.mark.parametrize(("attempt", "middle"), [(1, 60), (2, 120), (3, 240)])
 def test_waits_double_and_vary_by_a_fifth(attempt: int, middle: float) -> None:
-    waits = [runs.backoff(attempt, 60) for _ in range(500)]
+    waits = [run_keys.backoff(attempt, 60) for _ in range(500)]
     assert middle * 0.8 <= min(waits) < middle * 0.85
     assert middle * 1.15 < max(waits) <= middle * 1.2
 
@@ -314,24 +316,24 @@ def test_a_run_closes_once_all_its_keys_ended(
     keys = {f"45-1 C-{n}": outcome for n, outcome in enumerate(outcomes, 2)}
     run_id = planned_run(db, *keys)
     if keys:
-        assert runs.close_if_complete(db, run_id, now=minutes(1)) is None
+        assert fetch_logs.close_if_complete(db, run_id, now=minutes(1)) is None
     finish(db, run_id, keys)
-    runs.account(db, run_id, requests=3, received=4000, errors=errors, now=NOON)
-    closed = runs.close_if_complete(db, run_id, now=minutes(1))
+    fetch_logs.account(db, run_id, requests=3, received=4000, errors=errors, now=NOON)
+    closed = fetch_logs.close_if_complete(db, run_id, now=minutes(1))
     assert closed is not None
-    figures = runs.figures(closed)
+    figures = fetch_logs.figures(closed)
     assert (figures.status, figures.error_count, figures.duration_seconds) == (status, len(errors), 60.0)
     assert figures.bills_fetched == figures.created + figures.updated + figures.unchanged + figures.failed == len(keys)
     assert (closed.requests, closed.bytes) == (3, 4000)
-    assert runs.close_if_complete(db, run_id, now=minutes(1)) is None
+    assert fetch_logs.close_if_complete(db, run_id, now=minutes(1)) is None
 
 
 def test_deferred_keys_do_not_spoil_a_success(db: Session) -> None:
     run_id = open_run(db).run.run_id
-    runs.claim_planning(db, run_id, now=NOON, lease=LEASE)
-    runs.planned(db, run_id, plan("45-1 C-2", listed=10, not_due=4, deferred=5), now=NOON)
+    fetch_logs.claim_planning(db, run_id, now=NOON, lease=LEASE)
+    fetch_logs.planned(db, run_id, plan("45-1 C-2", listed=10, not_due=4, deferred=5), now=NOON)
     finish(db, run_id, {"45-1 C-2": Outcome.CREATED})
-    run = runs.close_if_complete(db, run_id, now=NOON)
+    run = fetch_logs.close_if_complete(db, run_id, now=NOON)
     assert run is not None
     assert (run.status, run.listed, run.not_due + run.attempted + run.deferred) == ("success", 10, 10)
 
@@ -339,12 +341,12 @@ def test_deferred_keys_do_not_spoil_a_success(db: Session) -> None:
 # The dead.
 
 
-def sweep(db: Session, now: datetime) -> runs.Overdue:
-    runs.free_leases(db, now=now)
-    return runs.take_overdue(db, now=now, patience=timedelta(minutes=2), most=100)
+def sweep(db: Session, now: datetime) -> run_keys.Overdue:
+    run_keys.free_leases(db, now=now)
+    return run_keys.take_overdue(db, now=now, patience=timedelta(minutes=2), most=100)
 
 
-def found(overdue: runs.Overdue) -> dict[str, list[str]]:
+def found(overdue: run_keys.Overdue) -> dict[str, list[str]]:
     return {
         "fetch": [key for batch in overdue.fetch for key in batch.keys],
         "persist": [key for batch in overdue.persist for key in batch.keys],
@@ -353,11 +355,11 @@ def found(overdue: runs.Overdue) -> dict[str, list[str]]:
 
 def test_what_a_dead_worker_held_is_sent_again(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2", "45-1 C-3")
-    runs.take_chunk(db, run_id, size=9, smallest=9, in_flight=9, now=NOON)
-    runs.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE)
-    runs.claim_fetch(db, run_id, ["45-1 C-3"], now=NOON, lease=LEASE)
-    runs.record(db, run_id, [Progress("45-1 C-3", "fetched")], now=NOON)
-    runs.claim_persist(db, run_id, ["45-1 C-3"], now=NOON, lease=LEASE)
+    run_keys.take_chunk(db, run_id, size=9, smallest=9, in_flight=9, now=NOON)
+    run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE)
+    run_keys.claim_fetch(db, run_id, ["45-1 C-3"], now=NOON, lease=LEASE)
+    run_keys.record(db, run_id, [Progress("45-1 C-3", "fetched")], now=NOON)
+    run_keys.claim_persist(db, run_id, ["45-1 C-3"], now=NOON, lease=LEASE)
     assert found(sweep(db, minutes(2))) == {"fetch": [], "persist": []}
     assert found(sweep(db, minutes(4))) == {"fetch": ["45-1 C-2"], "persist": ["45-1 C-3"]}
     assert states(db, run_id) == {"45-1 C-2": "waiting", "45-1 C-3": "fetched"}
@@ -366,7 +368,7 @@ def test_what_a_dead_worker_held_is_sent_again(db: Session) -> None:
 
 def test_a_message_that_was_lost_is_sent_again(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2")
-    runs.take_chunk(db, run_id, size=9, smallest=9, in_flight=9, now=NOON)
+    run_keys.take_chunk(db, run_id, size=9, smallest=9, in_flight=9, now=NOON)
     assert found(sweep(db, minutes(1)))["fetch"] == []
     assert found(sweep(db, minutes(3)))["fetch"] == ["45-1 C-2"]
 
@@ -375,14 +377,14 @@ def test_a_run_whose_planner_died_is_planned_again(db: Session) -> None:
     run_id = open_run(db).run.run_id
     assert sweep(db, minutes(1)).plan == ()
     assert sweep(db, minutes(3)).plan == (run_id,)
-    runs.claim_planning(db, run_id, now=minutes(3), lease=LEASE)
+    fetch_logs.claim_planning(db, run_id, now=minutes(3), lease=LEASE)
     assert sweep(db, minutes(5)).plan == ()
     assert sweep(db, minutes(7)).plan == (run_id,)
 
 
 def test_runs_of_a_process_are_nobody_elses(db: Session) -> None:
     planned_run(db, "45-1 C-2", carrier="process")
-    runs.take_chunk(db, runs.get_recent_logs(db, 1)[0].run_id, size=9, smallest=9, in_flight=9, now=NOON)
+    run_keys.take_chunk(db, fetch_logs.get_recent_logs(db, 1)[0].run_id, size=9, smallest=9, in_flight=9, now=NOON)
     overdue = sweep(db, minutes(60))
     assert (overdue.plan, found(overdue)) == ((), {"fetch": [], "persist": []})
 
@@ -392,17 +394,17 @@ def test_a_key_that_kills_each_worker_is_given_up(db: Session) -> None:
     finish(db, run_id, {"45-1 C-3": Outcome.CREATED})
     for death in range(MAX_DEATHS):
         now = minutes(10 * death)
-        assert runs.claim_fetch(db, run_id, ["45-1 C-2"], now=now, lease=LEASE) != []
+        assert run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=now, lease=LEASE) != []
         sweep(db, now + timedelta(minutes=5))
     assert states(db, run_id) == {"45-1 C-2": "failed", "45-1 C-3": "done"}
-    run = runs.close_if_complete(db, run_id, now=NOON)
+    run = fetch_logs.close_if_complete(db, run_id, now=NOON)
     assert run is not None
     assert (run.status, run.failed, run.created) == ("partial", 1, 1)
     assert "died over it" in str(db.scalar(text("SELECT error FROM run_keys WHERE state = 'failed'")))
 
 
 def abandoned(db: Session, now: datetime) -> list[UUID]:
-    dead = runs.abandon_dead(
+    dead = fetch_logs.abandon_dead(
         db,
         now=now,
         process_patience=timedelta(minutes=3),
@@ -414,10 +416,10 @@ def abandoned(db: Session, now: datetime) -> list[UUID]:
 
 def test_a_run_dies_with_its_process(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2", carrier="process")
-    runs.touch(db, run_id, now=minutes(5))
+    fetch_logs.touch(db, run_id, now=minutes(5))
     assert abandoned(db, minutes(7)) == []
     assert abandoned(db, minutes(9)) == [run_id]
-    run = runs.get_run(db, run_id)
+    run = fetch_logs.get_run(db, run_id)
     assert (run.status, run.finished_at) == ("abandoned", minutes(9))
     assert states(db, run_id) == {"45-1 C-2": "failed"}
     assert abandoned(db, minutes(9)) == []
@@ -431,29 +433,29 @@ def test_a_run_of_the_workers_is_given_up_when_nothing_moves_for_long(db: Sessio
 
 def test_a_run_that_waits_as_it_was_asked_to_is_not_dead(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2")
-    runs.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE)
+    run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE)
     waits = Progress("45-1 C-2", "waiting", ("legisinfo",), 0, minutes(120))
-    runs.record(db, run_id, [waits], now=NOON)
+    run_keys.record(db, run_id, [waits], now=NOON)
     assert abandoned(db, minutes(60)) == []
     assert abandoned(db, minutes(25 * 60)) == [run_id]  # past its deadline all the same
 
 
 def test_figures_that_nobody_delivered_are_found(db: Session) -> None:
     run_id = planned_run(db, waiter="task")
-    runs.close_if_complete(db, run_id, now=NOON)
+    fetch_logs.close_if_complete(db, run_id, now=NOON)
     patience = timedelta(minutes=2)
-    assert runs.undelivered(db, now=minutes(1), patience=patience) == []
-    assert [run.run_id for run in runs.undelivered(db, now=minutes(3), patience=patience)] == [run_id]
-    runs.delivered(db, run_id, now=minutes(3))
+    assert fetch_logs.undelivered(db, now=minutes(1), patience=patience) == []
+    assert [run.run_id for run in fetch_logs.undelivered(db, now=minutes(3), patience=patience)] == [run_id]
+    fetch_logs.delivered(db, run_id, now=minutes(3))
     db.expire_all()
-    assert runs.undelivered(db, now=minutes(4), patience=patience) == []
+    assert fetch_logs.undelivered(db, now=minutes(4), patience=patience) == []
 
 
 def test_old_runs_are_pruned_with_their_keys_and_running_ones_stay(db: Session) -> None:
     old = planned_run(db, "45-1 C-2")
     finish(db, old, {"45-1 C-2": Outcome.CREATED})
-    runs.close_if_complete(db, old, now=NOON)
+    fetch_logs.close_if_complete(db, old, now=NOON)
     running = planned_run(db, "45-1 C-3")
-    assert runs.prune_logs(db, minutes(1)) == 1
-    assert [run.run_id for run in runs.get_recent_logs(db, 9)] == [running]
+    assert fetch_logs.prune_logs(db, minutes(1)) == 1
+    assert [run.run_id for run in fetch_logs.get_recent_logs(db, 9)] == [running]
     assert db.scalar(text("SELECT count(*) FROM run_keys")) == 1

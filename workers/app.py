@@ -23,11 +23,12 @@ from celery.signals import (
 from sqlalchemy.exc import OperationalError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from parlex import broker, logs, runs, sentry
+from parlex import broker, logs, sentry
 from parlex.embedded import resolve
 from parlex.errors import ConfigurationError, ParlexError, Retryable
-from parlex.pipeline import LONGEST_COUNTDOWN
 from parlex.resources import Resources
+from parlex.runs import run_keys
+from parlex.runs.pipeline import LONGEST_COUNTDOWN
 from parlex.settings import settings
 
 # What celeryconfig names where there is no Redis.
@@ -45,7 +46,7 @@ class ParlexTask(Task):
     autoretry_for = (Retryable, OperationalError, redis.ConnectionError, redis.TimeoutError)
     # Our own errors say in one line what is wrong; a traceback would add nothing but noise.
     throws = (ParlexError,)
-    max_retries = runs.MAX_RETRIES
+    max_retries = run_keys.MAX_RETRIES
     retry_backoff = False
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
@@ -60,7 +61,7 @@ class ParlexTask(Task):
     ) -> Any:
         if countdown is None:
             asked = exc.retry_after if isinstance(exc, Retryable) else None
-            delay = runs.backoff(self.request.retries + 1, settings().retry_delay)
+            delay = run_keys.backoff(self.request.retries + 1, settings().retry_delay)
             # A longer countdown would outlive the visibility timeout and run twice; what is due later is a row.
             countdown = min(asked if asked is not None else delay, LONGEST_COUNTDOWN)
         return super().retry(*args, exc=exc, countdown=countdown, **options)

@@ -15,9 +15,9 @@ from typing import Any, Self
 from celery.beat import PersistentScheduler, ScheduleEntry
 from celery.schedules import crontab
 
-from parlex import runs
 from parlex.errors import UsageError
 from parlex.resources import Resources
+from parlex.runs import fetch_logs
 
 _ENTRY, _SLOT, _MISSED = "parlex_entry", "parlex_slot", "parlex_missed"
 # Far enough back to find the last slot of a weekly entry, tried from the nearest.
@@ -109,9 +109,9 @@ def _missed_tick(name: str, entry: Mapping[str, Any], resources: Resources, now:
     if not isinstance(entry["schedule"], crontab):
         return None
     with resources.db() as db:
-        last, first = runs.last_slot(db, name), runs.first_slot(db, name)
+        last, first = fetch_logs.last_slot(db, name), fetch_logs.first_slot(db, name)
         # A run that was interrupted goes on first: beside it the tick would be skipped, and with it the slot.
-        going = runs.entry_runs(db, name)
+        going = fetch_logs.entry_runs(db, name)
     slot = latest_slot(entry["schedule"], now)
     if first is None or going or now - slot < GRACE:
         return None

@@ -9,10 +9,12 @@ from uuid import UUID
 
 from celery.result import AsyncResult
 
-from parlex import monitor, pipeline, queries, runs, tables
+from parlex import monitor, queries, tables
 from parlex.errors import UsageError
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
+from parlex.runs import pipeline, run_keys
+from parlex.runs import reads as run_reads
 from workers import tasks
 from workers.app import app
 from workers.app import resources as shared
@@ -61,7 +63,7 @@ class Shell:
         if run_id is None:
             return "waiting for a worker"
         with self.resources.db() as db:
-            done, total = runs.progress(db, run_id)
+            done, total = run_keys.progress(db, run_id)
         return f"run {str(run_id)[:8]}: " + (f"{done} of {total} done" if total else "asking for the list")
 
     @staticmethod
@@ -72,7 +74,7 @@ class Shell:
 
     def run_of(self, result: AsyncResult) -> UUID | None:
         """The run that a dispatched task became; None until a worker has taken it up."""
-        run_id: UUID | None = self.ask(queries.run_of_task, result.id)
+        run_id: UUID | None = self.ask(run_reads.run_of_task, result.id)
         return run_id
 
     def retry(self, run: str | UUID) -> AsyncResult:
@@ -95,14 +97,14 @@ class Shell:
 
     def show(self, run: str | UUID) -> None:
         """Print a run's whole story."""
-        story = self.ask(queries.run_story, self._run_id(run))
+        story = self.ask(run_reads.run_story, self._run_id(run))
         if story is None:
             raise UsageError(f"no run {run}")
         for table in tables.run(story):
             tables.console().print(table)
 
     def _run_id(self, run: str | UUID) -> UUID:
-        found: UUID = run if isinstance(run, UUID) else self.ask(queries.find_run, run)
+        found: UUID = run if isinstance(run, UUID) else self.ask(run_reads.find_run, run)
         return found
 
 

@@ -15,11 +15,12 @@ import kombu.exceptions
 from celery import Task, states
 from celery.exceptions import Ignore
 
-from parlex import alerts, digest, housekeeping, monitor, notify, pipeline, runs
-from parlex.datasets import Request
+from parlex import alerts, digest, housekeeping, monitor, notify
 from parlex.errors import ParlexError, Retryable, UsageError
 from parlex.mirror import export
 from parlex.parliament import SessionId
+from parlex.runs import fetch_logs, pipeline, run_keys
+from parlex.runs.work import Request
 from workers import beat
 from workers.app import app, resources
 
@@ -276,7 +277,7 @@ def _send_persist(run_id: str, keys: Sequence[str]) -> None:
         raise Retryable(f"the broker is away: {error}") from error
 
 
-def _send_overdue(task: Task, batches: Iterable[runs.Batch]) -> None:
+def _send_overdue(task: Task, batches: Iterable[run_keys.Batch]) -> None:
     for batch in batches:
         task.delay(str(batch.run_id), list(batch.keys))
 
@@ -296,7 +297,7 @@ def _deliver(run_id: UUID, leave_out: str | None = None) -> None:
     housekeeping.mark_delivered(resources(), run_id)
 
 
-def _tell_flower(task_ids: Iterable[str], figures: runs.Figures) -> None:
+def _tell_flower(task_ids: Iterable[str], figures: fetch_logs.Figures) -> None:
     with app.events.default_dispatcher() as dispatcher:
         for task_id in task_ids:
             dispatcher.send("task-succeeded", uuid=task_id, result=repr(figures), runtime=figures.duration_seconds)

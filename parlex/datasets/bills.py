@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from parlex import merge, stages, store
 from parlex.bills import Bill, LegisinfoBill, Listing, Milestones, OpenParliamentBill
-from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import ASK_AGAIN, failed_lately, looked_at_before, recheck_cutoff
 from parlex.db.models import ListingRow, SweepRow
 from parlex.errors import DocumentError, ParlexError, UnknownSession
@@ -29,6 +28,7 @@ from parlex.mirror.history import Change
 from parlex.mirror.listings import Line, Place
 from parlex.mirror.quarantine import Parked
 from parlex.parliament import BillKey, Outcome, SessionId
+from parlex.runs.work import Context, Due, Plan, Saved, Survey
 from parlex.settings import Settings
 from parlex.sources import legisinfo, openparliament
 from parlex.sources.legisinfo import Legisinfo, SessionList

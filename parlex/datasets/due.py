@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from parlex.datasets import Context
 from parlex.db.models import ListingRow
 from parlex.mirror.documents import Held
+from parlex.runs.work import Context
 
 ASK_AGAIN = timedelta(days=1)  # what failed, or what a source still owes, is asked for once a day
 

@@ -16,7 +16,6 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from parlex.datasets import Context
 from parlex.datasets.records import Listed, Record, RecordDataset, Row, differences, upsert_rows
 from parlex.db.bulk import write_rows
 from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, PoliticianRow
@@ -28,6 +27,7 @@ from parlex.mirror.documents import Fetched, Held
 from parlex.mirror.history import RecordChange
 from parlex.parliament import Chamber
 from parlex.politicians import Membership, Politician, PoliticianListing, sponsor_slug
+from parlex.runs.work import Context
 from parlex.settings import Settings
 from parlex.sources import politicians
 from parlex.sources.politicians import Politicians

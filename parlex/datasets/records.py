@@ -17,7 +17,6 @@ import structlog
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from parlex.datasets import Context, Due, Plan, Saved, Survey
 from parlex.datasets.due import failed_lately, looked_at_before, recheck_cutoff
 from parlex.db.bulk import write_rows
 from parlex.db.models import Base, ListingRow, SweepRow
@@ -31,6 +30,7 @@ from parlex.mirror.history import RecordChange
 from parlex.mirror.listings import Line, Place
 from parlex.mirror.quarantine import Parked
 from parlex.parliament import Outcome
+from parlex.runs.work import Context, Due, Plan, Saved, Survey
 from parlex.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,6 @@ from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from parlex import store
-from parlex.datasets import Context
 from parlex.datasets.records import Listed, Record, RecordDataset, Row, upsert_rows
 from parlex.db.bulk import write_rows
 from parlex.db.models import BallotRow, VotePartyRow, VoteRow
@@ -24,6 +23,7 @@ from parlex.fetching.pages import NAME as SITE
 from parlex.mirror import history
 from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import SessionId
+from parlex.runs.work import Context
 from parlex.settings import Settings
 from parlex.sources import votes
 from parlex.sources.votes import Votes

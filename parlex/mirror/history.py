@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from parlex.answers import Record
 from parlex.db.bulk import write_rows
 from parlex.db.models import (
     BillChangeRow,
@@ -20,6 +21,7 @@ from parlex.db.models import (
     RecordChangeRow,
 )
 from parlex.parliament import BillKey
+from parlex.queries import _PAGE, _is_bill
 from parlex.store import _identity
 
 
@@ -116,3 +118,36 @@ def next_seq(db: Session, count: int, *, name: str = "bill_changes") -> int:
     counter = counter.on_conflict_do_update(index_elements=["name"], set_={"value": CounterRow.value + count})
     last: int = db.execute(counter.returning(CounterRow.value)).scalar_one()
     return last - count + 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRecord(Record):
+    seq: int
+    parliament: int
+    session: int
+    number: str
+    kind: str
+    field: str | None
+    old: Any
+    new: Any
+    observed_at: datetime
+    run_id: UUID | None
+
+
+def changes(
+    db: Session, after: int = 0, *, key: BillKey | None = None, limit: int | None = None
+) -> Iterator[ChangeRecord]:
+    """The history after sequence number ``after``, oldest first. A reader that goes on from the last number it saw
+    misses nothing."""
+    columns = [getattr(BillChangeRow, f.name) for f in fields(ChangeRecord)]
+    statement = select(*columns).where(BillChangeRow.seq > after).order_by(BillChangeRow.seq).limit(limit)
+    if key is not None:
+        at = (key.session.parliament, key.session.session, key.number)
+        statement = statement.where(*_is_bill(BillChangeRow, at))
+    for row in db.execute(statement.execution_options(yield_per=_PAGE)):
+        yield ChangeRecord(*row)
+
+
+def last_seq(db: Session) -> int:
+    """The newest sequence number of the history; 0 where there is none."""
+    return db.scalar(select(func.max(BillChangeRow.seq))) or 0

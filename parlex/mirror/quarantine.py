@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from parlex.answers import Record
 from parlex.db.models import (
     QuarantineRow,
 )
@@ -215,3 +216,22 @@ def parked_keys(db: Session, dataset: str, scope: str, source: str) -> list[str]
         QuarantineRow.key.is_not(None),
     )
     return sorted({key for key in db.scalars(query.distinct()) if key})
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRecord(Record):
+    id: int
+    scope: str | None
+    key: str | None
+    kind: str
+    guard: str
+    source: str
+    field: str | None
+    reason: str
+    held: Any
+    offered: Any
+    url: str | None
+    state: str
+    opened_at: datetime
+    seen_at: datetime
+    seen_count: int

@@ -14,6 +14,8 @@ from parlex.db.models import (
 )
 from parlex.mirror.listings import listed_keys
 from parlex.mirror.quarantine import parked_keys
+from parlex.parliament import SessionId
+from parlex.queries import DATASET, SPINE
 
 
 def finish_sweeps(
@@ -52,3 +54,14 @@ def current_scope(db: Session, dataset: str, source: str) -> str | None:
         SweepRow.dataset == dataset, SweepRow.source == source, SweepRow.believed, SweepRow.is_current
     )
     return db.scalars(query.order_by(SweepRow.swept_at.desc()).limit(1)).first()
+
+
+def current_session(db: Session) -> SessionId | None:
+    """The session that the list without a session parameter was last seen to hold; None before the first sweep."""
+    scope = db.scalar(
+        select(SweepRow.scope)
+        .where(SweepRow.dataset == DATASET, SweepRow.source == SPINE, SweepRow.is_current, SweepRow.believed)
+        .order_by(SweepRow.swept_at.desc())
+        .limit(1)
+    )
+    return SessionId.parse(scope) if scope else None

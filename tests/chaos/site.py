@@ -20,11 +20,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
-from parlex import embedded, pipeline
+from parlex import embedded
 from parlex.db import migrate
 from parlex.locks import wait_until
 from parlex.parliament import SessionId
 from parlex.resources import Resources
+from parlex.runs import pipeline
 from parlex.sandbox import Sandbox
 from parlex.sandbox.sample import RECORDED, START
 from parlex.settings import Settings, environment

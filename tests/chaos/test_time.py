@@ -149,7 +149,7 @@ def test_a_day_on_which_clocks_change_has_twenty_four_slots(change: str) -> None
 @pytest.mark.chaos_short
 def test_a_clock_that_goes_back_over_a_slot_runs_it_once(make_resources: Any) -> None:
     """An hour back, the tick of 11:00 comes twice; forward over three slots, one run stands for them."""
-    from parlex import pipeline, runs
+    from parlex.runs import fetch_logs, pipeline
 
     resources: Resources = make_resources()
     request = pipeline.latest_request(5)
@@ -163,7 +163,7 @@ def test_a_clock_that_goes_back_over_a_slot_runs_it_once(make_resources: Any) ->
     assert [one.joined for one in opened] == [False, False, True]
     assert opened[2].run.run_id == opened[0].run.run_id
     with resources.db() as db:
-        runs.close(db, runs.get_run(db, opened[0].run.run_id), now=pipeline.now())
+        fetch_logs.close(db, fetch_logs.get_run(db, opened[0].run.run_id), now=pipeline.now())
     with time_machine.travel(datetime.fromisoformat("2026-11-22T15:10:00+00:00"), tick=False):
         (tick,) = beat.missed(schedule, resources)
     assert (tick.slot, tick.missed) == (datetime.fromisoformat("2026-11-22T15:00:00+00:00"), 3)
@@ -172,7 +172,7 @@ def test_a_clock_that_goes_back_over_a_slot_runs_it_once(make_resources: Any) ->
 @pytest.mark.chaos_short
 def test_missed_slots_wait_for_a_run_that_was_interrupted(make_resources: Any) -> None:
     """Beside it their tick would be skipped, and they would never be run."""
-    from parlex import pipeline, runs
+    from parlex.runs import fetch_logs, pipeline
 
     resources: Resources = make_resources()
     schedule = {HOURLY: {"task": "parlex.fetch_latest_bills", "schedule": crontab(minute=0), "kwargs": {"limit": 5}}}
@@ -181,14 +181,14 @@ def test_missed_slots_wait_for_a_run_that_was_interrupted(make_resources: Any) -
     with time_machine.travel(slot + timedelta(hours=3, minutes=10), tick=False):
         assert beat.missed(schedule, resources) == []
         with resources.db() as db:
-            runs.close(db, runs.get_run(db, run.run_id), now=pipeline.now())
+            fetch_logs.close(db, fetch_logs.get_run(db, run.run_id), now=pipeline.now())
         (tick,) = beat.missed(schedule, resources)
     assert (tick.slot, tick.missed) == (slot + timedelta(hours=3), 2)
 
 
 @pytest.mark.chaos_short
 def test_an_entry_whose_only_run_was_abandoned_is_run_again(make_resources: Any) -> None:
-    from parlex import pipeline, runs
+    from parlex.runs import fetch_logs, pipeline
 
     resources: Resources = make_resources()
     schedule = {HOURLY: {"task": "parlex.fetch_latest_bills", "schedule": crontab(minute=0), "kwargs": {"limit": 5}}}
@@ -198,7 +198,7 @@ def test_an_entry_whose_only_run_was_abandoned_is_run_again(make_resources: Any)
         run = pipeline.open_run(resources, pipeline.latest_request(5), entry=HOURLY, slot=slot).run
         assert beat.missed(schedule, resources) == []
         with resources.db() as db:
-            runs.abandon(db, run.run_id, now=pipeline.now())
+            fetch_logs.abandon(db, run.run_id, now=pipeline.now())
         (tick,) = beat.missed(schedule, resources)
         assert (tick.slot, tick.missed) == (slot, 0)
         assert pipeline.open_run(resources, pipeline.latest_request(5), entry=HOURLY, slot=slot).joined is False

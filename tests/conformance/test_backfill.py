@@ -15,11 +15,11 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
-from parlex import pipeline
 from parlex.embedded import resolve
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import Figures
+from parlex.runs import pipeline
+from parlex.runs.fetch_logs import Figures
 from parlex.settings import Settings
 from tests.conformance.conftest import StandIn
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from parlex import pipeline
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import Figures
+from parlex.runs import pipeline
+from parlex.runs.fetch_logs import Figures
 from tests.conformance.conftest import StandIn
 
 SESSION = SessionId(43, 1)

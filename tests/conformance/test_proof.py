@@ -8,11 +8,12 @@ from itertools import islice
 
 from sqlalchemy import text
 
-from parlex import completeness, history, pipeline, queries
+from parlex import completeness, history, queries
 from parlex import replay as again
 from parlex.parliament import SessionId
 from parlex.queries import BillStory
 from parlex.resources import Resources
+from parlex.runs import pipeline
 from tests.conformance.conftest import StandIn
 from tests.conformance.test_replay import expected_by_day
 

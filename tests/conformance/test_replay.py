@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from parlex import pipeline
 from parlex.parliament import SessionId
 from parlex.resources import Resources
+from parlex.runs import pipeline
 from tests.conformance.conftest import FOLDER, StandIn
 
 SESSION = SessionId(43, 1)

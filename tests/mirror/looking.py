@@ -6,11 +6,14 @@ from typing import Any
 
 from sqlalchemy import text
 
-from parlex import pipeline, queries
+from parlex import queries
+from parlex.mirror import history
+from parlex.mirror.history import ChangeRecord
 from parlex.parliament import BillKey, SessionId
-from parlex.queries import BillStory, ChangeRecord
+from parlex.queries import BillStory
 from parlex.resources import Resources
-from parlex.runs import Figures
+from parlex.runs import pipeline
+from parlex.runs.fetch_logs import Figures
 
 SESSION = SessionId(45, 1)
 LIST = r"/legisinfo/en/bills/json"
@@ -60,9 +63,9 @@ def stories(mirror: Resources) -> dict[str, BillStory]:
 
 def changes(mirror: Resources, after: int = 0) -> list[ChangeRecord]:
     with mirror.db() as db:
-        return list(queries.changes(db, after))
+        return list(history.changes(db, after))
 
 
 def last_seq(mirror: Resources) -> int:
     with mirror.db() as db:
-        return queries.last_seq(db)
+        return history.last_seq(db)

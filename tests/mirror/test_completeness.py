@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from parlex import completeness, pipeline
+from parlex import completeness
 from parlex.completeness import Completeness, Flagged
 from parlex.errors import UsageError
 from parlex.parliament import SessionId
 from parlex.resources import Resources
+from parlex.runs import pipeline
 from tests.edited import Edited
 from tests.mirror.looking import LIST, SESSION, companion, detail, execute, fetch, fetch_again, last_seq
 

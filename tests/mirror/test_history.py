@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from parlex import history, merge, pipeline, queries
+from parlex import history, merge, queries
 from parlex.errors import UsageError
 from parlex.history import Origin
 from parlex.parliament import BillKey, SessionId
 from parlex.queries import BillStory
 from parlex.resources import Resources
+from parlex.runs import pipeline
 from tests.edited import Edited
 from tests.mirror.looking import (
     LIST,

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from parlex import pipeline, quarantine
+from parlex import quarantine
 from parlex.errors import UsageError
-from parlex.queries import QuarantineRecord
+from parlex.mirror.quarantine import QuarantineRecord
 from parlex.replay import Difference
 from parlex.resources import Resources
+from parlex.runs import pipeline
 from tests.edited import Edited
 from tests.mirror.looking import LIST, SESSION, changes, detail, fetch, fetch_again, last_seq, rows, story
 

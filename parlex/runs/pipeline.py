@@ -25,8 +25,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from parlex import logs, runs
-from parlex.datasets import Context, Dataset, Plan, Request, Saved, Survey
+from parlex import logs
 from parlex.db.models import RunRow
 from parlex.errors import NotFound, ParlexError, RateLimited, Retryable, SourceUnavailable, UsageError
 from parlex.fetching.document import Document
@@ -35,7 +34,10 @@ from parlex.mirror import documents
 from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import Outcome, SessionId
 from parlex.resources import Resources
-from parlex.runs import Claim, Figures, Opened, Overdue, Progress
+from parlex.runs import fetch_logs, run_keys
+from parlex.runs.fetch_logs import Figures, Opened
+from parlex.runs.run_keys import Claim, Overdue, Progress
+from parlex.runs.work import Context, Dataset, Plan, Request, Saved, Survey
 
 log = structlog.get_logger(__name__)
 
@@ -114,20 +116,20 @@ def retry_request(resources: Resources, run_id: UUID) -> Request:
     """
     with resources.db() as db:
         run = _existing(db, run_id)
-        failed = runs.failed_keys(db, run_id)
+        failed = run_keys.failed_keys(db, run_id)
     if run.status == "running":
         raise UsageError(f"run {run_id} is still running")
     if failed:
         scope = run.scope if resources.datasets[run.dataset].by_session else None
         return Request(RETRY, dataset=run.dataset, scope=scope, retry_of=str(run_id))
     if run.status in ("failure", "abandoned"):
-        return runs.request_of(run)
+        return fetch_logs.request_of(run)
     raise UsageError(f"nothing failed in run {run_id}")
 
 
 def _existing(db: Session, run_id: UUID) -> RunRow:
     try:
-        return runs.get_run(db, run_id)
+        return fetch_logs.get_run(db, run_id)
     except LookupError as error:
         raise UsageError(str(error)) from None
 
@@ -141,7 +143,7 @@ def open_run(
     resources: Resources,
     request: Request,
     *,
-    carrier: runs.Carrier = "worker",
+    carrier: fetch_logs.Carrier = "worker",
     entry: str | None = None,
     slot: datetime | None = None,
     missed_slots: int = 0,
@@ -150,7 +152,7 @@ def open_run(
     """See :func:`parlex.runs.open_run`. UsageError where the dataset does not exist or knows no sessions."""
     dataset = _dataset(resources, request)
     with resources.db() as db:
-        return runs.open_run(
+        return fetch_logs.open_run(
             db,
             request,
             source=dataset.source,
@@ -183,12 +185,12 @@ def plan(resources: Resources, run_id: UUID) -> int | None:
     again after ``retry_after`` seconds. Any other ParlexError: the run is closed as a failure.
     """
     with resources.db() as db:
-        run = runs.get_run(db, run_id)
-        waits = run.entry is not None and runs.goes_after_another(db, run)
+        run = fetch_logs.get_run(db, run_id)
+        waits = run.entry is not None and fetch_logs.goes_after_another(db, run)
         if waits:
-            runs.put_off(db, run_id, until=now() + TAKE_TURNS)
+            fetch_logs.put_off(db, run_id, until=now() + TAKE_TURNS)
         else:
-            claimed = runs.claim_planning(db, run_id, now=now(), lease=_lease(resources))
+            claimed = fetch_logs.claim_planning(db, run_id, now=now(), lease=_lease(resources))
             if claimed is None:
                 return None
             run = claimed
@@ -214,7 +216,7 @@ def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Surv
     try:
         with resources.db() as db:
             plan = _only_failed(db, dataset.plan(db, survey, context), context)
-            runs.planned(db, run.run_id, plan, now=now())
+            fetch_logs.planned(db, run.run_id, plan, now=now())
             _spend(db, run.run_id, tally)
             if plan.failure is not None:
                 _close_unbelieved(db, run.run_id, plan.failure)
@@ -233,30 +235,30 @@ def _only_failed(db: Session, plan: Plan, context: Context) -> Plan:
     """The plan, for a retry without all keys but those that failed."""
     if context.request.retry_of is None:
         return plan
-    failed = set(runs.failed_keys(db, UUID(context.request.retry_of)))
+    failed = set(run_keys.failed_keys(db, UUID(context.request.retry_of)))
     due = tuple(key for key in plan.due if key.key in failed)
     return replace(plan, due=due, not_due=plan.not_due + len(plan.due) - len(due))
 
 
 def _close_unbelieved(db: Session, run_id: UUID, failure: str) -> None:
-    runs.note_errors(db, run_id, [failure])
-    runs.close(db, runs.get_run(db, run_id), now=now(), status="failure")
+    fetch_logs.note_errors(db, run_id, [failure])
+    fetch_logs.close(db, fetch_logs.get_run(db, run_id), now=now(), status="failure")
 
 
 def _planning_again(resources: Resources, run: RunRow, error: Retryable, tally: Tally) -> Retryable:
     """Put the planning off, or close the run when its retries are spent. What the caller is to raise."""
     attempts = run.attempt - _asked_to_wait(error)
-    spent = attempts > runs.MAX_RETRIES
+    spent = attempts > run_keys.MAX_RETRIES
     wait = None if spent else _wait(error, attempts, resources)
     if spent:
         log.error("closed", status="failure", error=str(error))
     else:
         log.warning("retry", what="list", attempt=attempts, wait=wait, error=str(error))
     with resources.db() as db:
-        runs.planning_failed(db, run, now=now(), wait=wait, error=str(error), attempts=attempts)
+        fetch_logs.planning_failed(db, run, now=now(), wait=wait, error=str(error), attempts=attempts)
         _spend(db, run.run_id, tally)
         if spent:
-            runs.close(db, runs.get_run(db, run.run_id), now=now(), status="failure")
+            fetch_logs.close(db, fetch_logs.get_run(db, run.run_id), now=now(), status="failure")
     error.retry_after = wait
     return error
 
@@ -265,11 +267,11 @@ def _planning_ends(resources: Resources, run: RunRow, error: ParlexError, tally:
     # A wrong request is its caller's to hear of; it is no trouble for whoever watches the log.
     wrong = isinstance(error, UsageError)
     log.log(logging.DEBUG if wrong else logging.ERROR, "closed", status="failure", error=str(error))
-    words = f"{runs.WRONG}{error}" if wrong else str(error)
+    words = f"{fetch_logs.WRONG}{error}" if wrong else str(error)
     with resources.db() as db:
-        runs.planning_failed(db, run, now=now(), wait=None, error=words, attempts=run.attempt)
+        fetch_logs.planning_failed(db, run, now=now(), wait=None, error=words, attempts=run.attempt)
         _spend(db, run.run_id, tally)
-        runs.close(db, runs.get_run(db, run.run_id), now=now(), status="failure")
+        fetch_logs.close(db, fetch_logs.get_run(db, run.run_id), now=now(), status="failure")
 
 
 # Fetching.
@@ -304,10 +306,10 @@ def fetch(resources: Resources, run_id: UUID, keys: Sequence[str], hand_over: Ha
     the others.
     """
     with resources.db() as db:
-        claims = runs.claim_fetch(db, run_id, keys, now=now(), lease=_lease(resources))
+        claims = run_keys.claim_fetch(db, run_id, keys, now=now(), lease=_lease(resources))
         if not claims:
             return FetchReport((), None)
-        run = runs.get_run(db, run_id)
+        run = fetch_logs.get_run(db, run_id)
         held = documents.held(db, run.dataset, [claim.key for claim in claims])
     with _giving_back(resources, run_id, claims):
         return _fetch(resources, run, claims, held, hand_over)
@@ -357,12 +359,12 @@ def _keep_slice(
     """Keep the documents, and write down what becomes of each key."""
     dataset, run_id = resources.datasets[run.dataset], run.run_id
     with resources.db() as db:
-        claims = runs.still_held(db, run_id, claims)
+        claims = run_keys.still_held(db, run_id, claims)
         answers = _of_claims(answers, claims)
         _keep_answers(db, dataset, run_id, answers, held)
-        before = runs.outcomes(db, run_id, [claim.key for claim in claims])
+        before = run_keys.outcomes(db, run_id, [claim.key for claim in claims])
         steps = [_next_step(claim, answers, dataset, resources, before[claim.key]) for claim in claims]
-        runs.record(db, run_id, steps, now=now())
+        run_keys.record(db, run_id, steps, now=now())
         _spend(db, run_id, tally, _final_errors(answers, steps, dataset))
         lost = {key: _fingerprint(claims, key) for key in _refused(steps, answers, dataset)}
         if lost:
@@ -400,7 +402,7 @@ def _giving_back(resources: Resources, run_id: UUID, claims: Sequence[Claim]) ->
         blame = None if _is_outage(error) else _words(error)
         # Where the database itself is away, the lease ends it after all.
         with suppress(SQLAlchemyError), resources.db() as db:
-            runs.give_back(db, run_id, claims, now=now(), blame=blame)
+            run_keys.give_back(db, run_id, claims, now=now(), blame=blame)
         raise
 
 
@@ -504,7 +506,7 @@ def _next_step(
     text = "; ".join(str(answer.error) for answer in errors) or None
     again = [answer for answer in errors if isinstance(answer.error, Retryable)]
     attempt = claim.attempt + any(not _asked_to_wait(answer.error) for answer in again)
-    if attempt > runs.MAX_RETRIES:
+    if attempt > run_keys.MAX_RETRIES:
         again = []
     wants = tuple(answer.source for answer in again)
     if not _deciders_failed(errors, dataset) <= set(wants):
@@ -517,7 +519,7 @@ def _next_step(
     if wants:
         wait = max(_wait(answer.error, attempt, resources) for answer in again)
         return Progress(claim.key, "waiting", wants, attempt, now() + timedelta(seconds=wait), error=text)
-    return Progress(claim.key, "done", (), attempt, None, runs.combine(before, Outcome.UNCHANGED), text)
+    return Progress(claim.key, "done", (), attempt, None, run_keys.combine(before, Outcome.UNCHANGED), text)
 
 
 def _refused(steps: Iterable[Progress], answers: Sequence[Answer], dataset: Dataset) -> list[str]:
@@ -541,7 +543,7 @@ def _asked_to_wait(error: ParlexError | None) -> bool:
 
 
 def _wait(error: ParlexError | None, attempt: int, resources: Resources) -> float:
-    delay = runs.backoff(max(attempt, 1), resources.settings.retry_delay)
+    delay = run_keys.backoff(max(attempt, 1), resources.settings.retry_delay)
     asked = error.retry_after if isinstance(error, Retryable) else None
     return max(asked, 0.0) if asked is not None and _asked_to_wait(error) else max(delay, asked or 0.0)
 
@@ -570,10 +572,10 @@ def persist(resources: Resources, run_id: UUID, keys: Sequence[str]) -> float | 
     Seconds until a source is to be asked again for some of them, None where there is nothing left to ask.
     """
     with resources.db() as db:
-        claims = runs.claim_persist(db, run_id, keys, now=now(), lease=_lease(resources))
+        claims = run_keys.claim_persist(db, run_id, keys, now=now(), lease=_lease(resources))
         if not claims:
             return None
-        run = runs.get_run(db, run_id)
+        run = fetch_logs.get_run(db, run_id)
     with _giving_back(resources, run_id, claims):
         return _persist(resources, run, claims)
 
@@ -581,14 +583,14 @@ def persist(resources: Resources, run_id: UUID, keys: Sequence[str]) -> float | 
 def _persist(resources: Resources, run: RunRow, claims: Sequence[Claim]) -> float | None:
     dataset, run_id = resources.datasets[run.dataset], run.run_id
     with resources.db() as db:
-        mine = {claim.key: claim for claim in runs.still_held(db, run_id, claims)}
+        mine = {claim.key: claim for claim in run_keys.still_held(db, run_id, claims)}
         if not mine:
             return None
         offered = documents.fetched_by_run(db, run.dataset, run_id, mine)
         saved = dataset.save(db, {key: claim.fingerprint for key, claim in mine.items()}, offered, _context(run))
-        before = runs.outcomes(db, run_id, mine)
+        before = run_keys.outcomes(db, run_id, mine)
         steps = [_last_step(mine[item.key], item, before[item.key], resources) for item in saved]
-        runs.record(db, run_id, steps, now=now())
+        run_keys.record(db, run_id, steps, now=now())
         _spend(db, run_id, Tally(), [item.error for item in saved if item.error])
     for item in saved:
         if item.error:
@@ -602,11 +604,11 @@ def _persist(resources: Resources, run: RunRow, claims: Sequence[Claim]) -> floa
 
 
 def _last_step(claim: Claim, saved: Saved, before: str | None, resources: Resources) -> Progress:
-    outcome = runs.combine(before, saved.outcome)
+    outcome = run_keys.combine(before, saved.outcome)
     if saved.outcome is Outcome.FAILED:
         return Progress(claim.key, "failed", (), claim.attempt, None, outcome, saved.error)
     if claim.wants:
-        due = now() + timedelta(seconds=runs.backoff(max(claim.attempt, 1), resources.settings.retry_delay))
+        due = now() + timedelta(seconds=run_keys.backoff(max(claim.attempt, 1), resources.settings.retry_delay))
         return Progress(claim.key, "waiting", claim.wants, claim.attempt, due, outcome, saved.error)
     return Progress(claim.key, "done", (), claim.attempt, None, outcome, saved.error)
 
@@ -618,11 +620,11 @@ def _last_step(claim: Claim, saved: Saved, before: str | None, resources: Resour
 def close_if_complete(resources: Resources, run_id: UUID) -> Figures | None:
     """The run's figures if this call closed it; None if it is not complete, or was closed before."""
     with resources.db() as db:
-        run = runs.close_if_complete(db, run_id, now=now())
+        run = fetch_logs.close_if_complete(db, run_id, now=now())
         if run is None:
             return None
         resources.datasets[run.dataset].complete(db, _context(run))
-        figures = runs.figures(run)
+        figures = fetch_logs.figures(run)
     log.info("closed", **figures.to_dict())
     return figures
 
@@ -630,15 +632,17 @@ def close_if_complete(resources: Resources, run_id: UUID) -> Figures | None:
 def figures(resources: Resources, run_id: UUID) -> Figures:
     """The figures of a run as they stand."""
     with resources.db() as db:
-        return runs.figures(runs.get_run(db, run_id))
+        return fetch_logs.figures(fetch_logs.get_run(db, run_id))
 
 
 def take_chunk(resources: Resources, run_id: UUID, *, in_flight: int = CHUNKS_IN_FLIGHT) -> list[str]:
     """The next keys of a run to send, within its share of the queue."""
     with resources.db() as db:
-        run = runs.get_run(db, run_id)
+        run = fetch_logs.get_run(db, run_id)
         size = chunk_size(resources.datasets[run.dataset])
-        return runs.take_chunk(db, run_id, size=size, smallest=SMALLEST_CHUNK, in_flight=size * in_flight, now=now())
+        return run_keys.take_chunk(
+            db, run_id, size=size, smallest=SMALLEST_CHUNK, in_flight=size * in_flight, now=now()
+        )
 
 
 def chunk_size(dataset: Dataset) -> int:
@@ -678,7 +682,7 @@ def revoke(resources: Resources, run_id: UUID) -> bool:
     """End a run that is under way; whether it was. What it has saved stays."""
     with resources.db() as db:
         _existing(db, run_id)
-        return runs.revoke(db, run_id, now=now())
+        return fetch_logs.revoke(db, run_id, now=now())
 
 
 def run_here(resources: Resources, request: Request, on_progress: Progressed | None = None) -> Figures:
@@ -708,7 +712,7 @@ def _carry(resources: Resources, run_id: UUID, on_progress: Progressed | None) -
 
 def _abandon(resources: Resources, run_id: UUID) -> None:
     with resources.db() as db:
-        runs.abandon(db, run_id, now=now())
+        fetch_logs.abandon(db, run_id, now=now())
 
 
 def _plan_here(resources: Resources, run_id: UUID) -> None:
@@ -729,10 +733,10 @@ def _plan_here(resources: Resources, run_id: UUID) -> None:
 def _step_here(resources: Resources, run_id: UUID) -> None:
     """Work on what is due, or wait until something is."""
     with resources.db() as db:
-        run = runs.get_run(db, run_id)
+        run = fetch_logs.get_run(db, run_id)
         size = chunk_size(resources.datasets[run.dataset])
-        keys = runs.due_keys(db, run_id, size=size, now=now())
-        due = runs.next_due(db, run_id)
+        keys = run_keys.due_keys(db, run_id, size=size, now=now())
+        due = run_keys.next_due(db, run_id)
     if keys:
         persist(resources, run_id, fetch(resources, run_id, keys).persist)
     else:
@@ -756,13 +760,13 @@ def _wait_alive(resources: Resources, run_id: UUID, seconds: float) -> None:
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(left, 30.0))
         with resources.db() as db:
-            runs.touch(db, run_id, now=now())
+            fetch_logs.touch(db, run_id, now=now())
 
 
 def _tell(resources: Resources, run_id: UUID, on_progress: Progressed | None) -> None:
     if on_progress is not None:
         with resources.db() as db:
-            done, total = runs.progress(db, run_id)
+            done, total = run_keys.progress(db, run_id)
         on_progress(done, total)
 
 
@@ -772,22 +776,22 @@ def _tell(resources: Resources, run_id: UUID, on_progress: Progressed | None) ->
 def sweep(resources: Resources, *, patience: timedelta, most: int = 2000) -> Overdue:
     """Free what dead workers held, and find the work that nobody carries, for the caller to send."""
     with resources.db() as db:
-        runs.free_leases(db, now=now())
-        return runs.take_overdue(db, now=now(), patience=patience, most=most)
+        run_keys.free_leases(db, now=now())
+        return run_keys.take_overdue(db, now=now(), patience=patience, most=most)
 
 
 def abandon_dead(resources: Resources) -> list[Figures]:
     """Close the runs that nobody moves any more. Their slots may be run again."""
     settings = resources.settings
     with resources.db() as db:
-        dead = runs.abandon_dead(
+        dead = fetch_logs.abandon_dead(
             db,
             now=now(),
             process_patience=timedelta(seconds=settings.lease_seconds),
             worker_patience=timedelta(minutes=settings.abandon_after_minutes),
             deadline=timedelta(minutes=settings.run_deadline_minutes),
         )
-        return [runs.figures(run) for run in dead]
+        return [fetch_logs.figures(run) for run in dead]
 
 
 def _lease(resources: Resources) -> timedelta:
@@ -795,7 +799,7 @@ def _lease(resources: Resources) -> timedelta:
 
 
 def _context(run: RunRow) -> Context:
-    request = runs.request_of(run)
+    request = fetch_logs.request_of(run)
     return Context(
         run_id=run.run_id,
         request=request,
@@ -808,4 +812,4 @@ def _context(run: RunRow) -> Context:
 
 def _spend(db: Session, run_id: UUID, tally: Tally, errors: Sequence[str] = ()) -> None:
     requests, received = tally.take()
-    runs.account(db, run_id, requests=requests, received=received, errors=errors, now=now())
+    fetch_logs.account(db, run_id, requests=requests, received=received, errors=errors, now=now())

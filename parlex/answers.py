@@ -1,0 +1,32 @@
+"""The base of what reads give to a person or a program, and how a value becomes JSON."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+
+class Record:
+    """Base of the answers: a frozen dataclass whose fields are the keys of its JSON, in order."""
+
+    __slots__ = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {field.name: as_json(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON has it; an instant in UTC whatever zone the connection has."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Record):
+        return value.as_json()
+    if isinstance(value, tuple):
+        return [as_json(item) for item in value]
+    return value

@@ -1,0 +1,253 @@
+"""Reads for people: the runs, and the whole story of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, Text, cast, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from parlex.answers import Record, as_json
+from parlex.db.models import (
+    BillChangeRow,
+    DocumentFetchRow,
+    QuarantineRow,
+    RecordChangeRow,
+    RunKeyRow,
+    RunRow,
+    SweepRow,
+)
+from parlex.errors import UsageError
+from parlex.mirror.history import ChangeRecord
+from parlex.mirror.quarantine import QuarantineRecord
+from parlex.parliament import SessionId
+from parlex.queries import _PAGE, DATASET
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord(Record):
+    """A run as ``parlex runs --json`` prints it. ``bills_fetched`` = created + updated + unchanged + failed."""
+
+    run_id: UUID
+    dataset: str
+    job: str
+    entry: str | None
+    source: str
+    status: str
+    slot: datetime | None
+    started_at: datetime
+    finished_at: datetime | None
+    duration_seconds: float | None
+    bills_fetched: int
+    created: int
+    updated: int
+    unchanged: int
+    failed: int
+    deferred: int
+    requests: int
+    bytes: int
+    error_count: int
+    errors: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeyRecord(Record):
+    key: str
+    state: str
+    outcome: str | None
+    attempt: int
+    wants: tuple[str, ...]
+    next_attempt_at: datetime
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRecord(Record):
+    """One look at a whole list: what the source listed against what the mirror held right after it."""
+
+    scope: str
+    source: str
+    swept_at: datetime
+    believed: bool
+    reason: str | None
+    is_current: bool
+    listed: int
+    held: int
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    doubled: tuple[str, ...]
+    quarantined: tuple[str, ...]
+    run_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord(Record):
+    """Something that happened in a run, in words."""
+
+    at: datetime
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStory(Record):
+    """A run's whole story: its figures, each key it asked for, its sweeps, what it put into quarantine, when what
+    happened, and what it changed."""
+
+    run: RunRecord
+    missed_slots: int
+    scope: str | None
+    params: dict[str, Any]
+    listed: int
+    not_due: int
+    keys: tuple[RunKeyRecord, ...]
+    sweeps: tuple[SweepRecord, ...]
+    quarantine: tuple[QuarantineRecord, ...]
+    timeline: tuple[EventRecord, ...]
+    changes: tuple[ChangeRecord, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of the run first, then the rest, flat."""
+        rest = {f.name: as_json(getattr(self, f.name)) for f in fields(self) if f.name != "run"}
+        return {**self.run.as_json(), **rest}
+
+
+def runs(db: Session, limit: int | None = None, *, dataset: str | None = None) -> Iterator[RunRecord]:
+    """Runs, newest first."""
+    statement = _select_runs().order_by(RunRow.started_at.desc(), RunRow.run_id).limit(limit)
+    if dataset is not None:
+        statement = statement.where(RunRow.dataset == dataset)
+    for row in db.execute(statement.execution_options(yield_per=_PAGE)):
+        yield _run_record(row)
+
+
+def run_story(db: Session, run_id: UUID) -> RunStory | None:
+    """Everything that is known of one run; None where there is no such run."""
+    extras = (RunRow.missed_slots, RunRow.scope, RunRow.params, RunRow.listed, RunRow.not_due)
+    row = db.execute(_select_runs().add_columns(*extras).where(RunRow.run_id == run_id)).one_or_none()
+    if row is None:
+        return None
+    missed_slots, scope, params, listed, not_due = row[-5:]
+    run, sweeps = _run_record(row[:-5]), tuple(_sweeps(db, _select_sweeps().where(SweepRow.run_id == run_id)))
+    quarantine = _quarantine_of_run(db, run_id)
+    return RunStory(
+        run=run,
+        missed_slots=missed_slots,
+        scope=scope,
+        params=params,
+        listed=listed,
+        not_due=not_due,
+        keys=_keys_of_run(db, run_id),
+        sweeps=sweeps,
+        quarantine=quarantine,
+        timeline=_timeline(db, run, sweeps, quarantine),
+        changes=_changes_of_run(db, run_id),
+    )
+
+
+def _timeline(
+    db: Session, run: RunRecord, sweeps: tuple[SweepRecord, ...], quarantine: tuple[QuarantineRecord, ...]
+) -> tuple[EventRecord, ...]:
+    """What happened when, in order; what happened at the same moment in the order of the steps of a run."""
+    found = [EventRecord(run.started_at, f"opened for the slot {as_json(run.slot)}" if run.slot else "opened by hand")]
+    for sweep in sweeps:
+        believed = "believed" if sweep.believed else f"not believed ({sweep.reason})"
+        found.append(EventRecord(sweep.swept_at, f"{sweep.source} list of {sweep.scope}: {sweep.listed}, {believed}"))
+    found += _document_events(db, run.run_id)
+    found += [EventRecord(row.seen_at, f"quarantine: {row.key or row.scope}, {row.guard}") for row in quarantine]
+    found += _change_events(db, run.run_id)
+    if run.finished_at:
+        found.append(EventRecord(run.finished_at, f"closed: {run.status}"))
+    return tuple(sorted(found, key=lambda event: event.at))
+
+
+def _changes_of_run(db: Session, run_id: UUID) -> tuple[ChangeRecord, ...]:
+    columns = [getattr(BillChangeRow, f.name) for f in fields(ChangeRecord)]
+    rows = db.execute(select(*columns).where(BillChangeRow.run_id == run_id).order_by(BillChangeRow.seq))
+    return tuple(ChangeRecord(*row) for row in rows)
+
+
+def _document_events(db: Session, run_id: UUID) -> Iterator[EventRecord]:
+    """The first and the last document of each source."""
+    row = DocumentFetchRow
+    moments = (func.count(), func.min(row.fetched_at), func.max(row.fetched_at))
+    query = select(row.source, row.kind, *moments).where(row.run_id == run_id).group_by(row.source, row.kind)
+    for source, kind, count, first, last in db.execute(query.order_by(row.source, row.kind)):
+        yield EventRecord(first, f"{source}: first {kind} fetched")
+        if count > 1:
+            yield EventRecord(last, f"{source}: last {kind} of {count} fetched")
+
+
+def _change_events(db: Session, run_id: UUID) -> Iterator[EventRecord]:
+    """What each step saved: the changes of one transaction share their moment."""
+    for row in (BillChangeRow, RecordChangeRow):
+        query = select(row.observed_at, func.count()).where(row.run_id == run_id).group_by(row.observed_at)
+        for observed_at, count in db.execute(query):
+            yield EventRecord(observed_at, f"{count} changes saved")
+
+
+def find_run(db: Session, text: str) -> UUID:
+    """The run whose id begins with ``text``, as the tables show it; UsageError where that is none, or several."""
+    if not re.fullmatch(r"[0-9a-f-]{4,36}", text.lower()):
+        raise UsageError(f"{text!r} is not a run: give at least the first 4 characters of its id (see: parlex runs)")
+    prefix = cast(RunRow.run_id, Text).startswith(text.lower(), autoescape=True)
+    found = db.scalars(select(RunRow.run_id).where(prefix).limit(2)).all()
+    if len(found) != 1:
+        raise UsageError(f"{'no run has' if not found else 'several runs have'} an id that begins with {text}")
+    return found[0]
+
+
+def sweeps(db: Session, session: SessionId | None = None, limit: int | None = None) -> list[SweepRecord]:
+    """The looks at the lists of bills, newest first."""
+    statement = _select_sweeps().where(SweepRow.dataset == DATASET).limit(limit)
+    if session is not None:
+        statement = statement.where(SweepRow.scope == str(session))
+    return list(_sweeps(db, statement))
+
+
+def run_of_task(db: Session, task_id: str) -> UUID | None:
+    """The run whose figures a dispatched task waits for; None until a worker has taken the task up."""
+    return db.scalar(select(RunRow.run_id).where(RunRow.waiters.contains([task_id])))
+
+
+def _select_runs() -> Select[Any]:
+    return select(*(_run_column(f.name) for f in fields(RunRecord)))
+
+
+def _run_column(name: str) -> InstrumentedAttribute[Any]:
+    column: InstrumentedAttribute[Any] = getattr(RunRow, "attempted" if name == "bills_fetched" else name)
+    return column
+
+
+def _run_record(row: Row[Any] | tuple[Any, ...]) -> RunRecord:
+    values: list[Any] = [*row[:-1], tuple(row[-1])]
+    return RunRecord(*values)
+
+
+def _keys_of_run(db: Session, run_id: UUID) -> tuple[RunKeyRecord, ...]:
+    columns = [getattr(RunKeyRow, f.name) for f in fields(RunKeyRecord)]
+    rows = db.execute(select(*columns).where(RunKeyRow.run_id == run_id).order_by(RunKeyRow.position))
+    return tuple(RunKeyRecord(*_frozen(row)) for row in rows)
+
+
+def _quarantine_of_run(db: Session, run_id: UUID) -> tuple[QuarantineRecord, ...]:
+    columns = [getattr(QuarantineRow, f.name) for f in fields(QuarantineRecord)]
+    rows = db.execute(select(*columns).where(QuarantineRow.run_id == run_id).order_by(QuarantineRow.id))
+    return tuple(QuarantineRecord(*row) for row in rows)
+
+
+def _select_sweeps() -> Select[Any]:
+    columns = [getattr(SweepRow, f.name) for f in fields(SweepRecord)]
+    return select(*columns).order_by(SweepRow.swept_at.desc(), SweepRow.id.desc())
+
+
+def _sweeps(db: Session, statement: Select[Any]) -> Iterator[SweepRecord]:
+    return (SweepRecord(*_frozen(row)) for row in db.execute(statement))
+
+
+def _frozen(row: Row[Any]) -> Iterator[Any]:
+    return (tuple(value) if isinstance(value, list) else value for value in row)
