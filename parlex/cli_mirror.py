@@ -111,10 +111,9 @@ class _Answer:
 
 
 def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: bool, lineage: bool) -> _Answer:
-    from parlex import house, queries
     from parlex import history as past
+    from parlex import house, queries
     from parlex import lineage as lines
-    from parlex.mirror import history
 
     now = queries.bill(db, key)
     if now is None:

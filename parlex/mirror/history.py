@@ -21,8 +21,8 @@ from parlex.db.models import (
     RecordChangeRow,
 )
 from parlex.parliament import BillKey
-from parlex.queries import _PAGE, _is_bill
-from parlex.store import _identity
+
+_PAGE = 1000  # rows held in memory at a time while a long answer streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,10 @@ def append_record_changes(
     write_rows(db, insert(RecordChangeRow), rows)
 
 
+def _identity(key: BillKey) -> dict[str, Any]:
+    return {"parliament": key.session.parliament, "session": key.session.session, "number": key.number}
+
+
 def next_seq(db: Session, count: int, *, name: str = "bill_changes") -> int:
     """The first of ``count`` numbers.
 
@@ -142,8 +146,7 @@ def changes(
     columns = [getattr(BillChangeRow, f.name) for f in fields(ChangeRecord)]
     statement = select(*columns).where(BillChangeRow.seq > after).order_by(BillChangeRow.seq).limit(limit)
     if key is not None:
-        at = (key.session.parliament, key.session.session, key.number)
-        statement = statement.where(*_is_bill(BillChangeRow, at))
+        statement = statement.where(*(getattr(BillChangeRow, name) == value for name, value in _identity(key).items()))
     for row in db.execute(statement.execution_options(yield_per=_PAGE)):
         yield ChangeRecord(*row)
 

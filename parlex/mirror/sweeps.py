@@ -15,7 +15,6 @@ from parlex.db.models import (
 from parlex.mirror.listings import listed_keys
 from parlex.mirror.quarantine import parked_keys
 from parlex.parliament import SessionId
-from parlex.queries import DATASET, SPINE
 
 
 def finish_sweeps(
@@ -60,7 +59,7 @@ def current_session(db: Session) -> SessionId | None:
     """The session that the list without a session parameter was last seen to hold; None before the first sweep."""
     scope = db.scalar(
         select(SweepRow.scope)
-        .where(SweepRow.dataset == DATASET, SweepRow.source == SPINE, SweepRow.is_current, SweepRow.believed)
+        .where(SweepRow.dataset == "bills", SweepRow.source == "legisinfo", SweepRow.is_current, SweepRow.believed)
         .order_by(SweepRow.swept_at.desc())
         .limit(1)
     )

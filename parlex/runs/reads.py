@@ -26,7 +26,8 @@ from parlex.errors import UsageError
 from parlex.mirror.history import ChangeRecord
 from parlex.mirror.quarantine import QuarantineRecord
 from parlex.parliament import SessionId
-from parlex.queries import _PAGE, DATASET
+
+_PAGE = 1000  # rows held in memory at a time while a long answer streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def find_run(db: Session, text: str) -> UUID:
 
 def sweeps(db: Session, session: SessionId | None = None, limit: int | None = None) -> list[SweepRecord]:
     """The looks at the lists of bills, newest first."""
-    statement = _select_sweeps().where(SweepRow.dataset == DATASET).limit(limit)
+    statement = _select_sweeps().where(SweepRow.dataset == "bills").limit(limit)
     if session is not None:
         statement = statement.where(SweepRow.scope == str(session))
     return list(_sweeps(db, statement))

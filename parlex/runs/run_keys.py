@@ -1,7 +1,7 @@
 """The work list: each key of each run, from plan to outcome. Takes an open ``db``; never commits.
 
-Whoever works on keys claims them by compare-and-set, under a lease; what lies longer than its lease is free for the next
-one.
+Whoever works on keys claims them by compare-and-set, under a lease; what lies longer than its lease is free for the
+next one.
 """
 
 from __future__ import annotations
