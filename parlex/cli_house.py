@@ -143,13 +143,13 @@ def record_changes(name: str, after: int, limit: int | None, *, as_json: bool) -
     from parlex import house, tables, tables_house
 
     with _records(name) as (db, dataset):
-        found = house.changes(db, dataset.name, after, limit=limit if limit or as_json else SHOWN + 1)
+        found = house.record_changes(db, dataset.name, after, limit=limit if limit or as_json else SHOWN + 1)
         if as_json:
             _print_records(found)
             return
         rows, more = _page(found, limit)
     if rows:
-        tables.console().print(tables_house.changes(rows))
+        tables.console().print(tables_house.record_changes(rows))
     onward = f"more: parlex changes --dataset {name} --after {rows[-1].seq}" if more else f"{len(rows)} changes"
     _note(onward)
 

@@ -300,7 +300,7 @@ def parties(db: Session, key: VoteKey) -> list[PartyRecord]:
 # Both.
 
 
-def changes(
+def record_changes(
     db: Session, dataset: str, after: int = 0, *, key: str | None = None, limit: int | None = None
 ) -> Iterator[RecordChangeRecord]:
     """The history of a dataset after sequence number ``after``, oldest first. See ``queries.changes``."""
