@@ -17,7 +17,7 @@ from bench import growth, mirror, processes
 from bench.mirror import Child, Mirror, Servers
 from bench.stand_in import ROOT, StandIn
 from parlex import embedded
-from parlex.datasets.bills import COMPANION_SINCE
+from parlex.datasets.bills.dataset import COMPANION_SINCE
 from parlex.fetching.http import Tally
 from parlex.parliament import SessionId
 from parlex.resources import Resources

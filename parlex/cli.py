@@ -385,13 +385,14 @@ def bills(
     as_json: Json = False,
 ) -> None:
     """List the bills that are held, of one session or of all."""
-    from parlex import queries, tables
-    from parlex.bills import StatusCode
+    from parlex import tables
+    from parlex.datasets.bills import reads as bill_reads
+    from parlex.datasets.bills.bill import StatusCode
 
     if status is not None and status not in list(StatusCode):
         raise UsageError(f"{status!r} is not a status; known: {', '.join(StatusCode)}")
     with _reading() as db:
-        found = queries.bills(db, session, status=status, limit=limit)
+        found = bill_reads.bills(db, session, status=status, limit=limit)
         if as_json:
             _print_records(found)
             return

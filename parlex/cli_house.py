@@ -35,7 +35,7 @@ from parlex.parliament import SessionId
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from parlex.datasets.records import RecordDataset
+    from parlex.datasets.dataset import RecordDataset
 
 BATCH = 200  # records read again in one transaction
 
@@ -48,10 +48,11 @@ def politicians(
     as_json: Json = False,
 ) -> None:
     """List the politicians that are held: members, former members, and others who sponsor bills."""
-    from parlex import house, tables, tables_house
+    from parlex import tables, tables_house
+    from parlex.datasets.politicians import reads as politician_reads
 
     with _reading() as db:
-        found = house.politicians(db, current=current, name=name, limit=limit)
+        found = politician_reads.politicians(db, current=current, name=name, limit=limit)
         if as_json:
             _print_records(found)
             return
@@ -67,10 +68,11 @@ def politician(
     as_json: Json = False,
 ) -> None:
     """Show one politician: how to reach them, their memberships, the bills they sponsored, how they voted."""
-    from parlex import house, tables, tables_house
+    from parlex import tables, tables_house
+    from parlex.datasets.politicians import reads as politician_reads
 
     with _reading() as db:
-        story = house.politician(db, slug)
+        story = politician_reads.politician(db, slug)
     if story is None:
         raise UsageError(f"the mirror does not hold {slug!r}; to look for a name: parlex politicians --name TEXT")
     if as_json:
@@ -84,10 +86,11 @@ def politician(
 @app.command()
 def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = False) -> None:
     """List the divisions of the House that are held, newest first."""
-    from parlex import house, tables, tables_house
+    from parlex import tables, tables_house
+    from parlex.datasets.votes import reads as vote_reads
 
     with _reading() as db:
-        found = house.votes(db, session, limit=limit)
+        found = vote_reads.votes(db, session, limit=limit)
         if as_json:
             _print_records(found)
             return
@@ -105,13 +108,14 @@ def vote(
     as_json: Json = False,
 ) -> None:
     """Show one division: its totals, how the parties voted, each member's ballot."""
-    from parlex import house, tables, tables_house
-    from parlex.votes import VoteKey
+    from parlex import tables, tables_house
+    from parlex.datasets.votes import reads as vote_reads
+    from parlex.datasets.votes.vote import VoteKey
 
     key = VoteKey(session, number)
     with _reading() as db:
-        record = house.vote(db, key)
-        parties, ballots = house.parties(db, key), house.ballots(db, key)
+        record = vote_reads.vote(db, key)
+        parties, ballots = vote_reads.parties(db, key), vote_reads.ballots(db, key)
     if record is None:
         raise UsageError(f"the mirror does not hold {key}; {_to_fetch(session, 'votes')}")
     if as_json:
@@ -128,7 +132,7 @@ def vote(
 
 @contextmanager
 def _records(name: str) -> Iterator[tuple[Session, RecordDataset]]:
-    from parlex.datasets.records import RecordDataset
+    from parlex.datasets.dataset import RecordDataset
 
     with _working(_settings()) as resources:
         dataset = resources.datasets.get(name)
@@ -140,28 +144,30 @@ def _records(name: str) -> Iterator[tuple[Session, RecordDataset]]:
 
 def record_changes(name: str, after: int, limit: int | None, *, as_json: bool) -> None:
     """``parlex changes --dataset``."""
-    from parlex import house, tables, tables_house
+    from parlex import tables, tables_house
+    from parlex.mirror import history
 
     with _records(name) as (db, dataset):
-        found = house.record_changes(db, dataset.name, after, limit=limit if limit or as_json else SHOWN + 1)
+        found = history.record_changes(db, dataset.name, after, limit=limit if limit or as_json else SHOWN + 1)
         if as_json:
             _print_records(found)
             return
         rows, more = _page(found, limit)
     if rows:
-        tables.console().print(tables_house.record_changes(rows))
+        tables.console().print(tables_house.changes(rows))
     onward = f"more: parlex changes --dataset {name} --after {rows[-1].seq}" if more else f"{len(rows)} changes"
     _note(onward)
 
 
 def verify_records(name: str, sessions: Sequence[SessionId], *, deep: bool, as_json: bool) -> None:
     """``parlex verify --dataset``. Exits 1 where a list is not complete, or there is none."""
-    from parlex import house_check, tables, tables_house
+    from parlex import tables, tables_house
+    from parlex.datasets import list_check
 
     if deep:
         raise UsageError("--deep draws bills; leave --dataset out")
     with _records(name) as (db, dataset):
-        found = list(house_check.verify(db, dataset, tuple(map(str, sessions))))
+        found = list(list_check.verify(db, dataset, tuple(map(str, sessions))))
     if as_json:
         _print_records(found)
     else:

@@ -36,8 +36,8 @@ from parlex.parliament import BillKey, SessionId
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from parlex.completeness import Completeness, Sample
-    from parlex.queries import BillStory
+    from parlex.datasets.bills.reads import BillStory
+    from parlex.datasets.verify import Completeness, Sample
 
 quarantine_app = typer.Typer(help="What was not believed, and a person's word on it.", no_args_is_help=True)
 app.add_typer(quarantine_app, name="quarantine")
@@ -64,7 +64,7 @@ def bill(
     as_json: Json = False,
 ) -> None:
     """Show one bill: what is known of it, its stages and the time in each, its history."""
-    from parlex import history
+    from parlex.datasets.bills import past
 
     try:
         key = BillKey(session, number.upper())
@@ -72,7 +72,7 @@ def bill(
         raise UsageError(str(error)) from None
     if as_of is not None and (provenance or lineage):
         raise UsageError("--provenance and --lineage tell of today; leave --as-of out")
-    moment = history.moment_of(as_of) if as_of is not None else None
+    moment = past.moment_of(as_of) if as_of is not None else None
     with _reading() as db:
         answer = _bill(db, key, moment, provenance=provenance, lineage=lineage)
         if as_json:
@@ -111,11 +111,13 @@ class _Answer:
 
 
 def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: bool, lineage: bool) -> _Answer:
-    from parlex import history as past
-    from parlex import house, queries
-    from parlex import lineage as lines
+    from parlex.datasets.bills import lineage as lines
+    from parlex.datasets.bills import past
+    from parlex.datasets.bills import reads as bill_reads
+    from parlex.datasets.politicians import reads as politician_reads
+    from parlex.datasets.votes import reads as vote_reads
 
-    now = queries.bill(db, key)
+    now = bill_reads.bill(db, key)
     if now is None:
         raise _not_held(db, key)
     story = past.as_of(db, key, moment) if moment else now
@@ -123,8 +125,8 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
         seen = now.bill.first_seen_at.astimezone(UTC).isoformat(timespec="seconds")
         raise ParlexError(f"the mirror did not know {key} then: it first saw it at {seen}")
     answer = _Answer(story, moment)
-    answer.sponsor = house.sponsor(db, key)
-    answer.divisions = list(house.votes(db, bill=key))
+    answer.sponsor = politician_reads.sponsor(db, key)
+    answer.divisions = list(vote_reads.votes(db, bill=key))
     answer.inherited = None if moment else lines.introduced_inherited_on(db, key)
     answer.times = past.times_in_stage(db, story, moment or datetime.now(UTC))
     answer.provenance = past.provenance(db, key) if provenance else None
@@ -134,10 +136,10 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
 
 def _not_held(db: Session, key: BillKey) -> UsageError:
     """Fetching is advised only where it may help: not before the first session, nor where the list has no such bill."""
-    from parlex import completeness
+    from parlex.datasets import verify
 
-    if key.session in completeness.known_sessions(db):
-        (held,) = completeness.verify(db, [key.session])
+    if key.session in verify.known_sessions(db):
+        (held,) = verify.verify(db, [key.session])
         if held.swept_at is not None and str(key) not in held.missing:
             return UsageError(f"session {key.session} is held, and has no bill {key.number}")
     return UsageError(f"the mirror does not hold {key}; {_to_fetch(key.session)}")
@@ -145,7 +147,6 @@ def _not_held(db: Session, key: BillKey) -> UsageError:
 
 def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
     from parlex import tables, tables_house
-    from parlex.mirror import history
 
     console = tables.console()
     console.print(tables.bill(answer.story, answer.inherited))
@@ -158,6 +159,8 @@ def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
         console.print(tables.provenance(answer.provenance))
     for table in tables.lineage(answer.lineage) if answer.lineage else ():
         console.print(table)
+    from parlex.mirror import history
+
     changes = [c for c in history.changes(db, key=answer.story.bill.key) if moment is None or c.observed_at <= moment]
     console.print(tables.changes(changes, title="History"))
     if answer.story.summary_en:
@@ -178,7 +181,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Judge whether the copy is complete, session by session. Exits 1 when one is not."""
-    from parlex import completeness
+    from parlex.datasets import verify
 
     if dataset != "bills":
         return cli_house.verify_records(dataset, sessions or [], deep=deep is not None, as_json=as_json)
@@ -186,14 +189,14 @@ def verify(
     sample: Sample | None = None
     if deep is None:
         with _reading() as db:
-            found = list(completeness.verify(db, chosen))
+            found = list(verify.verify(db, chosen))
     else:
         settings = _settings()
         settings.require_contact()
         with _working(settings) as resources:
             with resources.db() as db:
-                found = list(completeness.verify(db, chosen))
-            sample = completeness.sample(resources, deep, chosen, seed=seed)
+                found = list(verify.verify(db, chosen))
+            sample = verify.sample(resources, deep, chosen, seed=seed)
     _print_verified(found, sample, as_json=as_json)
     whole = all(one.complete for one in found) and (sample is None or sample.clean)
     raise typer.Exit(0 if found and whole else 1)
@@ -226,8 +229,8 @@ def disagreements(
     as_json: Json = False,
 ) -> None:
     """Show where the two sources differ, with both values, and how long OpenParliament comes after LEGISinfo."""
-    from parlex import disagreements as between
     from parlex import tables
+    from parlex.datasets.bills import disagreements as between
 
     with _reading() as db:
         if as_json:
@@ -256,12 +259,13 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Read the archived documents again with today's code, offline, and show what rows would differ."""
-    from parlex import history, tables
-    from parlex import replay as again
+    from parlex import tables
+    from parlex.datasets import replay as again
+    from parlex.datasets.bills import past
 
     if dataset != "bills":
         return cli_house.replay_records(dataset, session, since is not None, apply=apply, as_json=as_json)
-    start = history.start_of(since) if since is not None else None
+    start = past.start_of(since) if since is not None else None
     rows: list[again.Difference] = []
     bills, errors = 0, 0
     with _working(_settings()) as resources:
@@ -309,12 +313,13 @@ def quarantine_list(
     as_json: Json = False,
 ) -> None:
     """List what is in quarantine, newest first."""
-    from parlex import quarantine, tables
+    from parlex import tables
+    from parlex.datasets import verdicts
 
     wanted = None if state == "all" else state
     with _reading() as db:
         most = limit if limit or as_json else SHOWN + 1
-        found = list(quarantine.entries(db, state=wanted, session=session, limit=most))
+        found = list(verdicts.entries(db, state=wanted, session=session, limit=most))
     if as_json:
         _print_records(found)
         return
@@ -328,10 +333,11 @@ def quarantine_list(
 @quarantine_app.command("show")
 def quarantine_show(number: Number, as_json: Json = False) -> None:
     """Show one entry in full: what is held, what was offered, where it came from."""
-    from parlex import quarantine, tables
+    from parlex import tables
+    from parlex.datasets import verdicts
 
     with _reading() as db:
-        found = quarantine.entry(db, number)
+        found = verdicts.entry(db, number)
     if as_json:
         _print_json(found.as_json())
     else:
@@ -341,12 +347,13 @@ def quarantine_show(number: Number, as_json: Json = False) -> None:
 @quarantine_app.command("approve")
 def quarantine_approve(numbers: Numbers, as_json: Json = False) -> None:
     """Believe the source after all: a blank field at once, a list when it next comes. All of the entries, or none."""
-    from parlex import quarantine, tables
+    from parlex import tables
+    from parlex.datasets import verdicts
 
     now = datetime.now(UTC)
     with _reading() as db:
-        changed = {number: quarantine.approve(db, number, now=now) for number in numbers}
-        found = {number: quarantine.entry(db, number) for number in numbers}
+        changed = {number: verdicts.approve(db, number, now=now) for number in numbers}
+        found = {number: verdicts.entry(db, number) for number in numbers}
         db.commit()
     if as_json:
         for number, entry in found.items():
@@ -361,13 +368,13 @@ def quarantine_approve(numbers: Numbers, as_json: Json = False) -> None:
 @quarantine_app.command("reject")
 def quarantine_reject(numbers: Numbers, as_json: Json = False) -> None:
     """Keep what the mirror holds. All of the entries, or none."""
-    from parlex import quarantine
+    from parlex.datasets import verdicts
 
     now = datetime.now(UTC)
     with _reading() as db:
         for number in numbers:
-            quarantine.reject(db, number, now=now)
-        found = [quarantine.entry(db, number) for number in numbers]
+            verdicts.reject(db, number, now=now)
+        found = [verdicts.entry(db, number) for number in numbers]
         db.commit()
     if as_json:
         _print_records(found)

@@ -24,7 +24,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from parlex import monitor, queries, tables
+from parlex import monitor, tables
+from parlex.datasets.bills import reads as bill_reads
 from parlex.db.engine import build_engine
 from parlex.errors import ParlexError
 from parlex.locks import wait_until
@@ -119,7 +120,7 @@ class _Demo:
         self._title(f"The bills of the current session, as of {self.sandbox.as_of}")
         self._fetch("first fetch")
         with self._db() as db:
-            bills = list(queries.bills(db, sweeps.current_session(db)))
+            bills = list(bill_reads.bills(db, sweeps.current_session(db)))
             self.seen = history.last_seq(db)
         self._print(tables.bills(bills))
         _require(len(bills) > 0, "no bill is held")

@@ -12,9 +12,13 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from parlex import __version__
-from parlex.datasets.bills import BillDataset
-from parlex.datasets.politicians import PoliticianDataset
-from parlex.datasets.votes import VoteDataset
+from parlex.datasets.bills.dataset import BillDataset
+from parlex.datasets.bills.legisinfo import Legisinfo
+from parlex.datasets.bills.openparliament import OpenParliament
+from parlex.datasets.politicians.dataset import PoliticianDataset
+from parlex.datasets.politicians.source import Politicians
+from parlex.datasets.votes.dataset import VoteDataset
+from parlex.datasets.votes.source import Votes
 from parlex.db.engine import build_engine
 from parlex.embedded import Addresses
 from parlex.fetching.http import Client
@@ -22,10 +26,6 @@ from parlex.fetching.throttle import RedisThrottle, Throttle, host_of
 from parlex.mirror.archive import Archive, open_archive
 from parlex.runs.work import Dataset
 from parlex.settings import Settings
-from parlex.sources.legisinfo import Legisinfo
-from parlex.sources.openparliament import OpenParliament
-from parlex.sources.politicians import Politicians
-from parlex.sources.votes import Votes
 
 
 class Resources:

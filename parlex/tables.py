@@ -18,18 +18,18 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from parlex.completeness import Completeness, Sample
-    from parlex.disagreements import Disagreement, Lag
+    from parlex.datasets.bills.disagreements import Disagreement, Lag
+    from parlex.datasets.bills.lineage import Lineage
+    from parlex.datasets.bills.past import Origin
+    from parlex.datasets.bills.reads import BillRecord, BillStory, StageRecord
+    from parlex.datasets.bills.stages import TimeInStage
+    from parlex.datasets.replay import Difference
+    from parlex.datasets.verify import Completeness, Sample
     from parlex.doctor import Check
-    from parlex.history import Origin
-    from parlex.lineage import Lineage
     from parlex.mirror.history import ChangeRecord
     from parlex.mirror.quarantine import QuarantineRecord
     from parlex.monitor import Report
-    from parlex.queries import BillRecord, BillStory, StageRecord
-    from parlex.replay import Difference
     from parlex.runs.reads import RunRecord, RunStory, SweepRecord
-    from parlex.stages import TimeInStage
 
 _BREAK = "\0"  # of a line; a newline in HTML is only a space
 PIPE_WIDTH = 120  # where the output is no terminal

@@ -10,16 +10,10 @@ from rich.table import Table
 from parlex.tables import _add, _facts, _table, _widest
 
 if TYPE_CHECKING:
-    from parlex.house import (
-        BallotRecord,
-        PartyRecord,
-        PoliticianRecord,
-        PoliticianStory,
-        RecordChangeRecord,
-        VoteRecord,
-    )
-    from parlex.house_check import ListCheck
-    from parlex.mirror.history import RecordChange
+    from parlex.datasets.list_check import ListCheck
+    from parlex.datasets.politicians.reads import PoliticianRecord, PoliticianStory
+    from parlex.datasets.votes.reads import BallotRecord, PartyRecord, VoteRecord
+    from parlex.mirror.history import RecordChange, RecordChangeRecord
 
 SHOWN = 20  # of a politician's votes; --json gives all
 

@@ -385,11 +385,11 @@ def test_an_unreachable_server_is_named_without_its_password(make_settings: Call
 
 def test_an_address_from_a_document_is_asked_on_its_own_host_only(make_resources: Callable[..., Any]) -> None:
     """A next_url that points elsewhere is an error, and nobody is asked."""
+    from parlex.datasets.bills.openparliament import OpenParliament
     from parlex.errors import ParlexError
     from parlex.fetching.http import Client, Tally
     from parlex.fetching.throttle import NullThrottle
     from parlex.parliament import SessionId
-    from parlex.sources.openparliament import OpenParliament
 
     asked: list[str] = []
 

@@ -153,7 +153,7 @@ def test_what_a_source_asks_us_to_wait_is_waited_and_costs_no_bill(mirror: Resou
 RUN = """
 import json, re
 from parlex import pipeline
-from parlex.bills import SessionId
+from parlex.datasets.bills.bill import SessionId
 from parlex.embedded import resolve
 from parlex.resources import Resources
 from parlex.settings import load

@@ -12,8 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from parlex import house, house_check, housekeeping, monitor, quarantine
-from parlex.datasets.records import RecordDataset
+from parlex import housekeeping, monitor
+from parlex.datasets import list_check, verdicts
+from parlex.datasets.dataset import RecordDataset
+from parlex.datasets.politicians import reads as politician_reads
+from parlex.datasets.votes import reads as vote_reads
+from parlex.datasets.votes.vote import VoteKey
 from parlex.errors import UnknownSession, UsageError
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
@@ -21,7 +25,6 @@ from parlex.runs import pipeline
 from parlex.runs.fetch_logs import Figures
 from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment
-from parlex.votes import VoteKey
 from tests.edited import Edited
 from tests.edited import edited as front_of
 
@@ -265,9 +268,9 @@ def test_sponsors_are_joined_by_the_number_of_the_person(front: Edited, mirror: 
     fetch_politicians(mirror)
     assert written(mirror) == before
     with mirror.db() as db:
-        bill = house.sponsor(db, BillKey.parse("45-1 C-30"))
-        senate = house.sponsor(db, BillKey.parse(rows(mirror, SENATE_BILL)[0][0]))
-        story = house.politician(db, bill.slug if bill else "")
+        bill = politician_reads.sponsor(db, BillKey.parse("45-1 C-30"))
+        senate = politician_reads.sponsor(db, BillKey.parse(rows(mirror, SENATE_BILL)[0][0]))
+        story = politician_reads.politician(db, bill.slug if bill else "")
     assert bill is not None
     assert story is not None
     assert (45, 1, "C-30") in {(one.parliament, one.session, one.number) for one in story.bills}
@@ -296,7 +299,7 @@ def test_a_senator_who_comes_to_the_house_is_one_person(front: Edited, mirror: R
     run = fetch_politicians(mirror)
     assert ("politicians", slug, "withdrawn", None, None, None) in changes(mirror, run)
     with mirror.db() as db:
-        found = [one.slug for one in house.politicians(db) if one.person_id == person_id]
+        found = [one.slug for one in politician_reads.politicians(db) if one.person_id == person_id]
     assert found == ["mark-carney"]
 
 
@@ -346,7 +349,7 @@ def test_totals_that_do_not_match_are_flagged_and_kept(front: Edited, mirror: Re
     assert fetch_votes(mirror).status == "success"
     assert rows(mirror, "SELECT number, yea_total FROM votes WHERE NOT totals_match") == [(8, 335)]
     with mirror.db() as db:
-        vote = house.vote(db, VoteKey(CURRENT, 8))
+        vote = vote_reads.vote(db, VoteKey(CURRENT, 8))
     assert vote is not None
     assert not vote.totals_match
 
@@ -416,7 +419,7 @@ def test_a_division_that_is_gone_is_withdrawn(front: Edited, mirror: Resources) 
     front.edit("/votes/.session", without("/votes/45-1/8/"))
     assert changes(mirror, fetch_votes(mirror)) == [("votes", "45-1 8", "withdrawn", None, None, None)]
     with mirror.db() as db:
-        assert [vote.number for vote in house.votes(db, CURRENT)] == [n for n in reversed(DIVISIONS) if n != 8]
+        assert [vote.number for vote in vote_reads.votes(db, CURRENT)] == [n for n in reversed(DIVISIONS) if n != 8]
 
 
 def test_a_session_that_nobody_knows(mirror: Resources) -> None:
@@ -571,7 +574,7 @@ def test_verify_tells_what_is_wanting(front: Edited, mirror: Resources) -> None:
     with mirror.db() as db:
         dataset = mirror.datasets["votes"]
         assert isinstance(dataset, RecordDataset)
-        (check,) = house_check.verify(db, dataset)
+        (check,) = list_check.verify(db, dataset)
     assert not check.complete
     assert check.missing == check.quarantined == ("45-1 51",)
     assert (check.extra, check.stale, check.unmatched) == ((), (), ("45-1 33",))
@@ -606,8 +609,8 @@ def test_an_approved_blank_lands_at_the_next_run(front: Edited, mirror: Resource
         db.execute(text("UPDATE latest_documents SET checked_at = checked_at - interval '9 days'"))
     fetch_politicians(mirror, recheck_after_days=7)
     with mirror.db() as db:
-        parked = next(one for one in quarantine.entries(db) if one.key == "mark-carney")
-        quarantine.approve(db, parked.id, now=datetime.now(UTC))
+        parked = next(one for one in verdicts.entries(db) if one.key == "mark-carney")
+        verdicts.approve(db, parked.id, now=datetime.now(UTC))
     assert fetch_politicians(mirror).updated == 1
     assert rows(mirror, "SELECT slug FROM politicians WHERE family_name IS NULL AND origin = 'openparliament'") == [
         ("mark-carney",)

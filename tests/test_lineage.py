@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from parlex import lineage
+from parlex.datasets.bills import lineage
+from parlex.datasets.bills.lineage import LifeDay
 from parlex.errors import UsageError
-from parlex.lineage import LifeDay
 from parlex.parliament import BillKey
 from tests import rows
 

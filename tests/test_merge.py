@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from parlex.bills import Bill, BillType, LegisinfoBill, Milestones, OpenParliamentBill, StatusCode
-from parlex.merge import RULES, merge, origin
+from parlex.datasets.bills.bill import Bill, BillType, LegisinfoBill, Milestones, OpenParliamentBill, StatusCode
+from parlex.datasets.bills.merge import RULES, merge, origin
 from parlex.parliament import BillKey, Chamber
 
 KEY = BillKey.parse("45-1 C-2")

@@ -15,7 +15,7 @@ import pytest
 import time_machine
 from sqlalchemy import event, text
 
-from parlex import quarantine
+from parlex.datasets import verdicts
 from parlex.errors import Retryable, UnknownSession, UsageError
 from parlex.fetching.http import Client
 from parlex.fetching.throttle import NullThrottle
@@ -453,7 +453,7 @@ def test_an_empty_list_of_the_companion_s_is_believed_once_it_is_approved(sandbo
     fetch(mirror)
     with mirror.db() as db:
         (number,) = db.scalars(text("SELECT id FROM quarantine"))
-        quarantine.approve(db, number, now=datetime.now(UTC))
+        verdicts.approve(db, number, now=datetime.now(UTC))
     assert (fetch(mirror).status, parked(mirror)) == ("success", [])
 
 

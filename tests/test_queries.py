@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from parlex import answers, queries
+from parlex import answers
+from parlex.datasets.bills import reads as bill_reads
 from parlex.db.models import BillStageRow, QuarantineRow
 from parlex.errors import UsageError
 from parlex.mirror import history, sweeps
@@ -109,7 +110,7 @@ def save(db: Session, *found: Any) -> None:
 
 def test_a_bill_s_json_has_the_promised_keys_and_forms(db: Session) -> None:
     save(db, rows.bill(introduced_on=date(2025, 6, 3), reinstated_from="44-1 C-7"))
-    (bill,) = queries.bills(db)
+    (bill,) = bill_reads.bills(db)
     found = bill.as_json()
     assert list(found) == BILL_KEYS
     assert found["introduced_on"] == "2025-06-03"
@@ -127,14 +128,14 @@ def test_instants_are_utc_whatever_zone_they_come_in() -> None:
 
 def test_bills_come_in_the_order_of_their_numbers(db: Session) -> None:
     save(db, *(rows.bill(number) for number in ("S-2", "C-10", "C-15B", "C-15A", "C-2")), rows.bill("C-1", session=2))
-    assert [b.number for b in queries.bills(db)] == ["C-2", "C-10", "C-15A", "C-15B", "S-2", "C-1"]
+    assert [b.number for b in bill_reads.bills(db)] == ["C-2", "C-10", "C-15A", "C-15B", "S-2", "C-1"]
 
 
 def test_bills_of_one_session_status_and_limit(db: Session) -> None:
     save(db, rows.bill("C-2"), rows.bill("C-3", status_code="BillDefeated"), rows.bill("C-2", parliament=44))
-    assert [b.number for b in queries.bills(db, SessionId(45, 1))] == ["C-2", "C-3"]
-    assert [b.number for b in queries.bills(db, status="BillDefeated")] == ["C-3"]
-    assert [str(b.key) for b in queries.bills(db, limit=1)] == ["44-1 C-2"]
+    assert [b.number for b in bill_reads.bills(db, SessionId(45, 1))] == ["C-2", "C-3"]
+    assert [b.number for b in bill_reads.bills(db, status="BillDefeated")] == ["C-3"]
+    assert [str(b.key) for b in bill_reads.bills(db, limit=1)] == ["44-1 C-2"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_last_checked_is_the_later_of_detail_and_list(
         save(db, rows.latest_document("C-2", detail))
     if swept:
         save(db, rows.sweep(swept - HOUR), rows.sweep(swept))
-    (bill,) = queries.bills(db, SessionId(45, 1))
+    (bill,) = bill_reads.bills(db, SessionId(45, 1))
     assert bill.last_checked_at == expected
 
 
@@ -173,21 +174,21 @@ def test_a_list_that_does_not_show_the_bill_is_no_look_at_it(
 ) -> None:
     save(db, rows.bill(), rows.listing("C-2", **listing), rows.latest_document("C-2", NOON))
     save(db, rows.sweep(NOON + HOUR, **sweep))
-    (bill,) = queries.bills(db)
+    (bill,) = bill_reads.bills(db)
     assert bill.last_checked_at == NOON
 
 
 def test_the_companion_s_answer_is_no_look_at_the_bill(db: Session) -> None:
     save(db, rows.bill(), rows.latest_document("C-2", NOON, source="openparliament"))
-    (bill,) = queries.bills(db)
+    (bill,) = bill_reads.bills(db)
     assert bill.last_checked_at is None
 
 
 @pytest.mark.parametrize(
     ("ask", "count"),
     [
-        (lambda db: list(queries.bills(db)), 1),
-        (lambda db: queries.bill(db, C2), 2),
+        (lambda db: list(bill_reads.bills(db)), 1),
+        (lambda db: bill_reads.bill(db, C2), 2),
         (lambda db: list(history.changes(db)), 1),
         (lambda db: list(run_reads.runs(db)), 1),
     ],
@@ -208,7 +209,7 @@ def test_a_bill_s_story_is_flat_and_has_its_stages_in_order(db: Session) -> None
     for position, stage in enumerate(["second_reading", "committee"]):
         row = {"chamber": "house", "stage": stage, "state": "completed", "sittings": 3, "committee": "INAN"}
         save(db, BillStageRow(parliament=45, session=1, number="C-2", position=position, **row))
-    story = queries.bill(db, C2)
+    story = bill_reads.bill(db, C2)
     assert story is not None
     found = story.as_json()
     assert list(found) == [*BILL_KEYS, "text_url", "summary_en", "summary_fr", "flags", "stages"]
@@ -218,7 +219,7 @@ def test_a_bill_s_story_is_flat_and_has_its_stages_in_order(db: Session) -> None
 
 
 def test_a_bill_that_is_not_held_is_none(db: Session) -> None:
-    assert queries.bill(db, C2) is None
+    assert bill_reads.bill(db, C2) is None
 
 
 def test_changes_go_on_after_a_number(db: Session) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from parlex.bills import Bill, BillType, StatusCode
+from parlex.datasets.bills.bill import Bill, BillType, StatusCode
+from parlex.datasets.bills.stages import flags, order, times_in_stage
 from parlex.parliament import BillKey, Chamber
-from parlex.stages import flags, order, times_in_stage
 
 JANUARY, MARCH, MAY, JULY = (date(2026, month, 1) for month in (1, 3, 5, 7))
 READINGS = [f"{chamber}_{reading}_reading_on" for chamber in Chamber for reading in ("first", "second", "third")]

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import Engine, event, select, text
 from sqlalchemy.orm import Session
 
-from parlex import store
-from parlex.bills import Bill, BillType, Stage, StageCode, StageState, StatusCode
+from parlex.datasets.bills import rows as bill_rows
+from parlex.datasets.bills.bill import Bill, BillType, Stage, StageCode, StageState, StatusCode
 from parlex.db.models import BillChangeRow, BillRow, QuarantineRow
 from parlex.mirror import history, listings, quarantine
 from parlex.mirror.history import Change
@@ -66,8 +66,8 @@ def statements(engine: Engine) -> Iterator[list[str]]:
 
 
 def save(db: Session, *bills: Bill, now: datetime = NOON) -> None:
-    held = store.held_bills(db, [bill.key for bill in bills])
-    store.save_bills(db, [(bill, ()) for bill in bills], held, now=now)
+    held = bill_rows.held_bills(db, [bill.key for bill in bills])
+    bill_rows.save_bills(db, [(bill, ()) for bill in bills], held, now=now)
 
 
 # Bills.
@@ -76,9 +76,9 @@ def save(db: Session, *bills: Bill, now: datetime = NOON) -> None:
 def test_what_is_saved_is_held(db: Session) -> None:
     saved = bill(2, house_first_reading_on=date(2026, 1, 5), sponsor_person_id=7)
     save(db, saved)
-    held = store.held_bills(db, [saved.key])[saved.key]
-    assert held.facts == store.bill_facts(saved)
-    assert store.diff_bill(saved, held) == []
+    held = bill_rows.held_bills(db, [saved.key])[saved.key]
+    assert held.facts == bill_rows.bill_facts(saved)
+    assert bill_rows.diff_bill(saved, held) == []
     assert (held.withdrawn, held.flags) == (False, ())
 
 
@@ -96,7 +96,7 @@ def test_differences_name_columns_and_stages(db: Session) -> None:
         royal_assent_on=date(2026, 6, 1),
         stages=(stage(StageCode.FIRST_READING), stage(StageCode.COMMITTEE, committee="INAN", sittings=2)),
     )
-    difference = store.diff_bill(offered, store.held_bills(db, [offered.key])[offered.key])
+    difference = bill_rows.diff_bill(offered, bill_rows.held_bills(db, [offered.key])[offered.key])
     assert [(field, old if field == "royal_assent_on" else old["sittings"]) for field, old, _ in difference] == [
         ("royal_assent_on", None),
         ("stages.house.committee", 1),
@@ -107,7 +107,7 @@ def test_differences_name_columns_and_stages(db: Session) -> None:
 def test_a_stage_that_comes_twice_has_two_names(db: Session) -> None:
     save(db, bill(2, stages=(stage(StageCode.THIRD_READING),)))
     again = bill(2, stages=(stage(StageCode.THIRD_READING), stage(StageCode.THIRD_READING, sittings=3)))
-    difference = store.diff_bill(again, store.held_bills(db, [again.key])[again.key])
+    difference = bill_rows.diff_bill(again, bill_rows.held_bills(db, [again.key])[again.key])
     assert [field for field, _, _ in difference] == ["stages.house.third_reading.2"]
 
 
@@ -135,7 +135,7 @@ def test_saving_costs_the_same_statements_for_one_bill_and_for_many(db: Session,
 def test_nothing_to_save_sends_nothing(db: Session, engine: Engine) -> None:
     db.connection()
     with statements(engine) as sent:
-        store.save_bills(db, [], {}, now=NOON)
+        bill_rows.save_bills(db, [], {}, now=NOON)
         history.append_changes(db, [], now=NOON, run_id=None)
         listings.mark_gone(db, PLACE, [], now=NOON)
         listings.mark_fetched(db, "bills", "legisinfo", {})
@@ -194,11 +194,11 @@ def test_what_was_fetched_for_a_line_clears_its_failure(db: Session) -> None:
 def test_a_bill_is_withdrawn_once_and_comes_back_once(db: Session) -> None:
     save(db, bill(2))
     key = BillKey.parse("45-1 C-2")
-    assert [change.kind for change in store.withdraw_bills(db, [key], True, now=NOON)] == ["withdrawn"]
-    assert store.withdraw_bills(db, [key], True, now=NOON) == []
-    assert store.bill_numbers(db, SessionId(45, 1), withdrawn=True) == {"C-2"}
-    assert [change.kind for change in store.withdraw_bills(db, [key], False, now=NOON)] == ["reappeared"]
-    assert store.withdraw_bills(db, [key], False, now=NOON) == []
+    assert [change.kind for change in bill_rows.withdraw_bills(db, [key], True, now=NOON)] == ["withdrawn"]
+    assert bill_rows.withdraw_bills(db, [key], True, now=NOON) == []
+    assert bill_rows.bill_numbers(db, SessionId(45, 1), withdrawn=True) == {"C-2"}
+    assert [change.kind for change in bill_rows.withdraw_bills(db, [key], False, now=NOON)] == ["reappeared"]
+    assert bill_rows.withdraw_bills(db, [key], False, now=NOON) == []
 
 
 # Quarantine.

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 from celery.result import AsyncResult
 
-from parlex import monitor, queries, tables
+from parlex import monitor, tables
+from parlex.datasets.bills import reads as bill_reads
+from parlex.datasets.politicians import reads as politician_reads
+from parlex.datasets.votes import reads as vote_reads
 from parlex.errors import UsageError
+from parlex.mirror import history, sweeps
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline, run_keys
@@ -24,8 +29,18 @@ BANNER = """\
 Parlex {version}: {tasks}
   dispatch   result = fetch_latest_bills.delay(limit=50); watch(result); result.get()
   again      retry(RUN_ID) fetches what failed in a run; revoke(result) ends one that is under way
-  ask        ask(queries.bills, SessionId(45, 1)); show(RUN_ID); with db() as session: ...
+  ask        ask(bill_reads.bills, SessionId(45, 1)); show(RUN_ID); with db() as session: ...
 """
+
+
+QUERIES = SimpleNamespace(
+    **{name: getattr(bill_reads, name) for name in ("bills", "bill")},
+    **{name: getattr(politician_reads, name) for name in ("politicians", "politician", "sponsor")},
+    **{name: getattr(vote_reads, name) for name in ("votes", "vote", "ballots", "parties")},
+    **{name: getattr(run_reads, name) for name in ("runs", "run_story", "find_run", "run_of_task", "sweeps")},
+    **{name: getattr(history, name) for name in ("changes", "last_seq")},
+    current_session=sweeps.current_session,
+)
 
 
 class Shell:
@@ -38,7 +53,7 @@ class Shell:
         """Every name that the shell starts with."""
         ours = {task.run.__name__: task for name, task in app.tasks.items() if name.startswith("parlex.")}
         verbs = {name: getattr(self, name) for name in ("ask", "retry", "revoke", "run_of", "show", "watch")}
-        modules = {"monitor": monitor, "pipeline": pipeline, "queries": queries, "tasks": tasks}
+        modules = {"monitor": monitor, "pipeline": pipeline, "queries": QUERIES, "tasks": tasks}
         values = {"app": app, "BillKey": BillKey, "SessionId": SessionId}
         return ours | verbs | modules | values | {"db": self.resources.db, "resources": self.resources}
 

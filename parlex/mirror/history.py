@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
@@ -20,9 +20,8 @@ from parlex.db.models import (
     CounterRow,
     RecordChangeRow,
 )
+from parlex.db.reads import PAGE, columns
 from parlex.parliament import BillKey
-
-_PAGE = 1000  # rows held in memory at a time while a long answer streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +142,46 @@ def changes(
 ) -> Iterator[ChangeRecord]:
     """The history after sequence number ``after``, oldest first. A reader that goes on from the last number it saw
     misses nothing."""
-    columns = [getattr(BillChangeRow, f.name) for f in fields(ChangeRecord)]
-    statement = select(*columns).where(BillChangeRow.seq > after).order_by(BillChangeRow.seq).limit(limit)
+    statement = (
+        select(*columns(ChangeRecord, BillChangeRow))
+        .where(BillChangeRow.seq > after)
+        .order_by(BillChangeRow.seq)
+        .limit(limit)
+    )
     if key is not None:
         statement = statement.where(*(getattr(BillChangeRow, name) == value for name, value in _identity(key).items()))
-    for row in db.execute(statement.execution_options(yield_per=_PAGE)):
+    for row in db.execute(statement.execution_options(yield_per=PAGE)):
         yield ChangeRecord(*row)
 
 
 def last_seq(db: Session) -> int:
     """The newest sequence number of the history; 0 where there is none."""
     return db.scalar(select(func.max(BillChangeRow.seq))) or 0
+
+
+# >>> from parlex.house
+@dataclass(frozen=True, slots=True)
+class RecordChangeRecord(Record):
+    """A line of the history of a dataset that is not the bills. Both datasets share one count."""
+
+    seq: int
+    dataset: str
+    key: str
+    kind: str
+    field: str | None
+    old: Any
+    new: Any
+    observed_at: datetime
+    run_id: UUID | None
+
+
+def record_changes(
+    db: Session, dataset: str, after: int = 0, *, key: str | None = None, limit: int | None = None
+) -> Iterator[RecordChangeRecord]:
+    """The history of a dataset after sequence number ``after``, oldest first. See ``queries.changes``."""
+    change = RecordChangeRow
+    statement = select(*columns(RecordChangeRecord, change)).where(change.dataset == dataset, change.seq > after)
+    if key is not None:
+        statement = statement.where(change.key == key)
+    for row in db.execute(statement.order_by(change.seq).limit(limit).execution_options(yield_per=PAGE)):
+        yield RecordChangeRecord(*row)

@@ -8,10 +8,11 @@ from itertools import islice
 
 from sqlalchemy import text
 
-from parlex import completeness, history, queries
-from parlex import replay as again
+from parlex.datasets import replay as again
+from parlex.datasets import verify
+from parlex.datasets.bills import reads as bill_reads
+from parlex.datasets.bills.reads import BillStory
 from parlex.parliament import SessionId
-from parlex.queries import BillStory
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from tests.conformance.conftest import StandIn
@@ -22,8 +23,8 @@ SESSION = SessionId(43, 1)
 
 def stories(mirror: Resources) -> list[BillStory]:
     with mirror.db() as db:
-        keys = [bill.key for bill in queries.bills(db, SESSION)]
-        found = [queries.bill(db, key) for key in keys]
+        keys = [bill.key for bill in bill_reads.bills(db, SESSION)]
+        found = [bill_reads.bill(db, key) for key in keys]
     return [replace(bill, bill=replace(bill.bill, last_checked_at=None)) for bill in found if bill]
 
 
@@ -34,14 +35,14 @@ def test_every_day_of_a_session(replay: StandIn, mirror: Resources) -> None:
         assert pipeline.run_session(mirror, SESSION).status == "success"
         past.append((pipeline.now(), stories(mirror)))
         with mirror.db() as db:
-            (found,) = completeness.verify(db)
+            (found,) = verify.verify(db)
         assert (found.complete, found.held, found.flagged) == (True, replay.state()["bills"], ())
         assert [part.differences for part in again.replay(mirror)] == [()]
 
     assert len(past) > 5
     with mirror.db() as db:
         for moment, then in past:
-            assert [history.as_of(db, bill.bill.key, moment) for bill in then] == then
+            assert [past.as_of(db, bill.bill.key, moment) for bill in then] == then
 
 
 def test_asking_again_finds_what_no_list_shows(replay: StandIn, mirror: Resources) -> None:
@@ -51,10 +52,10 @@ def test_asking_again_finds_what_no_list_shows(replay: StandIn, mirror: Resource
     replay.as_of(None)
     pipeline.run_session(mirror, SESSION)
     bills = replay.state()["bills"]
-    found = completeness.sample(mirror, bills)
+    found = verify.sample(mirror, bills)
     assert {str(item.field).partition(".")[0] for item in found.mismatches} == {"stages"}
 
     with mirror.db() as db:
         db.execute(text("UPDATE listings SET fetched_fingerprint = NULL WHERE source = 'legisinfo'"))
     pipeline.run_session(mirror, SESSION)
-    assert completeness.sample(mirror, bills).clean
+    assert verify.sample(mirror, bills).clean

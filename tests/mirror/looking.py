@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from parlex import queries
+from parlex.datasets.bills import reads as bill_reads
+from parlex.datasets.bills.reads import BillStory
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.parliament import BillKey, SessionId
-from parlex.queries import BillStory
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from parlex.runs.fetch_logs import Figures
@@ -50,14 +50,14 @@ def rows(mirror: Resources, query: str, **values: Any) -> list[tuple[Any, ...]]:
 
 def story(mirror: Resources, number: str) -> BillStory:
     with mirror.db() as db:
-        found = queries.bill(db, BillKey(SESSION, number))
+        found = bill_reads.bill(db, BillKey(SESSION, number))
     assert found is not None
     return found
 
 
 def stories(mirror: Resources) -> dict[str, BillStory]:
     with mirror.db() as db:
-        numbers = [bill.number for bill in queries.bills(db, SESSION)]
+        numbers = [bill.number for bill in bill_reads.bills(db, SESSION)]
     return {number: story(mirror, number) for number in numbers}
 
 

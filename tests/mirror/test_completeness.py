@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from parlex import completeness
-from parlex.completeness import Completeness, Flagged
+from parlex.datasets import verify
+from parlex.datasets.verify import Completeness, Flagged
 from parlex.errors import UsageError
 from parlex.parliament import SessionId
 from parlex.resources import Resources
@@ -18,7 +18,7 @@ BILLS = 60
 
 def verified(mirror: Resources) -> Completeness:
     with mirror.db() as db:
-        (found,) = completeness.verify(db, [SESSION])
+        (found,) = verify.verify(db, [SESSION])
     return found
 
 
@@ -126,13 +126,13 @@ def test_doubled_rows_and_flagged_bills_are_told(source: Edited, mirror: Resourc
 
 def test_a_session_that_nobody_holds(filled: Resources) -> None:
     with filled.db() as db, pytest.raises(UsageError, match="does not hold session 44-1"):
-        list(completeness.verify(db, [SessionId(44, 1)]))
+        list(verify.verify(db, [SessionId(44, 1)]))
 
 
 def test_every_session_that_is_known(filled: Resources) -> None:
     pipeline.run_session(filled, SessionId(44, 1))
     with filled.db() as db:
-        assert [found.session for found in completeness.verify(db)] == ["44-1", "45-1"]
+        assert [found.session for found in verify.verify(db)] == ["44-1", "45-1"]
 
 
 # Asking again.
@@ -140,11 +140,11 @@ def test_every_session_that_is_known(filled: Resources) -> None:
 
 def test_a_clean_sample(source: Edited, filled: Resources) -> None:
     source.asked.clear()
-    found = completeness.sample(filled, 5, seed=1)
+    found = verify.sample(filled, 5, seed=1)
     assert (found.clean, len(found.bills), found.requests) == (True, 5, 10)
     assert len(source.asked) == 10
-    assert completeness.sample(filled, 5, seed=1).bills == found.bills
-    assert len(completeness.sample(filled, 100).bills) == BILLS
+    assert verify.sample(filled, 5, seed=1).bills == found.bills
+    assert len(verify.sample(filled, 100).bills) == BILLS
 
 
 def test_a_sample_compares_field_by_field_and_writes_nothing(source: Edited, filled: Resources) -> None:
@@ -154,7 +154,7 @@ def test_a_sample_compares_field_by_field_and_writes_nothing(source: Edited, fil
     source.edit(companion("C-5"), lambda document: None)  # not shown any more: it says nothing
     before = last_seq(filled)
 
-    found = completeness.sample(filled, BILLS)
+    found = verify.sample(filled, BILLS)
     differing = {(item.key, item.field) for item in found.mismatches}
     assert differing == {("45-1 C-2", "sponsor_name"), ("45-1 C-3", "sponsor_slug"), ("45-1 C-4", None)}
     (sponsor,) = [item for item in found.mismatches if item.field == "sponsor_name"]
@@ -170,9 +170,9 @@ def test_a_sample_compares_field_by_field_and_writes_nothing(source: Edited, fil
 def test_a_field_that_is_withheld_is_no_mismatch(source: Edited, filled: Resources) -> None:
     source.set(r"/legisinfo/en/bill/", SponsorPersonName=" ")
     fetch_again(filled)
-    assert completeness.sample(filled, BILLS).clean
+    assert verify.sample(filled, BILLS).clean
 
 
 def test_a_sample_of_nothing_is_refused(filled: Resources) -> None:
     with pytest.raises(UsageError, match="at least 1 bill"):
-        completeness.sample(filled, 0)
+        verify.sample(filled, 0)

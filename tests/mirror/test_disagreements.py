@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from parlex import disagreements
-from parlex.disagreements import Lag
+from parlex.datasets.bills import disagreements
+from parlex.datasets.bills.disagreements import Lag
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from tests.edited import Edited

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from parlex import history, merge, queries
+from parlex.datasets.bills import merge, past
+from parlex.datasets.bills import reads as bill_reads
+from parlex.datasets.bills.past import Origin
+from parlex.datasets.bills.reads import BillStory
 from parlex.errors import UsageError
-from parlex.history import Origin
 from parlex.parliament import BillKey, SessionId
-from parlex.queries import BillStory
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from tests.edited import Edited
@@ -33,7 +34,7 @@ from tests.mirror.looking import (
 
 def known(mirror: Resources, moment: datetime, number: str) -> BillStory | None:
     with mirror.db() as db:
-        return history.as_of(db, BillKey(SESSION, number), moment)
+        return past.as_of(db, BillKey(SESSION, number), moment)
 
 
 def unlooked(found: BillStory) -> BillStory:
@@ -92,18 +93,18 @@ def test_a_bill_is_not_known_before_it_was_seen(filled: Resources) -> None:
     ],
 )
 def test_a_day_is_its_end_in_ottawa(text: str, moment: datetime) -> None:
-    assert history.moment_of(text) == moment
+    assert past.moment_of(text) == moment
 
 
 def test_a_time_that_something_starts_from_is_the_beginning_of_the_day() -> None:
-    assert history.start_of("2026-03-01") == datetime(2026, 3, 1, 5, tzinfo=UTC)
-    assert history.start_of("2026-03-01T12:00:00Z") == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert past.start_of("2026-03-01") == datetime(2026, 3, 1, 5, tzinfo=UTC)
+    assert past.start_of("2026-03-01T12:00:00Z") == datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-02-30", "2026-13-01", "", "9999-12-31"])
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(UsageError, match="is no moment"):
-        history.moment_of(text)
+        past.moment_of(text)
 
 
 def test_an_edge_of_a_day(filled: Resources) -> None:
@@ -117,10 +118,10 @@ def test_an_edge_of_a_day(filled: Resources) -> None:
         " VALUES (1000, 45, 1, 'C-2', 'changed', 'sponsor_name', '\"Old\"', '\"New\"', '2026-03-02T04:30:00Z')",
     )
     for day, name in (("2026-02-28", "Old"), ("2026-03-01", "New")):
-        found = known(filled, history.moment_of(day), "C-2")
+        found = known(filled, past.moment_of(day), "C-2")
         assert found is not None
         assert found.bill.sponsor_name == name
-    then = known(filled, history.moment_of("2026-02-28"), "C-2")
+    then = known(filled, past.moment_of("2026-02-28"), "C-2")
     assert then is not None
     assert then.bill.last_changed_at == datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -129,18 +130,18 @@ def test_time_runs_on_only_while_the_session_does(filled: Resources) -> None:
     now = datetime(2026, 9, 1, 2, tzinfo=UTC)  # still 31 August in Ottawa
     execute(filled, "UPDATE bills SET first_seen_at = '2026-08-01'")
     with filled.db() as db:
-        bill = queries.bill(db, BillKey(SESSION, "C-2"))
+        bill = bill_reads.bill(db, BillKey(SESSION, "C-2"))
         assert bill is not None
-        (span,) = history.times_in_stage(db, bill, now)
+        (span,) = past.times_in_stage(db, bill, now)
         assert (span.after, span.since, span.until) == ("house_first_reading", date(2025, 6, 3), None)
         assert span.days == (date(2026, 8, 31) - date(2025, 6, 3)).days
 
     pipeline.run_session(filled, SessionId(44, 1))
     with filled.db() as db:
-        numbers = [found.number for found in queries.bills(db, SessionId(44, 1)) if not found.royal_assent_on]
-        old = queries.bill(db, BillKey(SessionId(44, 1), numbers[-1]))
+        numbers = [found.number for found in bill_reads.bills(db, SessionId(44, 1)) if not found.royal_assent_on]
+        old = bill_reads.bill(db, BillKey(SessionId(44, 1), numbers[-1]))
         assert old is not None
-        *_, last = history.times_in_stage(db, old, now + timedelta(days=365))
+        *_, last = past.times_in_stage(db, old, now + timedelta(days=365))
         assert (last.until, last.days) == (None, None)
 
 
@@ -149,7 +150,7 @@ def test_time_runs_on_only_while_the_session_does(filled: Resources) -> None:
 
 def origins(mirror: Resources, number: str) -> dict[str, Origin]:
     with mirror.db() as db:
-        return {origin.field: origin for origin in history.provenance(db, BillKey(SESSION, number))}
+        return {origin.field: origin for origin in past.provenance(db, BillKey(SESSION, number))}
 
 
 def test_each_field_has_its_source_document_and_time(source: Edited, filled: Resources) -> None:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from parlex import quarantine
+from parlex.datasets import verdicts
+from parlex.datasets.replay import Difference
 from parlex.errors import UsageError
 from parlex.mirror.quarantine import QuarantineRecord
-from parlex.replay import Difference
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from tests.edited import Edited
@@ -22,17 +22,17 @@ DETAILS = r"/legisinfo/en/bill/"
 
 def entries(mirror: Resources, state: str | None = "open") -> list[QuarantineRecord]:
     with mirror.db() as db:
-        return list(quarantine.entries(db, state=state))
+        return list(verdicts.entries(db, state=state))
 
 
 def approve(mirror: Resources, number: int) -> tuple[Difference, ...]:
     with mirror.db() as db:
-        return quarantine.approve(db, number, now=datetime.now(UTC))
+        return verdicts.approve(db, number, now=datetime.now(UTC))
 
 
 def reject(mirror: Resources, number: int) -> None:
     with mirror.db() as db:
-        quarantine.reject(db, number, now=datetime.now(UTC))
+        verdicts.reject(db, number, now=datetime.now(UTC))
 
 
 def of(mirror: Resources, key: str) -> QuarantineRecord:
@@ -199,15 +199,15 @@ def test_what_is_not_there(filled: Resources) -> None:
     with pytest.raises(UsageError, match="nothing in quarantine has the number 77"):
         approve(filled, 77)
     with filled.db() as db, pytest.raises(UsageError, match="'lost' is not a state"):
-        list(quarantine.entries(db, state="lost"))
+        list(verdicts.entries(db, state="lost"))
 
 
 def test_entries_of_a_session(source: Edited, filled: Resources) -> None:
     source.edit(LIST, lambda found: [])
     fetch(filled)
     with filled.db() as db:
-        assert len(list(quarantine.entries(db, session=SESSION))) == 1
-        assert list(quarantine.entries(db, session=type(SESSION)(44, 1))) == []
-        assert list(quarantine.entries(db, limit=0)) == []
+        assert len(list(verdicts.entries(db, session=SESSION))) == 1
+        assert list(verdicts.entries(db, session=type(SESSION)(44, 1))) == []
+        assert list(verdicts.entries(db, limit=0)) == []
     assert last_seq(filled) == 60
     assert pipeline.now() > entries(filled)[0].seen_at

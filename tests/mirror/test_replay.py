@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from parlex import housekeeping, replay
+from parlex import housekeeping
+from parlex.datasets import replay
+from parlex.datasets.replay import Difference
 from parlex.parliament import SessionId
-from parlex.replay import Difference
 from parlex.resources import Resources
 from tests.edited import Edited
 from tests.mirror.looking import SESSION, changes, detail, execute, fetch_again, last_seq, rows, stories, story

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from parlex.bills import BillType, Listing, StatusCode
+from parlex.datasets.bills import legisinfo, openparliament
+from parlex.datasets.bills.bill import BillType, Listing, StatusCode
 from parlex.fetching.document import Document
 from parlex.parliament import BillKey, SessionId
 from parlex.sandbox import Sandbox
 from parlex.sandbox.sample import RECORDED, SESSIONS, START
-from parlex.sources import legisinfo, openparliament
 
 DAYS = ("2022-06-22", "2025-06-26", "2026-03-26", START, RECORDED)
 

@@ -12,15 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parlex.datasets.politicians import source as politicians
+from parlex.datasets.votes import source as votes
+from parlex.datasets.votes.source import Votes
+from parlex.datasets.votes.vote import Ballot, Choice, VoteKey
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
 from parlex.fetching.pages import joined
 from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import BillKey, SessionId
-from parlex.sources import politicians, votes
-from parlex.sources.votes import Votes
-from parlex.votes import Ballot, Choice, VoteKey
 
 SITE = "https://api.openparliament.test"
 KEY = VoteKey.parse("45-1 12")

@@ -14,13 +14,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parlex.bills import BillType, LegisinfoBill, Listing, Milestones, Stage, StageCode, StageState, StatusCode
+from parlex.datasets.bills.bill import (
+    BillType,
+    LegisinfoBill,
+    Listing,
+    Milestones,
+    Stage,
+    StageCode,
+    StageState,
+    StatusCode,
+)
+from parlex.datasets.bills.legisinfo import Legisinfo, SessionList, parse_bill, parse_list
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
 from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import BillKey, Chamber, SessionId
-from parlex.sources.legisinfo import Legisinfo, SessionList, parse_bill, parse_list
 
 URL = "https://www.parl.test/doc"
 KEY = BillKey.parse("45-1 C-4")

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parlex.bills import OpenParliamentBill
+from parlex.datasets.bills.bill import OpenParliamentBill
+from parlex.datasets.bills.openparliament import MAX_PAGES, CompanionListing, OpenParliament, parse_bill, parse_list
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
 from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import BillKey, Chamber, SessionId
-from parlex.sources.openparliament import MAX_PAGES, CompanionListing, OpenParliament, parse_bill, parse_list
 
 URL = "https://api.openparliament.test/bills/45-1/C-2/"
 KEY = BillKey.parse("45-1 C-2")

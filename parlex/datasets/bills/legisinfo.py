@@ -15,7 +15,16 @@ from typing import Annotated, Any, Literal, TypeVar, overload
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from parlex.bills import BillType, LegisinfoBill, Listing, Milestones, Stage, StageCode, StageState, StatusCode
+from parlex.datasets.bills.bill import (
+    BillType,
+    LegisinfoBill,
+    Listing,
+    Milestones,
+    Stage,
+    StageCode,
+    StageState,
+    StatusCode,
+)
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from parlex.bills import Bill, LegisinfoBill, OpenParliamentBill
+from parlex.datasets.bills.bill import Bill, LegisinfoBill, OpenParliamentBill
 from parlex.parliament import BillKey
 
 Source = Literal["legisinfo", "openparliament"]

@@ -11,18 +11,20 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from parlex import answers, merge, queries, stages, store
+from parlex import answers
 from parlex.answers import Record
-from parlex.bills import Bill, BillType, StageCode, StatusCode
-from parlex.datasets import standing
-from parlex.datasets.standing import DATASET, Standing
+from parlex.datasets.bills import merge, stages, standing
+from parlex.datasets.bills import reads as bill_reads
+from parlex.datasets.bills import rows as bill_rows
+from parlex.datasets.bills.bill import Bill, BillType, StageCode, StatusCode
+from parlex.datasets.bills.reads import BillStory, StageRecord
+from parlex.datasets.bills.stages import TimeInStage
+from parlex.datasets.bills.standing import DATASET, Standing
 from parlex.db.models import BillChangeRow, BillRow
 from parlex.errors import UsageError
 from parlex.mirror import documents, history, quarantine
 from parlex.mirror.history import ChangeRecord
 from parlex.parliament import BillKey, Chamber
-from parlex.queries import BillStory, StageRecord
-from parlex.stages import TimeInStage
 
 OTTAWA = ZoneInfo("America/Toronto")
 _DAY_LENGTH = len("2026-03-01")
@@ -56,7 +58,7 @@ def as_of(db: Session, key: BillKey, moment: datetime) -> BillStory | None:
     gone since then is put where it stands by law, since the history does not keep its place. ``flags`` are
     judged by today's rules, and when it had last been looked at is not kept, so ``last_checked_at`` is None.
     """
-    story = queries.bill(db, key)
+    story = bill_reads.bill(db, key)
     if story is None or story.bill.first_seen_at > moment:
         return None
     changes = list(history.changes(db, key=key))
@@ -184,8 +186,8 @@ class Origin(Record):
 
 def provenance(db: Session, key: BillKey) -> tuple[Origin, ...]:
     """Each field of a bill with its source, document and time. UsageError where the mirror does not hold it."""
-    held = store.held_bills(db, [key]).get(key)
-    story = queries.bill(db, key)
+    held = bill_rows.held_bills(db, [key]).get(key)
+    story = bill_reads.bill(db, key)
     if held is None or story is None:
         raise not_held(key)
     read = standing.standing(db, [key]).get(key)

@@ -14,8 +14,12 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import merge, stages, store
-from parlex.bills import Bill, LegisinfoBill, Listing, Milestones, OpenParliamentBill
+from parlex.datasets.bills import legisinfo, merge, openparliament, stages
+from parlex.datasets.bills import rows as bill_rows
+from parlex.datasets.bills.bill import Bill, LegisinfoBill, Listing, Milestones, OpenParliamentBill
+from parlex.datasets.bills.legisinfo import Legisinfo, SessionList
+from parlex.datasets.bills.openparliament import OpenParliament
+from parlex.datasets.bills.rows import HeldBill
 from parlex.datasets.due import ASK_AGAIN, failed_lately, looked_at_before, recheck_cutoff
 from parlex.db.models import ListingRow, SweepRow
 from parlex.errors import DocumentError, ParlexError, UnknownSession
@@ -30,10 +34,6 @@ from parlex.mirror.quarantine import Parked
 from parlex.parliament import BillKey, Outcome, SessionId
 from parlex.runs.work import Context, Due, Plan, Saved, Survey
 from parlex.settings import Settings
-from parlex.sources import legisinfo, openparliament
-from parlex.sources.legisinfo import Legisinfo, SessionList
-from parlex.sources.openparliament import OpenParliament
-from parlex.store import HeldBill
 
 log = structlog.get_logger(__name__)
 
@@ -250,10 +250,10 @@ class BillDataset:
         quarantine.settle_list(
             db, where, readable=listed, all_named=named, withheld=blanked, current=look.current, now=context.now
         )
-        withdrawn = {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=True)}
-        left = store.withdraw_bills(db, [BillKey.parse(key) for key in gone], True, now=context.now)
+        withdrawn = {str(BillKey(session, number)) for number in bill_rows.bill_numbers(db, session, withdrawn=True)}
+        left = bill_rows.withdraw_bills(db, [BillKey.parse(key) for key in gone], True, now=context.now)
         back = [BillKey.parse(key) for key in sorted(withdrawn & listed)]
-        return rows, left + store.withdraw_bills(db, back, False, now=context.now)
+        return rows, left + bill_rows.withdraw_bills(db, back, False, now=context.now)
 
     def _keep_companion_list(self, db: Session, survey: Survey, look: _Look, context: Context) -> list[str]:
         """Keep the companion's list where it came and is to be believed. The errors, in words."""
@@ -385,11 +385,11 @@ class BillDataset:
     ) -> Sequence[Saved]:
         history.lock_keys(db, self.name, keys)
         reading = self._read(db, keys, offered)
-        held = store.held_bills(db, [bill.key for bill in reading.spines.values()])
+        held = bill_rows.held_bills(db, [bill.key for bill in reading.spines.values()])
         merged = {key: merge.merge(spine, reading.companions.get(key)) for key, spine in reading.spines.items()}
         merged, parked = self._withhold_blanks(db, merged, held, reading, context)
         result = _compare(merged, held, reading)
-        store.save_bills(db, result.to_save, held, now=context.now)
+        bill_rows.save_bills(db, result.to_save, held, now=context.now)
         self._mark(db, keys, reading, offered, context)
         quarantine.park(db, [*parked, *reading.parked], dataset=self.name, run_id=context.run_id, now=context.now)
         history.append_changes(db, result.changes, now=context.now, run_id=context.run_id)
@@ -417,7 +417,7 @@ class BillDataset:
         context: Context,
     ) -> tuple[dict[str, Bill], list[Parked]]:
         """Keep held values of fields that went blank together, and of those that still wait for a person's word."""
-        facts = {key: store.bill_facts(bill) for key, bill in merged.items()}
+        facts = {key: bill_rows.bill_facts(bill) for key, bill in merged.items()}
         pairs = [(held[bill.key].facts, facts[key]) for key, bill in merged.items() if bill.key in held]
         trips = guards.blanked_fields(pairs, _DETAIL_GUARDED, self._thresholds)
         for trip in trips:
@@ -470,7 +470,7 @@ class BillDataset:
     def complete(self, db: Session, context: Context) -> None:
         def held(scope: str) -> set[str]:
             session = SessionId.parse(scope)
-            return {str(BillKey(session, number)) for number in store.bill_numbers(db, session, withdrawn=False)}
+            return {str(BillKey(session, number)) for number in bill_rows.bill_numbers(db, session, withdrawn=False)}
 
         sweeps.finish_sweeps(db, self.name, context.run_id, held, BillKey.parse)
 
@@ -567,7 +567,7 @@ def _compare(merged: Mapping[str, Bill], held: Mapping[BillKey, HeldBill], readi
         flags, before = stages.flags(bill), held.get(bill.key)
         changes = [Change(bill.key, "created", source=SPINE, document=_sha256(reading, key, SPINE))]
         if before is not None:
-            changes = [_change(bill, reading, key, *difference) for difference in store.diff_bill(bill, before)]
+            changes = [_change(bill, reading, key, *difference) for difference in bill_rows.diff_bill(bill, before)]
         if changes or (before is not None and before.flags != flags):
             comparison.to_save.append((bill, flags))
         comparison.changes.extend(changes)

@@ -9,10 +9,10 @@ from datetime import date
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from parlex import stages
 from parlex.answers import Record
+from parlex.datasets.bills import stages
+from parlex.datasets.bills.past import not_held
 from parlex.db.models import BillRow
-from parlex.history import not_held
 from parlex.parliament import BillKey, Chamber, SessionId
 
 DAYS = (*stages.READINGS[Chamber.HOUSE], *stages.READINGS[Chamber.SENATE], "royal_assent_on")

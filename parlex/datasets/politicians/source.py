@@ -14,12 +14,12 @@ from urllib.parse import urljoin
 import msgspec
 from msgspec import Raw, Struct
 
+from parlex.datasets.politicians.politician import Membership, Politician, PoliticianListing
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
 from parlex.fetching.pages import NAME, PAGE_SIZE, rows_of, walk
 from parlex.fetching.strict import Place, Text, decode, json_of, optional, plausible, quoted, required
-from parlex.politicians import Membership, Politician, PoliticianListing
 
 _POLITICIAN = re.compile(r"/politicians/([a-z0-9-]+)/")
 _MEMBERSHIP = re.compile(r"/politicians/memberships/([1-9]\d{0,17})/")

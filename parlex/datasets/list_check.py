@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, false, select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
-from parlex.datasets.records import RecordDataset
+from parlex.datasets.dataset import RecordDataset
 from parlex.db.models import SweepRow, VoteRow
 from parlex.mirror import listings, quarantine
 from parlex.parliament import SessionId

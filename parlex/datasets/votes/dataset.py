@@ -13,8 +13,11 @@ from typing import Any
 from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from parlex import store
-from parlex.datasets.records import Listed, Record, RecordDataset, Row, upsert_rows
+from parlex.datasets.bills import rows as bill_rows
+from parlex.datasets.dataset import Listed, Record, RecordDataset, Row, upsert_rows
+from parlex.datasets.votes import source
+from parlex.datasets.votes.source import Votes
+from parlex.datasets.votes.vote import Division, VoteKey
 from parlex.db.bulk import write_rows
 from parlex.db.models import BallotRow, VotePartyRow, VoteRow
 from parlex.fetching.document import Document
@@ -25,9 +28,6 @@ from parlex.mirror.documents import Fetched, Held
 from parlex.parliament import SessionId
 from parlex.runs.work import Context
 from parlex.settings import Settings
-from parlex.sources import votes
-from parlex.sources.votes import Votes
-from parlex.votes import Division, VoteKey
 
 BALLOTS = f"{SITE}-ballots"  # the second document of a division, named as if it came from a source of its own
 NEWEST = "newest"
@@ -60,7 +60,7 @@ class VoteDataset(RecordDataset):
         if context.request.scope is not None:
             return self._list(SessionId.parse(context.request.scope), tally, background)
         newest = self._site.newest(tally, background=background)
-        listed = self._list(votes.session_of(newest), tally, background)
+        listed = self._list(source.session_of(newest), tally, background)
         return [*listed, Fetched(SITE, "list", NEWEST, newest)]
 
     def _list(self, session: SessionId, tally: Tally, background: bool) -> list[Fetched]:
@@ -69,12 +69,12 @@ class VoteDataset(RecordDataset):
 
     def read_list(self, scope: str, found: Sequence[Fetched]) -> Listed:
         pages = [one.document for one in found if one.key == scope]
-        read = votes.parse_list(pages, SessionId.parse(scope))
+        read = source.parse_list(pages, SessionId.parse(scope))
         return Listed(tuple(map(_row, read.divisions)), read.doubled, read.rejected)
 
     def may_be_empty(self, db: Session, scope: str) -> bool:
         """A session without a division yet is one all the same, where its bills are held."""
-        return bool(store.bill_numbers(db, SessionId.parse(scope)))
+        return bool(bill_rows.bill_numbers(db, SessionId.parse(scope)))
 
     def ask(self, key: str, source: str, held: Held | None, context: Context, tally: Tally) -> Document | None:
         vote = VoteKey.parse(key)
@@ -89,8 +89,8 @@ class VoteDataset(RecordDataset):
         )
 
     def read(self, key: str, found: Mapping[str, Document]) -> Record:
-        vote = votes.parse_vote(found[SITE], VoteKey.parse(key))
-        ballots = votes.parse_ballots(found[BALLOTS], vote.division.key)
+        vote = source.parse_vote(found[SITE], VoteKey.parse(key))
+        ballots = source.parse_ballots(found[BALLOTS], vote.division.key)
         return Record(
             key,
             {

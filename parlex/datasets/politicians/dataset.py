@@ -16,7 +16,10 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from parlex.datasets.records import Listed, Record, RecordDataset, Row, differences, upsert_rows
+from parlex.datasets.dataset import Listed, Record, RecordDataset, Row, differences, upsert_rows
+from parlex.datasets.politicians import source
+from parlex.datasets.politicians.politician import Membership, Politician, PoliticianListing, sponsor_slug
+from parlex.datasets.politicians.source import Politicians
 from parlex.db.bulk import write_rows
 from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, PoliticianRow
 from parlex.fetching.document import Document
@@ -26,11 +29,8 @@ from parlex.mirror import history
 from parlex.mirror.documents import Fetched, Held
 from parlex.mirror.history import RecordChange
 from parlex.parliament import Chamber
-from parlex.politicians import Membership, Politician, PoliticianListing, sponsor_slug
 from parlex.runs.work import Context
 from parlex.settings import Settings
-from parlex.sources import politicians
-from parlex.sources.politicians import Politicians
 
 DATASET = "politicians"
 SPINE = "legisinfo"
@@ -69,7 +69,7 @@ class PoliticianDataset(RecordDataset):
         ]
 
     def read_list(self, scope: str, found: Sequence[Fetched]) -> Listed:
-        read = politicians.parse_list(
+        read = source.parse_list(
             [one.document for one in found if one.key == EVERYBODY],
             [one.document for one in found if one.key == CURRENT],
         )
@@ -85,7 +85,7 @@ class PoliticianDataset(RecordDataset):
         )
 
     def read(self, key: str, found: Mapping[str, Document]) -> Record:
-        return _record(politicians.parse_politician(found[SITE], key))
+        return _record(source.parse_politician(found[SITE], key))
 
     def scope_of(self, key: str) -> str:
         return EVERYBODY

@@ -11,7 +11,7 @@ from sqlalchemy import Row, delete, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from parlex.bills import Bill, Stage
+from parlex.datasets.bills.bill import Bill, Stage
 from parlex.db.bulk import write_rows
 from parlex.db.models import (
     BillRow,

@@ -17,14 +17,14 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import replay
-from parlex.datasets.standing import DATASET
+from parlex.datasets import replay
+from parlex.datasets.bills.standing import DATASET
+from parlex.datasets.replay import Difference
 from parlex.db.models import QuarantineRow
 from parlex.errors import UsageError
 from parlex.mirror import history, listings
 from parlex.mirror.quarantine import QuarantineRecord
 from parlex.parliament import BillKey, SessionId
-from parlex.replay import Difference
 
 STATES = ("open", "approved", "rejected", "resolved")
 

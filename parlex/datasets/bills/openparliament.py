@@ -13,7 +13,7 @@ from datetime import date
 import msgspec
 from msgspec import Raw, Struct, field
 
-from parlex.bills import OpenParliamentBill
+from parlex.datasets.bills.bill import OpenParliamentBill
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally

@@ -14,14 +14,14 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
+from parlex.datasets.politicians.source import membership_of, slug_of
+from parlex.datasets.votes.vote import Ballot, Choice, Division, PartyLine, Position, Result, Vote, VoteKey
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
 from parlex.fetching.pages import NAME, PAGE_SIZE, joined, rows_of, walk
 from parlex.fetching.strict import Place, Text, decode, json_of, optional, plausible, quoted
 from parlex.parliament import BillKey, SessionId
-from parlex.sources.politicians import membership_of, slug_of
-from parlex.votes import Ballot, Choice, Division, PartyLine, Position, Result, Vote, VoteKey
 
 E = TypeVar("E", Result, Choice, Position)
 

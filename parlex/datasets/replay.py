@@ -17,12 +17,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from parlex import merge, stages, store
 from parlex.answers import Record
-from parlex.bills import Bill
-from parlex.datasets import standing
-from parlex.datasets.bills import SPINE
-from parlex.datasets.standing import DATASET, Standing
+from parlex.datasets.bills import merge, stages, standing
+from parlex.datasets.bills import rows as bill_rows
+from parlex.datasets.bills.bill import Bill
+from parlex.datasets.bills.dataset import SPINE
+from parlex.datasets.bills.rows import HeldBill
+from parlex.datasets.bills.standing import DATASET, Standing
 from parlex.fetching.document import Document
 from parlex.mirror import documents, history, quarantine
 from parlex.mirror.documents import Archived
@@ -30,7 +31,6 @@ from parlex.mirror.history import Change
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline
-from parlex.store import HeldBill
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def rebuild(
         history.lock_keys(db, DATASET, map(str, chosen))
     news = standing.mended(db, chosen, archived)
     found = standing.with_mended(db, chosen, news)
-    held = store.held_bills(db, chosen)
+    held = bill_rows.held_bills(db, chosen)
     states = quarantine.withheld_fields(db, DATASET, map(str, chosen))
     rows = {one.key: standing.withhold(one.bill, held.get(one.key), states) for one in found.values() if one.bill}
     differences = [item for key, bill in rows.items() for item in _differences(bill, held.get(key), found[key], kind)]
@@ -114,7 +114,7 @@ def _differences(bill: Bill, held: HeldBill | None, found: Standing, kind: str) 
     if held is None:
         yield Difference(*at, "created", None, None, None, SPINE, found.documents[SPINE].sha256)
         return
-    for field, old, new in store.diff_bill(bill, held):
+    for field, old, new in bill_rows.diff_bill(bill, held):
         source = merge.RULES[field.partition(".")[0]].decides
         document = found.documents.get(source)
         yield Difference(*at, kind, field, old, new, source, document.sha256 if document else None)
@@ -132,7 +132,7 @@ def _apply(
     now: datetime,
 ) -> None:
     moved = {item.key for item in differences}
-    store.save_bills(db, [(rows[key], stages.flags(rows[key])) for key in sorted(moved)], held, now=now)
+    bill_rows.save_bills(db, [(rows[key], stages.flags(rows[key])) for key in sorted(moved)], held, now=now)
     for (name, source), document in news.items():
         documents.mark_checked(db, DATASET, {(name, source): document}, document.fetched_at)
         quarantine.resolve(db, DATASET, "document", source, keys=[name], now=now)

@@ -13,11 +13,11 @@ from uuid import uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import store
 from parlex.answers import Record
-from parlex.datasets import standing
-from parlex.datasets.bills import COMPANION, COMPANION_SINCE, SPINE
-from parlex.datasets.standing import DATASET
+from parlex.datasets.bills import rows as bill_rows
+from parlex.datasets.bills import standing
+from parlex.datasets.bills.dataset import COMPANION, COMPANION_SINCE, SPINE
+from parlex.datasets.bills.standing import DATASET
 from parlex.db.models import BillRow, ListingRow, QuarantineRow, SweepRow
 from parlex.errors import NotFound, ParlexError, UsageError
 from parlex.fetching.document import Document
@@ -224,7 +224,7 @@ def _draw(db: Session, count: int, sessions: Sequence[SessionId], seed: int | No
     held = sorted(
         BillKey(session, number)
         for session in sessions or known_sessions(db)
-        for number in store.bill_numbers(db, session, withdrawn=False)
+        for number in bill_rows.bill_numbers(db, session, withdrawn=False)
     )
     return sorted(random.Random(seed).sample(held, min(count, len(held))))
 
@@ -254,7 +254,7 @@ def _sources(key: BillKey) -> tuple[str, ...]:
 def _compare(
     db: Session, chosen: Sequence[BillKey], answers: Mapping[tuple[BillKey, str], Document | ParlexError]
 ) -> Iterator[Mismatch]:
-    held = store.held_bills(db, chosen)
+    held = bill_rows.held_bills(db, chosen)
     states = quarantine.withheld_fields(db, DATASET, map(str, chosen))
     kept = documents.standing_documents(db, DATASET, map(str, chosen))
     for key in chosen:
@@ -271,5 +271,5 @@ def _compare(
             yield Mismatch(str(key), None, None, None, str(error))
         if read.bill is not None and key in held:
             bill = standing.withhold(read.bill, held[key], states)
-            for field, mirror, source_value in store.diff_bill(bill, held[key]):
+            for field, mirror, source_value in bill_rows.diff_bill(bill, held[key]):
                 yield Mismatch(str(key), field, mirror, source_value, None)

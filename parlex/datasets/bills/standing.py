@@ -12,17 +12,16 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from parlex import merge
-from parlex.bills import Bill, LegisinfoBill, OpenParliamentBill
-from parlex.datasets.bills import SPINE, BillDataset
+from parlex.datasets.bills import legisinfo, merge, openparliament
+from parlex.datasets.bills.bill import Bill, LegisinfoBill, OpenParliamentBill
+from parlex.datasets.bills.dataset import SPINE, BillDataset
+from parlex.datasets.bills.rows import HeldBill
 from parlex.db.models import LatestDocumentRow, QuarantineRow
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.mirror import documents, quarantine
 from parlex.mirror.documents import Archived
 from parlex.parliament import BillKey, SessionId
-from parlex.sources import legisinfo, openparliament
-from parlex.store import HeldBill
 
 DATASET = BillDataset.name
 BATCH = 200  # bills in memory at a time: some 50 KB each, with the documents of both sources

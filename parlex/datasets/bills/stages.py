@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from parlex.bills import Bill, StatusCode
+from parlex.datasets.bills.bill import Bill, StatusCode
 from parlex.parliament import Chamber
 
 READINGS: dict[Chamber, tuple[str, ...]] = {

@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
-from parlex.bills import LegisinfoBill, OpenParliamentBill, fold
-from parlex.datasets import standing
-from parlex.datasets.bills import COMPANION, COMPANION_SINCE, SPINE
-from parlex.datasets.standing import DATASET
+from parlex.datasets.bills import standing
+from parlex.datasets.bills.bill import LegisinfoBill, OpenParliamentBill, fold
+from parlex.datasets.bills.dataset import COMPANION, COMPANION_SINCE, SPINE
+from parlex.datasets.bills.standing import DATASET
 from parlex.db.models import SweepRow
 from parlex.mirror import history, listings, sweeps
 from parlex.parliament import BillKey, SessionId

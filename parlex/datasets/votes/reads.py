@@ -1,0 +1,131 @@
+"""TODO parlex.datasets.votes.reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import Session
+
+from parlex.answers import Record
+from parlex.datasets.votes.vote import Choice, VoteKey
+from parlex.db.models import (
+    BallotRow,
+    PoliticianMembershipRow,
+    PoliticianRow,
+    VotePartyRow,
+    VoteRow,
+)
+from parlex.db.reads import PAGE, columns
+from parlex.parliament import BillKey, SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRecord(Record):
+    """A division as ``parlex votes --json`` prints it."""
+
+    parliament: int
+    session: int
+    number: int
+    date: date
+    description_en: str | None
+    description_fr: str | None
+    result: str
+    yea_total: int
+    nay_total: int
+    paired_total: int
+    bill_number: str | None
+    totals_match: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BallotRecord(Record):
+    """A ballot as ``parlex vote --json`` prints it, with the member's party and riding at the time.
+
+    Name, party and riding are null until the politicians are held.
+    """
+
+    politician_slug: str
+    politician_name: str | None
+    party: str | None
+    riding: str | None
+    ballot: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartyRecord(Record):
+    """How a party voted: its members' ballots counted, and what the source makes of them, where it says so."""
+
+    party: str | None
+    yes: int
+    no: int
+    paired: int
+    absent: int
+    position: str | None
+    disagreement: float | None
+
+
+def votes(
+    db: Session, session: SessionId | None = None, *, bill: BillKey | None = None, limit: int | None = None
+) -> Iterator[VoteRecord]:
+    """The divisions that are held, of a session, of a bill, or all; newest first."""
+    statement = select(*columns(VoteRecord, VoteRow, date=VoteRow.held_on)).where(VoteRow.withdrawn.is_(False))
+    if session is not None:
+        statement = statement.where(VoteRow.parliament == session.parliament, VoteRow.session == session.session)
+    if bill is not None:
+        statement = statement.where(
+            VoteRow.bill_parliament == bill.session.parliament,
+            VoteRow.bill_session == bill.session.session,
+            VoteRow.bill_number == bill.number,
+        )
+    for row in db.execute(statement.order_by(*_NEWEST).limit(limit).execution_options(yield_per=PAGE)):
+        yield VoteRecord(*row)
+
+
+def vote(db: Session, key: VoteKey) -> VoteRecord | None:
+    """One division; None where the mirror does not hold it."""
+    row = db.execute(
+        select(*columns(VoteRecord, VoteRow, date=VoteRow.held_on)).where(*_is(VoteRow, key))
+    ).one_or_none()
+    return VoteRecord(*row) if row else None
+
+
+def ballots(db: Session, key: VoteKey) -> list[BallotRecord]:
+    """The ballots of a division, by family name."""
+    membership = PoliticianMembershipRow
+    statement = (
+        select(BallotRow.slug, PoliticianRow.name, membership.party, membership.riding, BallotRow.choice)
+        .outerjoin(PoliticianRow, PoliticianRow.slug == BallotRow.slug)
+        .outerjoin(membership, and_(membership.slug == BallotRow.slug, membership.id == BallotRow.membership_id))
+        .where(*_is(BallotRow, key))
+    )
+    rows = db.execute(statement.order_by(PoliticianRow.family_name, BallotRow.slug))
+    return [BallotRecord(*row) for row in rows]
+
+
+def parties(db: Session, key: VoteKey) -> list[PartyRecord]:
+    """How the parties voted, the largest first."""
+    membership = PoliticianMembershipRow
+    counts = (func.count().filter(BallotRow.choice == choice) for choice in Choice)
+    chosen: list[Any] = [membership.party, *counts]
+    chosen += [func.max(VotePartyRow.position), func.max(VotePartyRow.disagreement)]
+    statement = (
+        select(*chosen)
+        .select_from(BallotRow)
+        .outerjoin(membership, and_(membership.slug == BallotRow.slug, membership.id == BallotRow.membership_id))
+        .outerjoin(VotePartyRow, and_(*_is(VotePartyRow, key), VotePartyRow.party == membership.party))
+        .where(*_is(BallotRow, key))
+        .group_by(membership.party)
+    )
+    return [PartyRecord(*row) for row in db.execute(statement.order_by(func.count().desc(), membership.party))]
+
+
+def _is(table: Any, key: VoteKey) -> tuple[ColumnElement[bool], ...]:
+    session = key.session
+    return table.parliament == session.parliament, table.session == session.session, table.number == key.number
+
+
+_NEWEST = (VoteRow.held_on.desc(), VoteRow.parliament.desc(), VoteRow.session.desc(), VoteRow.number.desc())
