@@ -9,8 +9,8 @@ from datetime import timedelta
 from celery.schedules import crontab
 from kombu import Exchange, Queue
 
-from parlex.embedded import resolve
 from parlex.errors import ConfigurationError
+from parlex.local.embedded import resolve
 from parlex.settings import settings
 
 _settings = settings()

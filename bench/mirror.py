@@ -18,10 +18,10 @@ from sqlalchemy.exc import OperationalError
 
 from bench import processes
 from bench.stand_in import ROOT, StandIn
-from parlex import embedded
 from parlex.db import migrate
+from parlex.local import embedded
+from parlex.local.supervisor import QUEUES, Stack
 from parlex.settings import Settings, environment
-from parlex.supervisor import QUEUES, Stack
 
 # What a mirror has learnt; emptied before each backfill.
 TABLES = (
@@ -181,7 +181,7 @@ def mirror(servers: Servers, *, beat: bool = False) -> Iterator[Mirror]:
         if not stack.wait_ready(60):
             raise TimeoutError(_last_lines(servers.home / "stack.log"))
         new = [pid for pid in processes.descendants(os.getpid()) if pid not in before]
-        keeper = next(pid for pid in new if "parlex.keeper" in processes.command(pid))
+        keeper = next(pid for pid in new if "parlex.local.keeper" in processes.command(pid))
         shell = Child([sys.executable, "-m", "bench.shell"], stack.environment(), ROOT, servers.home / "shell.log")
         closing.callback(shell.close)
         yield Mirror(stack, shell, keeper)

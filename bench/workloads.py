@@ -16,9 +16,9 @@ from sqlalchemy import create_engine, make_url, text
 from bench import growth, mirror, processes
 from bench.mirror import Child, Mirror, Servers
 from bench.stand_in import ROOT, StandIn
-from parlex import embedded
 from parlex.datasets.bills.dataset import COMPANION_SINCE
 from parlex.fetching.http import Tally
+from parlex.local import embedded
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline

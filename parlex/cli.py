@@ -139,7 +139,7 @@ def up(
     beat: Annotated[bool, typer.Option(help="Run the schedule.")] = True,
 ) -> None:
     """Start everything this machine lacks, and keep it alive until Ctrl-C."""
-    from parlex import supervisor
+    from parlex.local import supervisor
     from parlex.settings import load
 
     settings = load()
@@ -172,7 +172,7 @@ def sandbox(
     multiply: Annotated[int, typer.Option(min=0, help="Add so many made-up copies of each bill.")] = 0,
 ) -> None:
     """Serve an offline stand-in for both sources, until Ctrl-C."""
-    from parlex.sandbox import serve
+    from parlex.local.sandbox import serve
 
     if list_shape not in ("A", "B"):
         raise typer.BadParameter("--list-shape is A or B")
@@ -471,7 +471,7 @@ def monitor(
 ) -> None:
     """Judge the runs of the last hours: rates, durations, freshness. Exits 1 when something needs a look."""
     from parlex import tables
-    from parlex.monitor import statistics
+    from parlex.watch.monitor import statistics
 
     now = datetime.now(UTC)
     with _reading() as db:
@@ -486,8 +486,8 @@ def monitor(
 @db_app.command()
 def upgrade() -> None:
     """Bring the schema to the newest version."""
-    from parlex import embedded
     from parlex.db import migrate
+    from parlex.local import embedded
 
     with _database_errors(), embedded.database(_settings()) as database_url:
         migrate.upgrade(database_url)
@@ -498,7 +498,7 @@ def upgrade() -> None:
 def doctor(as_json: Json = False) -> None:
     """Look at everything, and say what is not well and what to do. Exits 1 when something failed."""
     from parlex import tables
-    from parlex.doctor import Check, examine
+    from parlex.watch.doctor import Check, examine
 
     try:
         settings = _settings()
@@ -536,7 +536,7 @@ def _working(settings: Settings) -> Iterator[Resources]:
     """Everything a run needs, on a database that has its tables."""
     from redis.exceptions import RedisError
 
-    from parlex import embedded
+    from parlex.local import embedded
     from parlex.resources import Resources
 
     with _database_errors(), embedded.servers(settings) as addresses:
@@ -555,8 +555,8 @@ def _reading() -> Iterator[Session]:
     """A database session to read with. Needs no Redis."""
     from sqlalchemy.orm import Session
 
-    from parlex import embedded
     from parlex.db.engine import build_engine
+    from parlex.local import embedded
 
     settings = _settings()
     with _database_errors(), embedded.database(settings) as database_url:

@@ -291,14 +291,14 @@ def replay(
 @app.command()
 def archive() -> None:
     """Write the documents that the archive (PARLEX_ARCHIVE_URL) does not have yet."""
-    from parlex import housekeeping
     from parlex.errors import ConfigurationError
+    from parlex.watch import upkeep
 
     settings = _settings()
     if settings.archive_url is None:
         raise ConfigurationError("PARLEX_ARCHIVE_URL is not set: name a folder or s3://bucket/prefix")
     with _working(settings) as resources:
-        written = housekeeping.archive(resources)
+        written = upkeep.archive(resources)
     _note(f"{written} documents written")
 
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from parlex.db.models import AlertRow
-    from parlex.notify import Waiting
     from parlex.resources import Resources
+    from parlex.watch.notify import Waiting
 
 alerts_app = typer.Typer(help="What is wrong, and whether people are told of it.")
 app.add_typer(alerts_app, name="alerts")
@@ -60,8 +60,9 @@ def alerts(
     """What is wrong now, and which messages have not arrived. Exits 1 when something is."""
     if ctx.invoked_subcommand:
         return
-    from parlex import notify, tables
-    from parlex.alerts import alerts as find
+    from parlex import tables
+    from parlex.watch import notify
+    from parlex.watch.alerts import alerts as find
 
     with _reading() as db:
         found, waiting = find(db, closed=every, limit=limit), notify.waiting(db)
@@ -80,7 +81,7 @@ def alerts(
 @alerts_app.command("test")
 def alerts_test() -> None:
     """Send a message to each address of PARLEX_ALERT_URLS, now, and say which arrived."""
-    from parlex import notify
+    from parlex.watch import notify
 
     settings = _settings()
     to = notify.targets(settings)
@@ -96,7 +97,7 @@ def alerts_test() -> None:
 @alerts_app.command("check")
 def alerts_check() -> None:
     """Look for trouble once, now, and tell of it: what the schedule does each minute."""
-    from parlex.alerts import check
+    from parlex.watch.alerts import check
 
     with _working(_settings()) as resources:
         news = check(resources)
@@ -150,9 +151,10 @@ def metrics(
     ] = True,
 ) -> None:
     """Serve /metrics for Prometheus, until Ctrl-C or TERM."""
-    from parlex import embedded, sentry
-    from parlex import metrics as served
+    from parlex import sentry
+    from parlex.local import embedded
     from parlex.resources import Resources
+    from parlex.watch import metrics as served
 
     settings = _settings()
     sentry.start(settings)

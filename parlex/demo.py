@@ -24,17 +24,18 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from parlex import monitor, tables
+from parlex import tables
 from parlex.datasets.bills import reads as bill_reads
 from parlex.db.engine import build_engine
 from parlex.errors import ParlexError
-from parlex.locks import wait_until
+from parlex.local.locks import wait_until
+from parlex.local.sandbox import Sandbox
+from parlex.local.supervisor import QUEUES, Stack
 from parlex.mirror import history, sweeps
 from parlex.runs import reads as run_reads
 from parlex.runs.reads import RunRecord
-from parlex.sandbox import Sandbox
 from parlex.settings import Settings, load
-from parlex.supervisor import QUEUES, Stack
+from parlex.watch import monitor
 
 LIMIT = 100  # more than the sandbox's current session holds
 STEPS = 3  # days on which some bill changes, to move forward by

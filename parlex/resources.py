@@ -20,9 +20,9 @@ from parlex.datasets.politicians.source import Politicians
 from parlex.datasets.votes.dataset import VoteDataset
 from parlex.datasets.votes.source import Votes
 from parlex.db.engine import build_engine
-from parlex.embedded import Addresses
 from parlex.fetching.http import Client
 from parlex.fetching.throttle import RedisThrottle, Throttle, host_of
+from parlex.local.embedded import Addresses
 from parlex.mirror.archive import Archive, open_archive
 from parlex.runs.work import Dataset
 from parlex.settings import Settings

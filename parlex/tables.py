@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from parlex.datasets.bills.stages import TimeInStage
     from parlex.datasets.replay import Difference
     from parlex.datasets.verify import Completeness, Sample
-    from parlex.doctor import Check
     from parlex.mirror.history import ChangeRecord
     from parlex.mirror.quarantine import QuarantineRecord
-    from parlex.monitor import Report
     from parlex.runs.reads import RunRecord, RunStory, SweepRecord
+    from parlex.watch.doctor import Check
+    from parlex.watch.monitor import Report
 
 _BREAK = "\0"  # of a line; a newline in HTML is only a space
 PIPE_WIDTH = 120  # where the output is no terminal

@@ -21,14 +21,14 @@ from redis import Redis
 from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.orm import Session
 
-from parlex import embedded
 from parlex.db import migrate
 from parlex.db.engine import build_engine
+from parlex.local import embedded
 from parlex.settings import Settings
 
 if TYPE_CHECKING:
+    from parlex.local.sandbox import Sandbox
     from parlex.resources import Resources
-    from parlex.sandbox import Sandbox
 
 GIVEN_DATABASE = os.environ.get("PARLEX_TEST_DATABASE_URL")
 GIVEN_REDIS = os.environ.get("PARLEX_TEST_REDIS_URL")
@@ -184,7 +184,7 @@ def make_resources(make_settings: Callable[..., Settings]) -> Iterator[Callable[
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """The stand-in of both sources, on the day on which its sample begins to be interesting."""
-    from parlex.sandbox import Sandbox
+    from parlex.local.sandbox import Sandbox
 
     with Sandbox() as running:
         yield running

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from parlex.sandbox import Sandbox
+from parlex.local.sandbox import Sandbox
 
 Rewrite = Callable[[Any], Any]
 

@@ -13,12 +13,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from parlex import alerts, broker, notify
 from parlex.db.models import AlertRow, HeartbeatRow, NotificationRow, QuarantineRow, RunRow
 from parlex.errors import ConfigurationError
 from parlex.fetching.throttle import host_of
 from parlex.resources import Resources
 from parlex.settings import Settings
+from parlex.watch import alerts, broker, notify
 from tests import rows
 from tests.rows import NOON
 from tests.webhook import Webhook, serving

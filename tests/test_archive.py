@@ -15,7 +15,6 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from parlex import housekeeping
 from parlex.db.models import DocumentFetchRow, DocumentRow
 from parlex.errors import ConfigurationError, Retryable
 from parlex.fetching.document import Document
@@ -23,6 +22,7 @@ from parlex.mirror import documents
 from parlex.mirror.archive import ArchiveDamaged, object_path, open_archive
 from parlex.mirror.documents import Fetched
 from parlex.resources import Resources
+from parlex.watch import upkeep
 
 MakeResources = Callable[..., Resources]
 
@@ -95,23 +95,23 @@ def test_each_document_is_one_object_by_its_sha256(make_resources: MakeResources
     found = [document('{"a": 1}'), document('{"a": 2}')]
     keep(resources, *found)
 
-    assert housekeeping.archive(resources) == 2
+    assert upkeep.archive(resources) == 2
     for each in found:
         kept = tmp_path / "archive" / each.sha256[:2] / f"{each.sha256}.json.zz"
         assert hashlib.sha256(zlib.decompress(kept.read_bytes())).hexdigest() == each.sha256
-    assert housekeeping.archive(resources) == 0  # each once
+    assert upkeep.archive(resources) == 0  # each once
 
 
 def test_at_most_so_many_at_a_time(make_resources: MakeResources, tmp_path: Path) -> None:
     resources = make_resources(archive_url=str(tmp_path))
     keep(resources, *(document(f'"{number}"') for number in range(5)))
-    assert [housekeeping.archive(resources, most=3) for _ in range(3)] == [3, 2, 0]
+    assert [upkeep.archive(resources, most=3) for _ in range(3)] == [3, 2, 0]
 
 
 def test_without_an_archive_nothing_is_done(make_resources: MakeResources) -> None:
     resources = make_resources()
     keep(resources, document('"a"'))
-    assert housekeeping.archive(resources) == 0
+    assert upkeep.archive(resources) == 0
 
 
 def test_old_bodies_live_in_the_archive_only(make_resources: MakeResources, tmp_path: Path) -> None:
@@ -119,10 +119,10 @@ def test_old_bodies_live_in_the_archive_only(make_resources: MakeResources, tmp_
     old, standing, late = document('"old"'), document('"standing"'), document('"late"')
     keep(resources, old)
     keep(resources, standing, standing=True)
-    housekeeping.archive(resources)
+    upkeep.archive(resources)
     keep(resources, late)  # not in the archive yet
 
-    assert housekeeping.prune(resources)["documents"] == 1
+    assert upkeep.prune(resources)["documents"] == 1
     with resources.db() as db:
         held = bodies(db)
         assert held[old.sha256] is None
@@ -141,8 +141,8 @@ def test_a_body_that_comes_back_is_kept_again(make_resources: MakeResources, tmp
     """A source that goes back to an older word: its row must not stand on a body that is not there."""
     resources = make_resources(archive_url=str(tmp_path))
     keep(resources, document('"old"'))
-    housekeeping.archive(resources)
-    housekeeping.prune(resources)
+    upkeep.archive(resources)
+    upkeep.prune(resources)
 
     keep(resources, document('"old"', datetime.now(UTC)), standing=True)
     with resources.db() as db:
@@ -154,7 +154,7 @@ def test_without_an_archive_old_documents_are_forgotten(make_resources: MakeReso
     keep(resources, document('"old"'), document('"new"', datetime.now(UTC)))
     keep(resources, document('"standing"'), standing=True)
 
-    assert housekeeping.prune(resources)["documents"] == 1
+    assert upkeep.prune(resources)["documents"] == 1
     with resources.db() as db:
         assert set(db.scalars(select(DocumentFetchRow.key))) == {'"new"', '"standing"'}
 
@@ -165,7 +165,7 @@ def test_a_bucket_holds_the_same(make_resources: MakeResources, bucket: tuple[st
     each = document('{"a": 1}')
     keep(resources, each)
 
-    assert housekeeping.archive(resources) == 1
+    assert upkeep.archive(resources) == 1
     assert list(handler.objects) == [f"/parlex/documents/{object_path(each.sha256)}"]
     assert resources.archive is not None
     assert resources.archive.get(each.sha256) == each.body
@@ -180,12 +180,12 @@ def test_a_bucket_that_is_away_fails_that_step_only(
     keep(resources, document('"a"'))
     handler.away = True
     with pytest.raises(Retryable, match=r"s3://parlex/documents does not answer") as caught:
-        housekeeping.archive(resources)
+        upkeep.archive(resources)
     assert "hush" not in str(caught.value)
-    assert housekeeping.prune(resources)["documents"] == 0  # what the archive lacks is not dropped
+    assert upkeep.prune(resources)["documents"] == 0  # what the archive lacks is not dropped
 
     handler.away = False
-    assert housekeeping.archive(resources) == 1
+    assert upkeep.archive(resources) == 1
 
 
 def test_a_damaged_object_is_noticed(tmp_path: Path) -> None:
@@ -240,8 +240,8 @@ def test_age_counts_from_when_the_body_was_stored(make_resources: MakeResources,
     resources = make_resources(archive_url=str(tmp_path), keep_documents_days=10)
     each = document('"a"', datetime.now(UTC) - timedelta(days=9))
     keep(resources, each)
-    housekeeping.archive(resources)
-    assert housekeeping.prune(resources)["documents"] == 0
+    upkeep.archive(resources)
+    assert upkeep.prune(resources)["documents"] == 0
     with resources.db() as db:
         db.execute(update(DocumentRow).values(stored_at=datetime.now(UTC) - timedelta(days=11)))
-    assert housekeeping.prune(resources)["documents"] == 1
+    assert upkeep.prune(resources)["documents"] == 1

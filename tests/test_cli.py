@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from parlex.db import migrate
-from parlex.locks import wait_until
-from parlex.sandbox import Sandbox
+from parlex.local.locks import wait_until
+from parlex.local.sandbox import Sandbox
 from parlex.settings import Settings, environment
 from tests import rows
 from tests.test_queries import BILL_KEYS, CHANGE_KEYS, RUN_KEYS

@@ -19,10 +19,10 @@ from structlog.testing import capture_logs
 
 from parlex.db.models import HeartbeatRow, RunRow
 from parlex.errors import UsageError
+from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import fetch_logs, pipeline
-from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment
 from tests import rows
 from tests.webhook import Webhook, serving

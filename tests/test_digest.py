@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-from parlex import alerts, digest, monitor, notify
 from parlex.db.models import HeartbeatRow
 from parlex.resources import Resources
 from parlex.settings import Settings, environment
+from parlex.watch import alerts, digest, monitor, notify
 from tests import rows
 from tests.rows import NOON
 from tests.webhook import Webhook, serving

@@ -31,8 +31,8 @@ import pytest
 import yaml
 
 from parlex.db.models import Base
-from parlex.locks import wait_until
-from parlex.sandbox import Sandbox
+from parlex.local.locks import wait_until
+from parlex.local.sandbox import Sandbox
 from parlex.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

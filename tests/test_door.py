@@ -27,7 +27,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
 from parlex.errors import UsageError
-from parlex.locks import wait_until
+from parlex.local.locks import wait_until
 from parlex.settings import Settings, environment
 from tests.test_structure import CODE, ROOT
 from workers.beat import Tick
@@ -344,7 +344,7 @@ def test_what_a_database_url_says_of_tls_reaches_the_driver(
 
 
 def test_no_secret_shows_in_a_repr(make_settings: Callable[..., Settings]) -> None:
-    from parlex.embedded import resolve
+    from parlex.local.embedded import resolve
     from parlex.resources import Resources
 
     settings = make_settings(

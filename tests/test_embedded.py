@@ -22,9 +22,9 @@ from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from parlex import embedded
 from parlex.errors import ConfigurationError
-from parlex.locks import wait_until
+from parlex.local import embedded
+from parlex.local.locks import wait_until
 from parlex.settings import Settings
 
 pytestmark = pytest.mark.live

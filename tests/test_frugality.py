@@ -16,12 +16,12 @@ import time_machine
 from sqlalchemy import event, text
 
 from parlex.db.models import Base
+from parlex.local.sandbox import Sandbox
+from parlex.local.sandbox.sample import RECORDED
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from parlex.runs.fetch_logs import Figures
-from parlex.sandbox import Sandbox
-from parlex.sandbox.sample import RECORDED
 from parlex.settings import environment
 
 CURRENT = SessionId(45, 1)

@@ -17,11 +17,11 @@ import pytest
 from sqlalchemy import select
 
 from parlex.db.models import BillRow, RunRow
+from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from parlex.runs import reads as run_reads
-from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment
 
 SESSION = SessionId(45, 1)
@@ -154,7 +154,7 @@ RUN = """
 import json, re
 from parlex import pipeline
 from parlex.datasets.bills.bill import SessionId
-from parlex.embedded import resolve
+from parlex.local.embedded import resolve
 from parlex.resources import Resources
 from parlex.settings import load
 settings = load()

@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from parlex import housekeeping, monitor
 from parlex.datasets import list_check, verdicts
 from parlex.datasets.dataset import RecordDataset
 from parlex.datasets.politicians import reads as politician_reads
 from parlex.datasets.votes import reads as vote_reads
 from parlex.datasets.votes.vote import VoteKey
 from parlex.errors import UnknownSession, UsageError
+from parlex.local.sandbox import Sandbox
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from parlex.runs.fetch_logs import Figures
-from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment
+from parlex.watch import monitor, upkeep
 from tests.edited import Edited
 from tests.edited import edited as front_of
 
@@ -619,5 +619,5 @@ def test_an_approved_blank_lands_at_the_next_run(front: Edited, mirror: Resource
 
 def test_the_weekly_sweep_lists_the_sessions_of_votes_too(mirror: Resources) -> None:
     fetch_votes(mirror)
-    requests = [(request.dataset, request.scope) for request in housekeeping.session_requests(mirror)]
+    requests = [(request.dataset, request.scope) for request in upkeep.session_requests(mirror)]
     assert requests == [("votes", "45-1")]

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from parlex.keeper import Plan, Program
-from parlex.locks import wait_until
+from parlex.local.keeper import Plan, Program
+from parlex.local.locks import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -37,7 +37,7 @@ def make_program(tmp_path: Path) -> Callable[[str, str], Program]:
 def keeping(folder: Path, *programs: Program, preload: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
     path = os.pathsep.join((str(folder), *sys.path))
     keeper = subprocess.Popen(
-        [sys.executable, "-m", "parlex.keeper"],
+        [sys.executable, "-m", "parlex.local.keeper"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -154,7 +154,15 @@ def test_a_child_inherits_what_was_imported_and_nothing_that_is_open(
 
 def test_without_a_plan_it_says_who_should_start_it() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "parlex.keeper"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "parlex.local.keeper"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert "parlex up" in done.stderr

@@ -14,11 +14,11 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import Session
 
 from parlex.db.models import RunKeyRow, RunRow
-from parlex.locks import wait_until
+from parlex.local.locks import wait_until
+from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import fetch_logs, pipeline, run_keys
-from parlex.sandbox import Sandbox
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from sqlalchemy.orm import Session
 
-from parlex import alerts, broker, metrics
 from parlex.db.models import HeartbeatRow, QuarantineRow
 from parlex.fetching.throttle import host_of
 from parlex.resources import Resources
+from parlex.watch import alerts, broker, metrics
 from tests import rows
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from parlex.db.models import HeartbeatRow, QuarantineRow
-from parlex.monitor import Report, statistics
 from parlex.runs import fetch_logs
+from parlex.watch.monitor import Report, statistics
 from tests import rows
 from tests.rows import NOON
 

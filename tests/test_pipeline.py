@@ -19,11 +19,11 @@ from parlex.datasets import verdicts
 from parlex.errors import Retryable, UnknownSession, UsageError
 from parlex.fetching.http import Client
 from parlex.fetching.throttle import NullThrottle
+from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from parlex.runs.fetch_logs import Figures
-from parlex.sandbox import Sandbox
 
 CURRENT = SessionId(45, 1)
 LAST = SessionId(44, 1)

@@ -21,11 +21,11 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from parlex import embedded
 from parlex.errors import ConfigurationError
-from parlex.locks import wait_until
+from parlex.local import embedded
+from parlex.local.locks import wait_until
+from parlex.local.supervisor import QUEUES, Stack
 from parlex.settings import Settings
-from parlex.supervisor import QUEUES, Stack
 
 pytestmark = pytest.mark.live
 

@@ -23,13 +23,14 @@ from celery.signals import (
 from sqlalchemy.exc import OperationalError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from parlex import broker, logs, sentry
-from parlex.embedded import resolve
+from parlex import logs, sentry
 from parlex.errors import ConfigurationError, ParlexError, Retryable
+from parlex.local.embedded import resolve
 from parlex.resources import Resources
 from parlex.runs import run_keys
 from parlex.runs.pipeline import LONGEST_COUNTDOWN
 from parlex.settings import settings
+from parlex.watch import broker
 
 # What celeryconfig names where there is no Redis.
 NOWHERE = "redis://127.0.0.1:1/0"

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from celery.result import AsyncResult
 
-from parlex import monitor, tables
+from parlex import tables
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.politicians import reads as politician_reads
 from parlex.datasets.votes import reads as vote_reads
@@ -20,6 +20,7 @@ from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline, run_keys
 from parlex.runs import reads as run_reads
+from parlex.watch import monitor
 from workers import tasks
 from workers.app import app
 from workers.app import resources as shared

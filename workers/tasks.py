@@ -15,12 +15,12 @@ import kombu.exceptions
 from celery import Task, states
 from celery.exceptions import Ignore
 
-from parlex import alerts, digest, housekeeping, monitor, notify
 from parlex.errors import ParlexError, Retryable, UsageError
 from parlex.mirror import export
 from parlex.parliament import SessionId
 from parlex.runs import fetch_logs, pipeline, run_keys
 from parlex.runs.work import Request
+from parlex.watch import alerts, digest, monitor, notify, upkeep
 from workers import beat
 from workers.app import app, resources
 
@@ -102,7 +102,7 @@ def persist_bills(run_id: str, keys: list[str]) -> None:
 @app.task(name="parlex.sweep_sessions")
 def sweep_sessions() -> list[str]:
     """List every session held, one request each, and fetch what differs. Answers the ids of the runs."""
-    return [_open_and_plan(request) for request in housekeeping.session_requests(resources())]
+    return [_open_and_plan(request) for request in upkeep.session_requests(resources())]
 
 
 @app.task(bind=True, name="parlex.monitor_fetch_operations", ignore_result=False)
@@ -149,20 +149,20 @@ def check_alerts() -> None:
 @app.task(name="parlex.prune", ignore_result=False)
 def prune() -> dict[str, int]:
     """Delete logs and documents that are older than the settings keep them. Answers how many of each."""
-    return housekeeping.prune(resources())
+    return upkeep.prune(resources())
 
 
 @app.task(name="parlex.archive_documents", ignore_result=False)
 def archive_documents(most: int = 2000) -> int:
     """Write documents that the archive lacks, at most so many at a time. Answers how many; 0 without an archive."""
     _within("most", most, 1_000_000)
-    return housekeeping.archive(resources(), most=most)
+    return upkeep.archive(resources(), most=most)
 
 
 @app.task(bind=True, name="parlex.keep_house")
 def keep_house(self: Task) -> None:
     """Send again what is overdue, close what is dead, run missed slots, and leave a heartbeat."""
-    housekeeping.heartbeat(resources(), "beat")
+    upkeep.heartbeat(resources(), "beat")
     for dead in pipeline.abandon_dead(resources()):
         _deliver(UUID(dead.run_id))
     patience = timedelta(seconds=resources().settings.resend_after_seconds)
@@ -171,10 +171,10 @@ def keep_house(self: Task) -> None:
         plan_run.delay(str(run_id))
     _send_overdue(fetch_bills, overdue.fetch)
     _send_overdue(persist_bills, overdue.persist)
-    for run_id in housekeeping.open_runs(resources()):
+    for run_id in upkeep.open_runs(resources()):
         _send_chunks(run_id)
         _finish(run_id)
-    for run_id in housekeeping.undelivered(resources(), patience):
+    for run_id in upkeep.undelivered(resources(), patience):
         _deliver(run_id)
     for tick in beat.missed(app.conf.beat_schedule, resources()):
         app.send_task(tick.task, kwargs=tick.kwargs, headers=tick.headers())
@@ -188,7 +188,7 @@ def _run(run_id: object) -> UUID:
         found = UUID(run_id if isinstance(run_id, str) else "")
     except ValueError:
         raise UsageError(f"{run_id!r:.50} is not the id of a run") from None
-    if not housekeeping.is_known(resources(), found):
+    if not upkeep.is_known(resources(), found):
         raise UsageError(f"no run {found} is in the log")
     return found
 
@@ -283,18 +283,18 @@ def _send_overdue(task: Task, batches: Iterable[run_keys.Batch]) -> None:
 
 
 def _finish(run_id: UUID) -> None:
-    if pipeline.close_if_complete(resources(), run_id) is not None or housekeeping.is_closed(resources(), run_id):
+    if pipeline.close_if_complete(resources(), run_id) is not None or upkeep.is_closed(resources(), run_id):
         _deliver(run_id)
 
 
 def _deliver(run_id: UUID, leave_out: str | None = None) -> None:
     """Give the figures to the tasks that wait for them, and let Flower know that they succeeded."""
-    figures, waiting = housekeeping.take_waiters(resources(), run_id)
+    figures, waiting = upkeep.take_waiters(resources(), run_id)
     waiters = [task_id for task_id in waiting if task_id != leave_out]
     for task_id in waiters:
         app.backend.store_result(task_id, figures.to_dict(), states.SUCCESS)
     _tell_flower(waiters, figures)
-    housekeeping.mark_delivered(resources(), run_id)
+    upkeep.mark_delivered(resources(), run_id)
 
 
 def _tell_flower(task_ids: Iterable[str], figures: fetch_logs.Figures) -> None:

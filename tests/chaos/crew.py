@@ -15,7 +15,7 @@ from random import Random
 
 import psutil
 
-from parlex.locks import wait_until
+from parlex.local.locks import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTART_AFTER = 0.3  # seconds; a supervisor takes its time too

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import psycopg2
 
-from parlex.sandbox import Sandbox
+from parlex.local.sandbox import Sandbox
 
 Json = dict[str, Any]
 Row = dict[str, Any]

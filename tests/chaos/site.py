@@ -20,14 +20,14 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
-from parlex import embedded
 from parlex.db import migrate
-from parlex.locks import wait_until
+from parlex.local import embedded
+from parlex.local.locks import wait_until
+from parlex.local.sandbox import Sandbox
+from parlex.local.sandbox.sample import RECORDED, START
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline
-from parlex.sandbox import Sandbox
-from parlex.sandbox.sample import RECORDED, START
 from parlex.settings import Settings, environment
 from tests.chaos.crew import Crew
 from tests.chaos.mirror import Picture, Reader, Verdict, compare_with_sandbox

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import psutil
 
-from parlex.locks import wait_until
+from parlex.local.locks import wait_until
 from parlex.parliament import SessionId
 from tests.chaos.site import PREFIX, Site
 from tests.chaos.test_messages import take

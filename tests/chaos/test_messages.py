@@ -15,7 +15,7 @@ import psutil
 import psycopg2
 import pytest
 
-from parlex.locks import wait_until
+from parlex.local.locks import wait_until
 from tests.chaos.conftest import TRIES
 from tests.chaos.site import PREFIX, Result, Site
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from parlex.locks import wait_until
+from parlex.local.locks import wait_until
 from tests.chaos.site import Site
 from tests.chaos.test_kills import kill
 from tests.chaos.test_messages import twice

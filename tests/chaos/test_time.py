@@ -13,7 +13,7 @@ import pytest
 import time_machine
 from celery.schedules import crontab
 
-from parlex.locks import wait_until
+from parlex.local.locks import wait_until
 from parlex.resources import Resources
 from parlex.settings import environment
 from tests.chaos.crew import ROOT

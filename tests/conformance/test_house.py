@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
-from parlex.embedded import resolve
+from parlex.local.embedded import resolve
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline

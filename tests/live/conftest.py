@@ -32,10 +32,10 @@ from redis import Redis
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from parlex.embedded import resolve
-from parlex.locks import wait_until
+from parlex.local.embedded import resolve
+from parlex.local.locks import wait_until
+from parlex.local.sandbox import Sandbox
 from parlex.resources import Resources
-from parlex.sandbox import Sandbox
 from parlex.settings import Settings, environment
 
 QUEUES = ("control", "fetch", "persist")

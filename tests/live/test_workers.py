@@ -16,7 +16,7 @@ from celery.result import AsyncResult
 from pytest_celery import CeleryTestSetup
 from sqlalchemy import text
 
-from parlex.locks import wait_until
+from parlex.local.locks import wait_until
 from tests.live.conftest import QUEUES, ProcessContainer, Stack
 from workers.beat import Tick
 

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 import pytest
 from sqlalchemy import make_url
 
-from parlex.embedded import resolve
+from parlex.local.embedded import resolve
+from parlex.local.sandbox import Sandbox
 from parlex.resources import Resources
-from parlex.sandbox import Sandbox
 from parlex.settings import Settings
 from tests.edited import Edited, edited
 from tests.mirror.looking import fetch

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from parlex import housekeeping
 from parlex.datasets import replay
 from parlex.datasets.replay import Difference
 from parlex.parliament import SessionId
 from parlex.resources import Resources
+from parlex.watch import upkeep
 from tests.edited import Edited
 from tests.mirror.looking import SESSION, changes, detail, execute, fetch_again, last_seq, rows, stories, story
 
@@ -128,7 +128,7 @@ def test_a_parked_document_is_read_from_the_archive(
     archived = make_resources(  # type: ignore[operator]
         legisinfo_url=source.url, openparliament_url=source.url, archive_url=str(tmp_path / "archive")
     )
-    housekeeping.archive(archived)
+    upkeep.archive(archived)
     execute(filled, "UPDATE documents SET body = NULL WHERE sha256 = (SELECT document FROM quarantine)")
     assert replayed(archived) == []  # read, and still not to be understood
     assert replayed(filled) == []  # without an archive there is nothing to read

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from parlex.sandbox import Sandbox
-from parlex.sandbox.sample import RECORDED, load
+from parlex.local.sandbox import Sandbox
+from parlex.local.sandbox.sample import RECORDED, load
 
 
 @pytest.fixture

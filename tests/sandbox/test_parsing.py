@@ -12,9 +12,9 @@ import pytest
 from parlex.datasets.bills import legisinfo, openparliament
 from parlex.datasets.bills.bill import BillType, Listing, StatusCode
 from parlex.fetching.document import Document
+from parlex.local.sandbox import Sandbox
+from parlex.local.sandbox.sample import RECORDED, SESSIONS, START
 from parlex.parliament import BillKey, SessionId
-from parlex.sandbox import Sandbox
-from parlex.sandbox.sample import RECORDED, SESSIONS, START
 
 DAYS = ("2022-06-22", "2025-06-26", "2026-03-26", START, RECORDED)
 

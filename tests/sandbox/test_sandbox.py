@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from parlex.sandbox import Sandbox
-from parlex.sandbox.sample import AWAITING_ASSENT, RECORDED, START, load, state_on
+from parlex.local.sandbox import Sandbox
+from parlex.local.sandbox.sample import AWAITING_ASSENT, RECORDED, START, load, state_on
 
 JSON = {"Accept": "application/json"}
 LIST = "/legisinfo/en/bills/json"
@@ -611,7 +611,7 @@ def test_a_taken_port_is_an_error(sandbox: Sandbox) -> None:
 
 
 def test_serve_says_ready_and_stops_on_sigterm() -> None:
-    code = "from parlex.sandbox import serve; serve(port_base=0)"
+    code = "from parlex.local.sandbox import serve; serve(port_base=0)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         word, *addresses = process.stdout.readline().split()

@@ -10,8 +10,8 @@ from functools import cache, cached_property
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from parlex.sandbox.openparliament import comparison, membership_id, slug
-from parlex.sandbox.sample import rows
+from parlex.local.sandbox.openparliament import comparison, membership_id, slug
+from parlex.local.sandbox.sample import rows
 
 Json = dict[str, Any]
 BALLOTS = {"Y": "Yes", "N": "No", "P": "Paired", "D": "Didn't vote"}

@@ -24,10 +24,10 @@ from threading import Event, Lock, Thread
 from types import FrameType, TracebackType
 from typing import IO, Any, TextIO
 
-from parlex import embedded
 from parlex.errors import ConfigurationError
-from parlex.keeper import BACKOFF_SECONDS, GRACE_SECONDS, STEADY_SECONDS, Plan, Program, labelled
-from parlex.locks import held, is_held, wait_until, write_private
+from parlex.local import embedded
+from parlex.local.keeper import BACKOFF_SECONDS, GRACE_SECONDS, STEADY_SECONDS, Plan, Program, labelled
+from parlex.local.locks import held, is_held, wait_until, write_private
 from parlex.settings import Settings, environment, load
 
 APP = "workers.app"
@@ -290,7 +290,7 @@ class Stack:
             self.say(f"waiting for processes that are left over in {self._home}")
         with held(self._home / "children.lock") as lock:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "parlex.keeper"],
+                [sys.executable, "-m", "parlex.local.keeper"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -255,7 +255,7 @@ def _copies(real: Iterable[Bill], times: int) -> Iterator[Bill]:
 
 def rows(name: str) -> Iterator[dict[str, str]]:
     """The rows of one file of facts, its comments left out."""
-    text = (files("parlex.sandbox") / "facts" / name).read_text(encoding="utf-8")
+    text = (files("parlex.local.sandbox") / "facts" / name).read_text(encoding="utf-8")
     yield from csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
 
 

@@ -25,12 +25,12 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from parlex import alerts, broker, monitor, notify
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunRow, SweepRow
 from parlex.errors import Retryable
 from parlex.fetching.throttle import host_of
 from parlex.mirror import history
 from parlex.resources import Resources
+from parlex.watch import alerts, broker, monitor, notify
 
 log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from parlex.sandbox.sample import HOUSE, SENATE, SESSIONS, Committee, Sponsor, State
+from parlex.local.sandbox.sample import HOUSE, SENATE, SESSIONS, Committee, Sponsor, State
 
 EASTERN = ZoneInfo("America/Toronto")
 NEVER = "0001-01-01T00:00:00"

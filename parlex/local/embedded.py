@@ -36,7 +36,7 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from parlex.errors import ConfigurationError
-from parlex.locks import held, is_held, open_private, wait_until, write_private
+from parlex.local.locks import held, is_held, open_private, wait_until, write_private
 from parlex.settings import Settings
 
 if sys.platform != "win32":

@@ -1,4 +1,4 @@
-"""The process that forks the children of ``parlex up`` and keeps them alive: ``python -m parlex.keeper``.
+"""The process that forks the children of ``parlex up`` and keeps them alive: ``python -m parlex.local.keeper``.
 
 It imports what they all need once and forks them from there, so that they share its memory: seven processes that would
 each take 60 MB take a third of that. Nothing here starts a thread, since only a process without threads may fork.
@@ -271,7 +271,7 @@ def _first_line() -> bytes:
     while not line.endswith(b"\n"):
         piece = os.read(sys.stdin.fileno(), 1)
         if not piece:
-            raise SystemExit("parlex.keeper is started by `parlex up`, which tells it what to keep")
+            raise SystemExit("parlex.local.keeper is started by `parlex up`, which tells it what to keep")
         line += piece
     return line
 

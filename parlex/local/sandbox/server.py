@@ -13,11 +13,11 @@ from datetime import date
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from parlex.sandbox.faults import Fault, fault
-from parlex.sandbox.hosts import LegisinfoHost, OpenParliamentHost
-from parlex.sandbox.sample import RECORDED, SESSIONS, START, current_session, load
-from parlex.sandbox.web import Answer, Listener, Request
-from parlex.sandbox.world import World
+from parlex.local.sandbox.faults import Fault, fault
+from parlex.local.sandbox.hosts import LegisinfoHost, OpenParliamentHost
+from parlex.local.sandbox.sample import RECORDED, SESSIONS, START, current_session, load
+from parlex.local.sandbox.web import Answer, Listener, Request
+from parlex.local.sandbox.world import World
 
 Json = dict[str, Any]
 T = TypeVar("T")

@@ -7,10 +7,10 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from parlex.sandbox import legisinfo, openparliament
-from parlex.sandbox.sample import current_session
-from parlex.sandbox.web import Answer, Request
-from parlex.sandbox.world import World
+from parlex.local.sandbox import legisinfo, openparliament
+from parlex.local.sandbox.sample import current_session
+from parlex.local.sandbox.web import Answer, Request
+from parlex.local.sandbox.world import World
 
 Json = dict[str, Any]
 _BOM = b"\xef\xbb\xbf"

@@ -9,10 +9,10 @@ from datetime import date
 from hashlib import sha256
 from typing import Any
 
-from parlex.sandbox.faults import HOSTS, Faults
-from parlex.sandbox.house import House
-from parlex.sandbox.sample import Sample
-from parlex.sandbox.web import Answer, Request, pack
+from parlex.local.sandbox.faults import HOSTS, Faults
+from parlex.local.sandbox.house import House
+from parlex.local.sandbox.sample import Sample
+from parlex.local.sandbox.web import Answer, Request, pack
 
 Json = dict[str, Any]
 _LOG = 5000  # requests kept for GET /log, the newest; the counters count all

@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from parlex import alerts
 from parlex.db.models import BillRow, HeartbeatRow, RunRow, SweepRow
 from parlex.mirror import documents
 from parlex.parliament import SessionId
@@ -17,6 +16,7 @@ from parlex.resources import Resources
 from parlex.runs import fetch_logs, pipeline
 from parlex.runs.fetch_logs import Figures
 from parlex.runs.work import Request
+from parlex.watch import alerts
 
 ARCHIVE_BATCH = 200  # documents in memory at a time, some 2 MB compressed; the largest lists are 1 MB each
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from parlex.sandbox.web import Answer, pack
+from parlex.local.sandbox.web import Answer, pack
 
 HOSTS = ("legisinfo", "openparliament")
 MB = 1024 * 1024

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from parlex.sandbox.sample import HOUSE, State
+from parlex.local.sandbox.sample import HOUSE, State
 
 Json = dict[str, Any]
 DEFAULT_LIMIT, MAX_LIMIT = 20, 500

@@ -12,13 +12,14 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from parlex import embedded, monitor
 from parlex.db import migrate
 from parlex.db.engine import build_engine
-from parlex.embedded import Addresses
 from parlex.errors import ConfigurationError
+from parlex.local import embedded
+from parlex.local.embedded import Addresses
+from parlex.local.supervisor import QUEUES
 from parlex.settings import Settings
-from parlex.supervisor import QUEUES
+from parlex.watch import monitor
 
 State = Literal["ok", "warn", "fail"]
 WorkersAlive = Callable[[], Collection[str]]  # the queues that some living worker consumes

@@ -10,13 +10,13 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from parlex import alerts, notify
 from parlex.db.models import BillChangeRow, BillRow, CounterRow
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
-from parlex.monitor import Report
-from parlex.notify import Message
 from parlex.parliament import BillKey, SessionId
+from parlex.watch import alerts, notify
+from parlex.watch.monitor import Report
+from parlex.watch.notify import Message
 
 SHOWN = 15  # bills named of each kind of news; the rest is counted, and where to see it is said
 TITLE_LENGTH = 90

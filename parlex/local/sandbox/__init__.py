@@ -8,6 +8,6 @@
 It behaves as the two sites were seen to behave, time zone error and all. It shares no code with the rest of parlex.
 """
 
-from parlex.sandbox.server import Sandbox, serve
+from parlex.local.sandbox.server import Sandbox, serve
 
 __all__ = ["Sandbox", "serve"]

@@ -20,16 +20,16 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from parlex import broker, monitor, notify
-from parlex.broker import Broker
 from parlex.db.models import AlertRow, QuarantineRow, RunRow
 from parlex.errors import Retryable
 from parlex.fetching.throttle import host_of
-from parlex.monitor import Report
-from parlex.notify import Message
 from parlex.resources import Resources
 from parlex.runs import fetch_logs
 from parlex.settings import Settings
+from parlex.watch import broker, monitor, notify
+from parlex.watch.broker import Broker
+from parlex.watch.monitor import Report
+from parlex.watch.notify import Message
 
 log = structlog.get_logger(__name__)
 
