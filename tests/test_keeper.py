@@ -159,10 +159,6 @@ def test_without_a_plan_it_says_who_should_start_it() -> None:
         capture_output=True,
         text=True,
         check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert done.returncode == 1
     assert "parlex up" in done.stderr
