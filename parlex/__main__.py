@@ -1,5 +1,5 @@
 """``python -m parlex``: the same as the command ``parlex``."""
 
-from parlex.cli import main
+from parlex.cli.app import main
 
 main()

@@ -95,6 +95,6 @@ def test_without_a_dsn_it_is_not_even_imported(make_settings: Callable[..., Sett
         "import sys\n"
         "from parlex import sentry\nfrom parlex.settings import settings\n"
         "assert not sentry.start(settings())\n"
-        "import workers.tasks, parlex.cli\n"
+        "import workers.tasks, parlex.cli.app\n"
         "assert 'sentry_sdk' not in sys.modules\n",
     )

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from celery.result import AsyncResult
 
-from parlex import tables
+from parlex.cli import tables
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.politicians import reads as politician_reads
 from parlex.datasets.votes import reads as vote_reads

@@ -24,7 +24,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from parlex import tables
+from parlex.cli import tables
 from parlex.datasets.bills import reads as bill_reads
 from parlex.db.engine import build_engine
 from parlex.errors import ParlexError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from parlex.cli import (
+from parlex.cli.app import (
     SHOWN,
     Json,
     Limit,
@@ -48,7 +48,7 @@ def politicians(
     as_json: Json = False,
 ) -> None:
     """List the politicians that are held: members, former members, and others who sponsor bills."""
-    from parlex import tables, tables_house
+    from parlex.cli import tables, tables_house
     from parlex.datasets.politicians import reads as politician_reads
 
     with _reading() as db:
@@ -68,7 +68,7 @@ def politician(
     as_json: Json = False,
 ) -> None:
     """Show one politician: how to reach them, their memberships, the bills they sponsored, how they voted."""
-    from parlex import tables, tables_house
+    from parlex.cli import tables, tables_house
     from parlex.datasets.politicians import reads as politician_reads
 
     with _reading() as db:
@@ -86,7 +86,7 @@ def politician(
 @app.command()
 def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = False) -> None:
     """List the divisions of the House that are held, newest first."""
-    from parlex import tables, tables_house
+    from parlex.cli import tables, tables_house
     from parlex.datasets.votes import reads as vote_reads
 
     with _reading() as db:
@@ -108,7 +108,7 @@ def vote(
     as_json: Json = False,
 ) -> None:
     """Show one division: its totals, how the parties voted, each member's ballot."""
-    from parlex import tables, tables_house
+    from parlex.cli import tables, tables_house
     from parlex.datasets.votes import reads as vote_reads
     from parlex.datasets.votes.vote import VoteKey
 
@@ -144,7 +144,7 @@ def _records(name: str) -> Iterator[tuple[Session, RecordDataset]]:
 
 def record_changes(name: str, after: int, limit: int | None, *, as_json: bool) -> None:
     """``parlex changes --dataset``."""
-    from parlex import tables, tables_house
+    from parlex.cli import tables, tables_house
     from parlex.mirror import history
 
     with _records(name) as (db, dataset):
@@ -161,7 +161,7 @@ def record_changes(name: str, after: int, limit: int | None, *, as_json: bool) -
 
 def verify_records(name: str, sessions: Sequence[SessionId], *, deep: bool, as_json: bool) -> None:
     """``parlex verify --dataset``. Exits 1 where a list is not complete, or there is none."""
-    from parlex import tables, tables_house
+    from parlex.cli import tables, tables_house
     from parlex.datasets import list_check
 
     if deep:
@@ -177,7 +177,8 @@ def verify_records(name: str, sessions: Sequence[SessionId], *, deep: bool, as_j
 
 def replay_records(name: str, session: SessionId | None, since: bool, *, apply: bool, as_json: bool) -> None:
     """``parlex replay --dataset``. Exits 1 where today's code cannot read a document."""
-    from parlex import answers, tables, tables_house
+    from parlex import answers
+    from parlex.cli import tables, tables_house
     from parlex.mirror import history, listings
 
     if since:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from parlex import cli_house
-from parlex.cli import (
+from parlex.cli import house
+from parlex.cli.app import (
     SHOWN,
     DatasetOption,
     Json,
@@ -146,7 +146,7 @@ def _not_held(db: Session, key: BillKey) -> UsageError:
 
 
 def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
-    from parlex import tables, tables_house
+    from parlex.cli import tables, tables_house
 
     console = tables.console()
     console.print(tables.bill(answer.story, answer.inherited))
@@ -184,7 +184,7 @@ def verify(
     from parlex.datasets import verify
 
     if dataset != "bills":
-        return cli_house.verify_records(dataset, sessions or [], deep=deep is not None, as_json=as_json)
+        return house.verify_records(dataset, sessions or [], deep=deep is not None, as_json=as_json)
     chosen = sessions or []
     sample: Sample | None = None
     if deep is None:
@@ -203,7 +203,7 @@ def verify(
 
 
 def _print_verified(found: Sequence[Completeness], sample: Sample | None, *, as_json: bool) -> None:
-    from parlex import tables
+    from parlex.cli import tables
 
     if as_json:
         for one in found:
@@ -229,7 +229,7 @@ def disagreements(
     as_json: Json = False,
 ) -> None:
     """Show where the two sources differ, with both values, and how long OpenParliament comes after LEGISinfo."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.datasets.bills import disagreements as between
 
     with _reading() as db:
@@ -259,12 +259,12 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Read the archived documents again with today's code, offline, and show what rows would differ."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.datasets import replay as again
     from parlex.datasets.bills import past
 
     if dataset != "bills":
-        return cli_house.replay_records(dataset, session, since is not None, apply=apply, as_json=as_json)
+        return house.replay_records(dataset, session, since is not None, apply=apply, as_json=as_json)
     start = past.start_of(since) if since is not None else None
     rows: list[again.Difference] = []
     bills, errors = 0, 0
@@ -313,7 +313,7 @@ def quarantine_list(
     as_json: Json = False,
 ) -> None:
     """List what is in quarantine, newest first."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.datasets import verdicts
 
     wanted = None if state == "all" else state
@@ -333,7 +333,7 @@ def quarantine_list(
 @quarantine_app.command("show")
 def quarantine_show(number: Number, as_json: Json = False) -> None:
     """Show one entry in full: what is held, what was offered, where it came from."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.datasets import verdicts
 
     with _reading() as db:
@@ -347,7 +347,7 @@ def quarantine_show(number: Number, as_json: Json = False) -> None:
 @quarantine_app.command("approve")
 def quarantine_approve(numbers: Numbers, as_json: Json = False) -> None:
     """Believe the source after all: a blank field at once, a list when it next comes. All of the entries, or none."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.datasets import verdicts
 
     now = datetime.now(UTC)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from parlex.tables import _add, _facts, _table, _widest
+from parlex.cli.tables import _add, _facts, _table, _widest
 
 if TYPE_CHECKING:
     from parlex.datasets.list_check import ListCheck

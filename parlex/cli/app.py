@@ -156,7 +156,7 @@ def up(
 @app.command()
 def demo() -> None:
     """Show the whole thing, offline, on free ports in a temporary folder."""
-    from parlex import demo as show
+    from parlex.cli import demo as show
 
     raise typer.Exit(show.run())
 
@@ -229,7 +229,7 @@ def backfill(
 
 
 def _fetch_all(requests: Mapping[str, Any], *, dispatch: bool, as_json: bool) -> None:
-    from parlex import tables
+    from parlex.cli import tables
 
     settings = _settings(quiet=sys.stderr.isatty())
     if not dispatch:
@@ -385,7 +385,7 @@ def bills(
     as_json: Json = False,
 ) -> None:
     """List the bills that are held, of one session or of all."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.datasets.bills import reads as bill_reads
     from parlex.datasets.bills.bill import StatusCode
 
@@ -410,7 +410,7 @@ def changes(
     as_json: Json = False,
 ) -> None:
     """Show what changed, oldest first. Going on from the last number seen misses nothing."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.mirror import history
 
     if dataset != "bills":
@@ -432,7 +432,7 @@ def runs(ctx: typer.Context, limit: Limit = None, as_json: Json = False) -> None
     """What was fetched: the runs, newest first; or one run's whole story."""
     if ctx.invoked_subcommand:
         return
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.runs import reads as run_reads
 
     with _reading() as db:
@@ -451,7 +451,7 @@ def runs_show(
     run: Annotated[str, typer.Argument(metavar="ID", help="The run's id, or how it begins.")], as_json: Json = False
 ) -> None:
     """Print a run's whole story: its figures, its bills, its errors, its lists, what it put into quarantine."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.runs import reads as run_reads
 
     with _reading() as db:
@@ -470,7 +470,7 @@ def monitor(
     hours: Annotated[float, typer.Option(min=0.01, help="How far to look back.")] = 24.0, as_json: Json = False
 ) -> None:
     """Judge the runs of the last hours: rates, durations, freshness. Exits 1 when something needs a look."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.watch.monitor import statistics
 
     now = datetime.now(UTC)
@@ -497,7 +497,7 @@ def upgrade() -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Look at everything, and say what is not well and what to do. Exits 1 when something failed."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.watch.doctor import Check, examine
 
     try:
@@ -625,6 +625,4 @@ def _note(text: str) -> None:
 
 
 # The commands about one bill and about the mirror itself stand in a file of their own; importing it registers them.
-from parlex import cli_house as cli_house  # noqa: E402
-from parlex import cli_mirror as cli_mirror  # noqa: E402
-from parlex import cli_operate as cli_operate  # noqa: E402
+from parlex.cli import house as cli_house  # noqa: E402

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from parlex.cli import (
+from parlex.cli.app import (
     Dispatch,
     Json,
     Limit,
@@ -60,7 +60,7 @@ def alerts(
     """What is wrong now, and which messages have not arrived. Exits 1 when something is."""
     if ctx.invoked_subcommand:
         return
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.watch import notify
     from parlex.watch.alerts import alerts as find
 
@@ -131,7 +131,7 @@ def _waiting_table(waiting: Sequence[Waiting]) -> Table:
 
 
 def _table(title: str, columns: Sequence[str], found: Sequence[Sequence[Any]]) -> Table:
-    from parlex import tables
+    from parlex.cli import tables
 
     table = tables._table(title, *columns)
     for values in found:
@@ -218,7 +218,7 @@ def export(
 @runs_app.command("retry")
 def runs_retry(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> None:
     """Fetch again what failed in a run."""
-    from parlex import tables
+    from parlex.cli import tables
     from parlex.runs import pipeline
     from parlex.runs import reads as run_reads
 
