@@ -26,28 +26,44 @@ CODE = sorted(path for folder in ("parlex", "workers") for path in (ROOT / folde
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in CODE}
 MODULES["celeryconfig"] = ROOT / "celeryconfig.py"
 
-# Who, whom not, and why. A name stands for the module and all below it.
+# The floors of the house, from the ground up. A module imports from its own floor and from those below it. A name
+# stands for the module and all below it.
+FLOORS = [
+    ["parlex.errors"],
+    ["parlex.settings", "parlex.parliament", "parlex.answers"],
+    ["parlex.logs"],
+    ["parlex.db"],
+    ["parlex.local"],
+    ["parlex.fetching"],
+    ["parlex.mirror"],
+    ["parlex.runs"],
+    ["parlex.datasets"],
+    ["parlex.resources"],
+    ["parlex.watch"],
+    ["parlex.cli"],
+    ["workers"],
+]
+# What a floor does not know, though it is no floor of ours.
 FORBIDDEN = [
-    ("parlex.*", ["celery", "kombu", "workers", "celeryconfig"], "the library does not know how it is run"),
-    ("parlex.sources.*", ["parlex.store", "parlex.db", "parlex.runs", "parlex.datasets"], "a source asks and parses"),
-    ("parlex.store", ["parlex.sources", "parlex.http", "parlex.pipeline"], "the store does not know the sources"),
-    ("parlex.db.*", ["parlex.sources", "parlex.store", "parlex.pipeline", "parlex.http"], "tables know nobody"),
-    ("parlex.runs", ["parlex.sources", "parlex.http", "parlex.pipeline"], "runs are rows"),
-    ("parlex.bills", ["parlex.db", "parlex.store", "parlex.http", "parlex.sources", "sqlalchemy", "httpx"], "no I/O"),
-    ("parlex.errors", ["parlex"], "everybody imports the errors"),
-    ("parlex.merge", ["parlex.db", "parlex.store", "parlex.http", "parlex.sources", "httpx"], "merging is pure"),
-    ("parlex.guards", ["parlex.sources", "parlex.http", "httpx"], "a guard judges what it is handed"),
-    ("parlex.queries", ["parlex.sources", "parlex.http", "parlex.pipeline", "parlex.resources"], "reads only"),
-    ("parlex.monitor", ["parlex.sources", "parlex.http", "parlex.pipeline"], "the monitor reads runs, not sources"),
-    ("parlex.http", ["parlex.db", "parlex.store", "parlex.sources", "parlex.datasets", "parlex.runs"], "one client"),
-    ("parlex.throttle", ["parlex.db", "parlex.store", "parlex.sources", "parlex.http"], "the budget serves the client"),
-    ("parlex.sandbox.*", ["parlex.db", "parlex.store", "parlex.pipeline", "parlex.sources"], "it stands in, alone"),
-    ("workers.*", ["parlex.sources", "parlex.http", "parlex.cli"], "tasks are doors, not rooms"),
+    ("parlex.*", ["celery", "kombu", "celeryconfig"], "the library does not know how it is run"),
+    ("parlex.parliament", ["sqlalchemy", "httpx"], "no I/O"),
+    ("parlex.datasets.*.source", ["sqlalchemy", "parlex.db"], "a source asks and parses"),
+    ("parlex.datasets.bills.legisinfo", ["sqlalchemy", "parlex.db"], "a source asks and parses"),
+    ("parlex.datasets.bills.openparliament", ["sqlalchemy", "parlex.db"], "a source asks and parses"),
+    ("parlex.datasets.bills.merge", ["sqlalchemy", "parlex.db", "httpx"], "merging is pure"),
+    ("parlex.mirror.guards", ["sqlalchemy", "httpx"], "a guard judges what it is handed"),
+    ("parlex.fetching.*", ["sqlalchemy", "parlex.db"], "asking knows no rows"),
+    ("parlex.local.sandbox.*", ["parlex.db", "parlex.settings"], "it stands in, alone"),
+    ("parlex.watch.*", ["httpx", "parlex.fetching.http"], "who watches reads rows, and asks no source"),
+    ("workers.*", ["parlex.fetching.http", "httpx"], "tasks are doors, not rooms"),
 ]
 # Who may build a client, an engine, a throttle, a source. demo and doctor are commands of cli, in files of their own.
-COMPOSITION_ROOT = {"parlex.resources", "parlex.cli", "parlex.demo", "parlex.doctor"}
+COMPOSITION_ROOT = {"parlex.resources", "parlex.watch.doctor"}
 BUILT_THERE = {"Client", "RedisThrottle", "Legisinfo", "OpenParliament", "build_engine"}
 READS_ENVIRONMENT = {"parlex.settings"}
+TOP_MODULES = 10  # files directly in parlex/
+LONGEST_MODULE = 500  # lines
+LONG_BY_NATURE = {"parlex.db.models"}
 QUEUES = {"control", "fetch", "persist"}
 
 
@@ -83,6 +99,82 @@ def matches(module: str, pattern: str) -> bool:
     return fnmatch(module, pattern) or fnmatch(module + ".", pattern)
 
 
+def floor_of(name: str) -> int | None:
+    """The floor that a module, or a name in one, is on; None for what is not of the house."""
+    return next((n for n, floor in enumerate(FLOORS) if any(below(name, room) for room in floor)), None)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_floor_imports_a_higher_one(module: str) -> None:
+    here = floor_of(module)
+    wrong = [
+        f"{module}:{line} imports {name}, which is above it"
+        for name, line, in_function in imports_of(module)
+        if here is not None
+        and (there := floor_of(name)) is not None
+        and there > here
+        # The one exception: a command that dispatches.
+        and not (below(module, "parlex.cli") and below(name, "workers") and in_function)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in ("parlex", "parlex.__main__", "celeryconfig")])
+def test_every_module_stands_on_a_floor(module: str) -> None:
+    assert floor_of(module) is not None, f"{module}: say in FLOORS where it stands"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    circles = [circle for module in MODULES if (circle := circle_from(module))]
+    assert not circles, "\n".join(" -> ".join(circle) for circle in circles)
+
+
+def circle_from(start: str) -> list[str]:
+    """A way from a module back to it, by imports at the top of modules; empty where there is none."""
+    ways = [[start]]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop()
+        for name, _, in_function in imports_of(way[-1]):
+            found = next((m for m in (name, name.rpartition(".")[0]) if m in MODULES), None)
+            if in_function or found is None or found == way[-1] or typed_only(way[-1], name):
+                continue
+            if found == start:
+                return [*way, start]
+            if found not in seen:
+                seen.add(found)
+                ways.append([*way, found])
+    return []
+
+
+def typed_only(module: str, name: str) -> bool:
+    """Whether a module imports a name for its types alone."""
+    for node in tree_of(module).body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.ImportFrom) and any(f"{inner.module}.{a.name}" == name for a in inner.names):
+                    return True
+    return False
+
+
+def test_the_hall_is_short() -> None:
+    top = [module for module in MODULES if re.fullmatch(r"parlex(\.\w+)?", module) and "__init__" not in module]
+    files = [module for module in top if MODULES[module].parent.name == "parlex"]
+    assert len(files) <= TOP_MODULES, files
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if ".migrations." not in m and m not in LONG_BY_NATURE])
+def test_no_module_is_too_long_to_read(module: str) -> None:
+    lines = len(MODULES[module].read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST_MODULE, f"{module} has {lines} lines"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if below(m, "parlex.cli") or below(m, "workers")])
+def test_no_private_name_crosses_a_module(module: str) -> None:
+    ours = [name for name, _, _ in imports_of(module) if name.startswith(("parlex.", "workers."))]
+    assert not [name for name in ours if name.rpartition(".")[2].startswith("_")]
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_no_forbidden_import(module: str) -> None:
     wrong = [
@@ -92,7 +184,7 @@ def test_no_forbidden_import(module: str) -> None:
         for name, line, in_function in imports_of(module)
         if any(below(name, target) for target in forbidden)
         # The one exception: a command that dispatches.
-        and not (module in ("parlex.cli", "parlex.cli_operate") and in_function)
+        and not (below(module, "parlex.cli") and in_function)
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -288,10 +380,10 @@ def test_no_countdown_in_the_code_exceeds_the_visibility_timeout(config: Any) ->
 
 def test_what_the_library_waits_for_fits_too(config: Any) -> None:
     """The last retry's wait with the default delay and the worst jitter, and the longest countdown that a task sets."""
-    from parlex import pipeline, runs
+    from parlex.runs import pipeline, run_keys
     from parlex.settings import Settings
 
-    last_retry = Settings.model_fields["retry_delay"].default * 2 ** (runs.MAX_RETRIES - 1) * 1.2
+    last_retry = Settings.model_fields["retry_delay"].default * 2 ** (run_keys.MAX_RETRIES - 1) * 1.2
     for wait in (last_retry, pipeline.LONGEST_COUNTDOWN):
         assert config.task_time_limit + wait < config.broker_transport_options["visibility_timeout"]
 

@@ -1,210 +1,281 @@
-"""A bill as it was known at any moment, and where each of its fields comes from."""
+"""Rows in bulk on a real PostgreSQL: what is written, what is not, and the order of the history."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event, select, text
+from sqlalchemy.orm import Session
 
-from parlex.datasets.bills import merge, past
-from parlex.datasets.bills import reads as bill_reads
-from parlex.datasets.bills.past import Origin
-from parlex.datasets.bills.reads import BillStory
-from parlex.errors import UsageError
-from parlex.parliament import BillKey, SessionId
-from parlex.resources import Resources
-from parlex.runs import pipeline
-from tests.edited import Edited
-from tests.mirror.looking import (
-    LIST,
-    SESSION,
-    changes,
-    companion,
-    detail,
-    execute,
-    fetch,
-    fetch_again,
-    rows,
-    stories,
-    story,
-)
+from parlex.datasets.bills import rows as bill_rows
+from parlex.datasets.bills.bill import Bill, BillType, Stage, StageCode, StageState, StatusCode
+from parlex.db.models import BillChangeRow, BillRow, QuarantineRow
+from parlex.mirror import history, listings, quarantine
+from parlex.mirror.history import Change
+from parlex.mirror.listings import Line, Place
+from parlex.mirror.quarantine import Parked
+from parlex.parliament import BillKey, Chamber, SessionId
+
+NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=1)
+PLACE = Place("bills", "legisinfo", "45-1")
 
 
-def known(mirror: Resources, moment: datetime, number: str) -> BillStory | None:
-    with mirror.db() as db:
-        return past.as_of(db, BillKey(SESSION, number), moment)
-
-
-def unlooked(found: BillStory) -> BillStory:
-    """Without when it was last looked at, which the past does not keep."""
-    return replace(found, bill=replace(found.bill, last_checked_at=None))
-
-
-def test_every_state_that_was_ever_known_comes_back(source: Edited, mirror: Resources) -> None:
-    """The sandbox from its first day to its last, a bill withdrawn and back, a stage that comes and goes."""
-    past: list[tuple[datetime, dict[str, BillStory]]] = []
-
-    def look() -> None:
-        fetch(mirror)
-        past.append((pipeline.now(), stories(mirror)))
-
-    look()
-    source.edit(LIST, lambda found: [row for row in found if row["NumberCode"] != "C-4"])
-    look()
-    source.edits.clear()
-    while source.sandbox.advance():
-        look()
-    source.edit(detail("C-2"), _without_second_reading)
-    fetch_again(mirror)
-    past.append((pipeline.now(), stories(mirror)))
-    source.edits.clear()
-    fetch_again(mirror)
-    past.append((pipeline.now(), stories(mirror)))
-
-    assert len({change.kind for change in changes(mirror)}) == 4  # created, changed, withdrawn, reappeared
-    for moment, then in past:
-        for number, bill in then.items():
-            assert known(mirror, moment, number) == unlooked(bill), (number, moment)
-
-
-def _without_second_reading(document: Any) -> Any:
-    house = document[0]["BillStages"]["HouseBillStages"]
-    document[0]["BillStages"]["HouseBillStages"] = [stage for stage in house if stage["BillStageId"] != 60030]
-    return document
-
-
-def test_a_bill_is_not_known_before_it_was_seen(filled: Resources) -> None:
-    seen = story(filled, "C-2").bill.first_seen_at
-    assert known(filled, seen, "C-2") is not None
-    assert known(filled, seen - timedelta(microseconds=1), "C-2") is None
-    assert known(filled, seen, "C-999") is None
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-03-01", datetime(2026, 3, 2, 4, 59, 59, 999999, tzinfo=UTC)),  # winter: five hours behind
-        ("2026-07-01", datetime(2026, 7, 2, 3, 59, 59, 999999, tzinfo=UTC)),  # summer: four
-        ("2026-03-01T12:00:00Z", datetime(2026, 3, 1, 12, tzinfo=UTC)),
-        ("2026-03-01T12:00:00+02:00", datetime(2026, 3, 1, 10, tzinfo=UTC)),
-        ("2026-03-01 12:00", datetime(2026, 3, 1, 17, tzinfo=UTC)),
-    ],
-)
-def test_a_day_is_its_end_in_ottawa(text: str, moment: datetime) -> None:
-    assert past.moment_of(text) == moment
-
-
-def test_a_time_that_something_starts_from_is_the_beginning_of_the_day() -> None:
-    assert past.start_of("2026-03-01") == datetime(2026, 3, 1, 5, tzinfo=UTC)
-    assert past.start_of("2026-03-01T12:00:00Z") == datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize("text", ["yesterday", "2026-02-30", "2026-13-01", "", "9999-12-31"])
-def test_what_is_no_moment(text: str) -> None:
-    with pytest.raises(UsageError, match="is no moment"):
-        past.moment_of(text)
-
-
-def test_an_edge_of_a_day(filled: Resources) -> None:
-    """A change at half past four in the morning UTC belongs to the day before in Ottawa."""
-    execute(filled, "UPDATE bills SET first_seen_at = '2026-02-01' WHERE number = 'C-2'")
-    execute(filled, "UPDATE bills SET sponsor_name = 'New' WHERE number = 'C-2'")
-    execute(filled, "UPDATE bill_changes SET observed_at = '2026-02-01' WHERE number = 'C-2'")
-    execute(
-        filled,
-        "INSERT INTO bill_changes (seq, parliament, session, number, kind, field, old, new, observed_at)"
-        " VALUES (1000, 45, 1, 'C-2', 'changed', 'sponsor_name', '\"Old\"', '\"New\"', '2026-03-02T04:30:00Z')",
-    )
-    for day, name in (("2026-02-28", "Old"), ("2026-03-01", "New")):
-        found = known(filled, past.moment_of(day), "C-2")
-        assert found is not None
-        assert found.bill.sponsor_name == name
-    then = known(filled, past.moment_of("2026-02-28"), "C-2")
-    assert then is not None
-    assert then.bill.last_changed_at == datetime(2026, 2, 1, tzinfo=UTC)
-
-
-def test_time_runs_on_only_while_the_session_does(filled: Resources) -> None:
-    now = datetime(2026, 9, 1, 2, tzinfo=UTC)  # still 31 August in Ottawa
-    execute(filled, "UPDATE bills SET first_seen_at = '2026-08-01'")
-    with filled.db() as db:
-        bill = bill_reads.bill(db, BillKey(SESSION, "C-2"))
-        assert bill is not None
-        (span,) = past.times_in_stage(db, bill, now)
-        assert (span.after, span.since, span.until) == ("house_first_reading", date(2025, 6, 3), None)
-        assert span.days == (date(2026, 8, 31) - date(2025, 6, 3)).days
-
-    pipeline.run_session(filled, SessionId(44, 1))
-    with filled.db() as db:
-        numbers = [found.number for found in bill_reads.bills(db, SessionId(44, 1)) if not found.royal_assent_on]
-        old = bill_reads.bill(db, BillKey(SessionId(44, 1), numbers[-1]))
-        assert old is not None
-        *_, last = past.times_in_stage(db, old, now + timedelta(days=365))
-        assert (last.until, last.days) == (None, None)
-
-
-# Where it comes from.
-
-
-def origins(mirror: Resources, number: str) -> dict[str, Origin]:
-    with mirror.db() as db:
-        return {origin.field: origin for origin in past.provenance(db, BillKey(SESSION, number))}
-
-
-def test_each_field_has_its_source_document_and_time(source: Edited, filled: Resources) -> None:
-    found = origins(filled, "C-2")
-    assert list(found) == list(merge.RULES)
-    kept = {
-        (name, sha256): (url, fetched_at)
-        for name, sha256, url, fetched_at in rows(
-            filled, "SELECT source, sha256, url, fetched_at FROM document_fetches WHERE key = '45-1 C-2'"
-        )
+def bill(number: int, **changes: Any) -> Bill:
+    blank: dict[str, Any] = dict.fromkeys(Bill.__dataclass_fields__)
+    usual = {
+        "key": BillKey.parse(f"45-1 C-{number}"),
+        "title_en": f"An Act of C-{number}",
+        "title_fr": f"Loi de C-{number}",
+        "status_code": StatusCode.HOUSE_IN_COMMITTEE,
+        "status_en": "At consideration in committee in the House of Commons",
+        "status_fr": "À l’étude en comité à la Chambre des communes",
+        "bill_type": BillType.HOUSE_GOVERNMENT,
+        "chamber": Chamber.HOUSE,
+        "is_government": True,
+        "is_pro_forma": False,
+        "stages": (stage(StageCode.FIRST_READING), stage(StageCode.COMMITTEE, committee="INAN")),
     }
-    for origin in found.values():
-        assert kept[origin.source, str(origin.document)] == (origin.url, origin.fetched_at)
-        assert origin.since == story(filled, "C-2").bill.first_seen_at
-        assert (origin.stands_in, origin.withheld) == (False, False)
-    assert (found["title_en"].source, found["sponsor_slug"].source) == ("legisinfo", "openparliament")
-    assert found["sponsor_slug"].value == "gary-anandasangaree"
-    assert len(found["stages"].value) == 8
+    return Bill(**(blank | usual | changes))
 
 
-def test_a_source_that_stands_in_is_named(source: Edited, filled: Resources) -> None:
-    source.set(LIST, ShortTitleFr="x")  # every line moves
-    source.set(detail("C-2"), ShortTitleEn="")
-    fetch(filled)
-    found = origins(filled, "C-2")["short_title_en"]
-    assert (found.value, found.source, found.stands_in) == ("Strong Borders Act", "openparliament", True)
-    assert f"{source.url}/bills/45-1/C-2/" in str(found.url)
+def stage(code: StageCode, **changes: Any) -> Stage:
+    usual = {"chamber": Chamber.HOUSE, "state": StageState.COMPLETED, "completed_on": date(2026, 5, 1)}
+    return Stage(code=code, **({"committee": None, "sittings": 1} | usual | changes))
 
 
-def test_a_changed_field_tells_since_when(source: Edited, filled: Resources) -> None:
-    source.set(detail("C-2"), SponsorPersonName="Somebody Else")
-    fetch_again(filled)
-    found = origins(filled, "C-2")
-    assert found["sponsor_name"].since > found["title_en"].since
-    assert found["sponsor_name"].fetched_at == found["title_en"].fetched_at
+@contextmanager
+def statements(engine: Engine) -> Iterator[list[str]]:
+    """What is sent to the server meanwhile. A bulk of rows is one entry, however many there are."""
+    sent: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
-def test_a_withheld_field_keeps_the_document_that_it_came_with(source: Edited, filled: Resources) -> None:
-    before = origins(filled, "C-2")["sponsor_name"]
-    source.set(r"/legisinfo/en/bill/", SponsorPersonName=" ")
-    fetch_again(filled)
-    found = origins(filled, "C-2")
-    assert found["sponsor_name"].withheld
-    assert replace(found["sponsor_name"], withheld=False) == before
-    assert found["title_en"].document != before.document
+def save(db: Session, *bills: Bill, now: datetime = NOON) -> None:
+    held = bill_rows.held_bills(db, [bill.key for bill in bills])
+    bill_rows.save_bills(db, [(bill, ()) for bill in bills], held, now=now)
 
 
-def test_a_companion_that_never_answered_has_no_document(source: Edited, mirror: Resources) -> None:
-    source.edit(companion("C-2"), lambda bill: None)
-    fetch(mirror)
-    found = origins(mirror, "C-2")["sponsor_slug"]
-    assert (found.value, found.source, found.document, found.fetched_at) == (None, "openparliament", None, None)
+# Bills.
 
 
-def test_a_bill_that_is_not_held(filled: Resources) -> None:
-    with pytest.raises(UsageError, match="does not hold 45-1 C-999"):
-        origins(filled, "C-999")
+def test_what_is_saved_is_held(db: Session) -> None:
+    saved = bill(2, house_first_reading_on=date(2026, 1, 5), sponsor_person_id=7)
+    save(db, saved)
+    held = bill_rows.held_bills(db, [saved.key])[saved.key]
+    assert held.facts == bill_rows.bill_facts(saved)
+    assert bill_rows.diff_bill(saved, held) == []
+    assert (held.withdrawn, held.flags) == (False, ())
+
+
+def test_an_update_keeps_when_it_was_first_seen(db: Session) -> None:
+    save(db, bill(2))
+    save(db, bill(2, title_en="Another"), now=LATER)
+    row = db.scalars(select(BillRow)).one()
+    assert (row.title_en, row.first_seen_at, row.last_changed_at) == ("Another", NOON, LATER)
+
+
+def test_differences_name_columns_and_stages(db: Session) -> None:
+    save(db, bill(2))
+    offered = bill(
+        2,
+        royal_assent_on=date(2026, 6, 1),
+        stages=(stage(StageCode.FIRST_READING), stage(StageCode.COMMITTEE, committee="INAN", sittings=2)),
+    )
+    difference = bill_rows.diff_bill(offered, bill_rows.held_bills(db, [offered.key])[offered.key])
+    assert [(field, old if field == "royal_assent_on" else old["sittings"]) for field, old, _ in difference] == [
+        ("royal_assent_on", None),
+        ("stages.house.committee", 1),
+    ]
+    assert difference[0][2] == "2026-06-01"
+
+
+def test_a_stage_that_comes_twice_has_two_names(db: Session) -> None:
+    save(db, bill(2, stages=(stage(StageCode.THIRD_READING),)))
+    again = bill(2, stages=(stage(StageCode.THIRD_READING), stage(StageCode.THIRD_READING, sittings=3)))
+    difference = bill_rows.diff_bill(again, bill_rows.held_bills(db, [again.key])[again.key])
+    assert [field for field, _, _ in difference] == ["stages.house.third_reading.2"]
+
+
+def test_stages_that_did_not_move_are_not_written(db: Session, engine: Engine) -> None:
+    save(db, bill(2))
+    db.commit()
+    with statements(engine) as sent:
+        save(db, bill(2, title_en="Another"))
+    assert [sql for sql in sent if "bill_stages" in sql and not sql.startswith("SELECT")] == []
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_saving_costs_the_same_statements_for_one_bill_and_for_many(db: Session, engine: Engine, count: int) -> None:
+    old = [bill(number) for number in range(1, count + 1)]
+    save(db, *old)
+    new = [replace(item, title_en="New", stages=item.stages[:1]) for item in old]
+    with statements(engine) as sent:
+        save(db, *new)
+        changes = [Change(item.key, "changed", "title_en", "Old", "New") for item in new]
+        history.append_changes(db, changes, now=NOON, run_id=None)
+    # Bills and stages read; bills, stages out, stages in; the counter; the history.
+    assert len(sent) == 7
+
+
+def test_nothing_to_save_sends_nothing(db: Session, engine: Engine) -> None:
+    db.connection()
+    with statements(engine) as sent:
+        bill_rows.save_bills(db, [], {}, now=NOON)
+        history.append_changes(db, [], now=NOON, run_id=None)
+        listings.mark_gone(db, PLACE, [], now=NOON)
+        listings.mark_fetched(db, "bills", "legisinfo", {})
+    assert sent == []
+
+
+# Listings.
+
+
+def lines(*marks: str) -> list[Line]:
+    return [Line(f"45-1 C-{n}", mark, date(2026, 1, n), {"status_code": mark}) for n, mark in enumerate(marks, 2)]
+
+
+def keep(db: Session, given: list[Line], now: datetime = NOON) -> None:
+    listings.save_listings(db, PLACE, given, listings.listings(db, "bills", "legisinfo", "45-1"), now=now)
+
+
+def test_a_list_that_did_not_change_writes_nothing(db: Session, engine: Engine) -> None:
+    keep(db, lines("a", "b"))
+    with statements(engine) as sent:
+        keep(db, lines("a", "b"), LATER)
+    assert [sql for sql in sent if not sql.startswith("SELECT")] == []
+
+
+def test_only_the_line_that_moved_is_written(db: Session) -> None:
+    keep(db, lines("a", "b"))
+    keep(db, lines("a", "changed"), LATER)
+    held = listings.listings(db, "bills", "legisinfo", "45-1")
+    assert {key: (row.fingerprint, row.first_seen_at, row.seen_at) for key, row in held.items()} == {
+        "45-1 C-2": ("a", NOON, NOON),
+        "45-1 C-3": ("changed", NOON, LATER),
+    }
+
+
+def test_a_line_that_comes_back_is_no_longer_gone(db: Session) -> None:
+    keep(db, lines("a"))
+    listings.mark_gone(db, PLACE, ["45-1 C-2"], now=NOON)
+    assert listings.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"].gone_at == NOON
+    keep(db, lines("a"), LATER)
+    assert listings.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"].gone_at is None
+
+
+def test_what_was_fetched_for_a_line_clears_its_failure(db: Session) -> None:
+    keep(db, lines("a"))
+    listings.mark_unfetched(db, "bills", "legisinfo", ["45-1 C-2"], now=NOON)
+    row = listings.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"]
+    assert (row.failed_at, row.failed_fingerprint, row.fetched_fingerprint) == (NOON, "a", None)
+    listings.mark_fetched(db, "bills", "legisinfo", {"45-1 C-2": "a"})
+    row = listings.listings(db, "bills", "legisinfo", "45-1")["45-1 C-2"]
+    assert (row.failed_at, row.failed_fingerprint, row.fetched_fingerprint) == (None, None, "a")
+
+
+# Withdrawals.
+
+
+def test_a_bill_is_withdrawn_once_and_comes_back_once(db: Session) -> None:
+    save(db, bill(2))
+    key = BillKey.parse("45-1 C-2")
+    assert [change.kind for change in bill_rows.withdraw_bills(db, [key], True, now=NOON)] == ["withdrawn"]
+    assert bill_rows.withdraw_bills(db, [key], True, now=NOON) == []
+    assert bill_rows.bill_numbers(db, SessionId(45, 1), withdrawn=True) == {"C-2"}
+    assert [change.kind for change in bill_rows.withdraw_bills(db, [key], False, now=NOON)] == ["reappeared"]
+    assert bill_rows.withdraw_bills(db, [key], False, now=NOON) == []
+
+
+# Quarantine.
+
+
+def test_the_same_complaint_is_one_row_that_counts(db: Session) -> None:
+    item = Parked("field", "blanked", "legisinfo", "went blank", scope="45-1", key="45-1 C-2", field="summary_en")
+    for now in (NOON, LATER):
+        quarantine.park(db, [item], dataset="bills", run_id=None, now=now)
+    row = db.scalars(select(QuarantineRow)).one()
+    assert (row.seen_count, row.opened_at, row.seen_at) == (2, NOON, LATER)
+    assert quarantine.withheld_fields(db, "bills", ["45-1 C-2"]) == {("45-1 C-2", "summary_en"): "open"}
+    quarantine.resolve_fields(db, "bills", [("45-1 C-2", "summary_en")], now=LATER)
+    assert quarantine.withheld_fields(db, "bills", ["45-1 C-2"]) == {}
+
+
+def test_rows_without_a_name_are_settled_together(db: Session) -> None:
+    parked = [Parked("row", "unreadable", "legisinfo", "bad", scope=scope) for scope in ("45-1", "44-1")]
+    quarantine.park(db, parked, dataset="bills", run_id=None, now=NOON)
+    quarantine.resolve_unnamed_rows(db, "bills", "legisinfo", "45-1", now=NOON)
+    assert db.execute(select(QuarantineRow.scope, QuarantineRow.state).order_by(QuarantineRow.scope)).all() == [
+        ("44-1", "open"),
+        ("45-1", "resolved"),
+    ]
+
+
+# The history's numbers.
+
+KEY = BillKey.parse("45-1 C-2")
+WRITERS, BATCHES, SIZE = 2, 100, 100
+
+
+def write(engine: Engine, name: str) -> None:
+    """Batches of changes; each fifth transaction is rolled back, as one that fails is."""
+    for batch in range(BATCHES):
+        changes = [Change(KEY, "changed", name, None, batch * SIZE + n) for n in range(SIZE)]
+        if batch % 5 == 0:
+            with Session(engine) as db:
+                history.append_changes(db, changes, now=NOON, run_id=None)
+                db.rollback()
+        with Session(engine) as db, db.begin():
+            history.append_changes(db, changes, now=NOON, run_id=None)
+
+
+def test_a_reader_that_asks_for_what_follows_misses_nothing(engine: Engine) -> None:
+    writers = [threading.Thread(target=write, args=(engine, f"writer{n}")) for n in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    seen: list[int] = []
+    alive = True
+    while alive:
+        alive = any(writer.is_alive() for writer in writers)  # so that one more look follows the last commit
+        with Session(engine) as db:
+            query = select(BillChangeRow.seq).where(BillChangeRow.seq > (seen[-1] if seen else 0))
+            seen += db.scalars(query.order_by(BillChangeRow.seq))
+    for writer in writers:
+        writer.join()
+    assert seen == list(range(1, WRITERS * BATCHES * SIZE + 1))
+    with Session(engine) as db:
+        each = "SELECT field, count(*), count(DISTINCT new) FROM bill_changes GROUP BY field ORDER BY field"
+        assert db.execute(text(each)).all() == [("writer0", BATCHES * SIZE, 10000), ("writer1", BATCHES * SIZE, 10000)]
+
+
+def test_two_writers_of_the_same_bills_take_turns(engine: Engine) -> None:
+    """In whatever order they name them: else each could hold what the other waits for."""
+    names = [f"45-1 C-{n}" for n in range(2, 60)]
+    done: list[str] = []
+
+    def lock(order: list[str]) -> None:
+        for _ in range(30):
+            with Session(engine) as db, db.begin():
+                history.lock_keys(db, "bills", order)
+        done.append(order[0])
+
+    threads = [threading.Thread(target=lock, args=(order,)) for order in (names, names[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == sorted([names[0], names[-1]])

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from parlex.resources import Resources
+from tests.cli.test_app import run
 from tests.edited import Edited
-from tests.mirror.looking import LIST, execute, fetch, fetch_again, last_seq, rows, story
-from tests.test_cli import run
+from tests.looking import LIST, execute, fetch, fetch_again, last_seq, rows, story
 
 
 def objects(mirror: Resources, *arguments: str, code: int = 0, **changes: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from parlex.datasets.bills.disagreements import Lag
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from tests.edited import Edited
-from tests.mirror.looking import SESSION, companion, execute, fetch
+from tests.looking import SESSION, companion, execute, fetch
 
 
 def differing(mirror: Resources, session: SessionId | None = None) -> dict[tuple[str, str], tuple[Any, Any]]:

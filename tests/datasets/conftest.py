@@ -13,7 +13,7 @@ from parlex.local.sandbox import Sandbox
 from parlex.resources import Resources
 from parlex.settings import Settings
 from tests.edited import Edited, edited
-from tests.mirror.looking import fetch
+from tests.looking import fetch
 
 NewDatabase = Callable[..., AbstractContextManager[str]]
 

@@ -15,7 +15,7 @@ from parlex.mirror.quarantine import QuarantineRecord
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from tests.edited import Edited
-from tests.mirror.looking import LIST, SESSION, changes, detail, fetch, fetch_again, last_seq, rows, story
+from tests.looking import LIST, SESSION, changes, detail, fetch, fetch_again, last_seq, rows, story
 
 DETAILS = r"/legisinfo/en/bill/"
 

@@ -11,7 +11,7 @@ from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from tests.edited import Edited
-from tests.mirror.looking import LIST, SESSION, companion, detail, execute, fetch, fetch_again, last_seq
+from tests.looking import LIST, SESSION, companion, detail, execute, fetch, fetch_again, last_seq
 
 BILLS = 60
 

@@ -22,7 +22,7 @@ from parlex.resources import Resources
 from parlex.watch import alerts, broker, metrics
 from tests import rows
 
-DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 MINUTE = timedelta(minutes=1)
 
 Found = dict[tuple[str, ...], float]

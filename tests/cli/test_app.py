@@ -20,7 +20,7 @@ from parlex.local.locks import wait_until
 from parlex.local.sandbox import Sandbox
 from parlex.settings import Settings, environment
 from tests import rows
-from tests.test_queries import BILL_KEYS, CHANGE_KEYS, RUN_KEYS
+from tests.runs.test_reads import BILL_KEYS, CHANGE_KEYS, RUN_KEYS
 
 Parlex = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -11,7 +11,7 @@ from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.watch import upkeep
 from tests.edited import Edited
-from tests.mirror.looking import SESSION, changes, detail, execute, fetch_again, last_seq, rows, stories, story
+from tests.looking import SESSION, changes, detail, execute, fetch_again, last_seq, rows, stories, story
 
 
 def replayed(mirror: Resources, **options: object) -> list[Difference]:
