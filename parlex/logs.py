@@ -1,4 +1,6 @@
-"""Logging: one line an event, for a person or as JSON, to standard error; standard output is for answers.
+"""Logging, and errors to Sentry.
+
+A line is an event, for a person or as JSON, on standard error; standard output is for answers.
 
 The lines of libraries (celery, httpx, alembic) go the same way. What a block of work is about (task, run, bill) is
 bound once with ``about`` and stands on every line inside it. Secrets are taken out last, whoever wrote them.
@@ -17,6 +19,7 @@ import structlog
 from pydantic import SecretStr
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from parlex import __version__
 from parlex.settings import Settings
 
 HIDDEN = "***"
@@ -120,3 +123,33 @@ def _formatter(log_format: str, *, colours: bool) -> logging.Formatter:
         foreign_pre_chain=[*_shared(), _own_extras],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact_event, *rendering],
     )
+
+
+# Errors to Sentry.
+
+
+def report_errors(settings: Settings) -> bool:
+    """Report unexpected errors and our own lines of level ERROR from here on; whether there is anywhere to report to.
+
+    To be called again in a process that was forked: its sender is a thread.
+    """
+    if settings.sentry_dsn is None:
+        return False
+    import sentry_sdk
+
+    sentry_sdk.init(
+        dsn=settings.sentry_dsn.get_secret_value(),
+        release=f"parlex@{__version__}",
+        send_default_pii=False,
+        include_local_variables=False,  # they hold URLs, and those hold passwords
+        max_request_body_size="never",
+        max_breadcrumbs=20,
+        before_send=_scrub,
+        before_breadcrumb=_scrub,
+    )
+    return True
+
+
+def _scrub(event: Any, hint: dict[str, Any]) -> Any:
+    """The event without passwords in URLs, secret query parameters, and values whose name tells of a secret."""
+    return redact(event)

@@ -23,7 +23,7 @@ from celery.signals import (
 from sqlalchemy.exc import OperationalError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from parlex import logs, sentry
+from parlex import logs
 from parlex.errors import ConfigurationError, ParlexError, Retryable
 from parlex.local.embedded import resolve
 from parlex.resources import Resources
@@ -83,7 +83,7 @@ def resources() -> Resources:
 def _forget_parent(**_: Any) -> None:
     """A child opens its own connections; the parent never had any, since it runs no task."""
     resources.cache_clear()
-    sentry.start(settings())
+    logs.report_errors(settings())
 
 
 @worker_process_shutdown.connect
@@ -120,4 +120,4 @@ def _run_named(task: Task, args: Any, kwargs: dict[str, Any]) -> str | None:
 @setup_logging.connect
 def _log_as_we_do(**_: Any) -> None:
     logs.configure(settings())
-    sentry.start(settings())
+    logs.report_errors(settings())

@@ -151,13 +151,13 @@ def metrics(
     ] = True,
 ) -> None:
     """Serve /metrics for Prometheus, until Ctrl-C or TERM."""
-    from parlex import sentry
+    from parlex import logs
     from parlex.local import embedded
     from parlex.resources import Resources
     from parlex.watch import metrics as served
 
     settings = _settings()
-    sentry.start(settings)
+    logs.report_errors(settings)
     resources = Resources(settings, embedded.resolve(settings))
     try:
         with _until_told() as stopped, served.serving(resources, host=host, port=port) as listening:

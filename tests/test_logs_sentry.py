@@ -20,7 +20,7 @@ import sentry_sdk, structlog
 from parlex import logs, sentry
 from parlex.settings import settings
 logs.configure(settings())
-assert sentry.start(settings())
+assert logs.report_errors(settings())
 with logs.about(run_id="r-1", bill="45-1 C-2"):
     structlog.get_logger("parlex.x").error("closed", error="lost redis://:s3cret@host:1/0")
 try:
@@ -93,8 +93,8 @@ def test_without_a_dsn_it_is_not_even_imported(make_settings: Callable[..., Sett
     python(
         make_settings(),
         "import sys\n"
-        "from parlex import sentry\nfrom parlex.settings import settings\n"
-        "assert not sentry.start(settings())\n"
+        "from parlex import logs\nfrom parlex.settings import settings\n"
+        "assert not logs.report_errors(settings())\n"
         "import workers.tasks, parlex.cli.app\n"
         "assert 'sentry_sdk' not in sys.modules\n",
     )
