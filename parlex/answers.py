@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, date, datetime
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -25,8 +26,15 @@ def as_json(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, Record):
         return value.as_json()
     if isinstance(value, tuple):
         return [as_json(item) for item in value]
     return value
+
+
+def plain(value: Any) -> Any:
+    """An enum's value; anything else as it is."""
+    return value.value if isinstance(value, Enum) else value

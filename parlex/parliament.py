@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from functools import total_ordering
 from typing import Self
+from zoneinfo import ZoneInfo
+
+from parlex.errors import UsageError
 
 _SESSION = re.compile(r"([1-9]\d{0,2})-([1-9]\d?)")
 _NUMBER = re.compile(r"([CS])-([1-9]\d{0,4})([A-Z]?)")
@@ -78,3 +82,25 @@ class Outcome(StrEnum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     FAILED = "failed"
+
+
+OTTAWA = ZoneInfo("America/Toronto")
+_DAY_LENGTH = len("2026-03-01")
+
+
+def moment_of(text: str) -> datetime:
+    """``2026-03-01`` as the end of that day in Ottawa, or an instant as ``2026-03-01T12:00:00Z`` (Ottawa's time where
+    it names no zone). UsageError for anything else."""
+    try:
+        if len(text) == _DAY_LENGTH:
+            return datetime.combine(date.fromisoformat(text) + timedelta(days=1), time(), OTTAWA) - timedelta.resolution
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{text!r} is no moment; write it like 2026-03-01 or 2026-03-01T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=OTTAWA)
+
+
+def start_of(text: str) -> datetime:
+    """As ``moment_of``, but a day means its beginning in Ottawa."""
+    moment = moment_of(text)
+    return datetime.combine(moment.date(), time(), OTTAWA) if len(text) == _DAY_LENGTH else moment

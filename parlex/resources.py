@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,6 +15,7 @@ from parlex import __version__
 from parlex.datasets.bills.dataset import BillDataset
 from parlex.datasets.bills.legisinfo import Legisinfo
 from parlex.datasets.bills.openparliament import OpenParliament
+from parlex.datasets.dataset import Dataset
 from parlex.datasets.politicians.dataset import PoliticianDataset
 from parlex.datasets.politicians.source import Politicians
 from parlex.datasets.votes.dataset import VoteDataset
@@ -24,8 +25,29 @@ from parlex.fetching.http import Client
 from parlex.fetching.throttle import RedisThrottle, Throttle, host_of
 from parlex.local.embedded import Addresses
 from parlex.mirror.archive import Archive, open_archive
-from parlex.runs.work import Dataset
+from parlex.mirror.guards import Thresholds
 from parlex.settings import Settings
+
+
+def _bills(of: Resources) -> Dataset:
+    spine = Legisinfo(of.client, of.settings.legisinfo_url)
+    companion = OpenParliament(of.client, of.settings.openparliament_url)
+    rates = [rate for rate in (of.settings.legisinfo_rate, of.settings.openparliament_rate) if rate]
+    return BillDataset(spine, companion, of.thresholds, min(rates, default=0.0))
+
+
+def _politicians(of: Resources) -> Dataset:
+    site = Politicians(of.client, of.settings.openparliament_url)
+    return PoliticianDataset(site, of.thresholds, of.settings.openparliament_rate)
+
+
+def _votes(of: Resources) -> Dataset:
+    return VoteDataset(Votes(of.client, of.settings.openparliament_url), of.thresholds, of.settings.openparliament_rate)
+
+
+# What the mirror keeps, in the order in which people are told of it. One more is a folder in
+# ``datasets/`` and a line here.
+DATASETS: list[Callable[[Resources], Dataset]] = [_bills, _politicians, _votes]
 
 
 class Resources:
@@ -82,15 +104,14 @@ class Resources:
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
-        site = self.settings.openparliament_url
-        every: list[Dataset] = [
-            BillDataset(
-                Legisinfo(self.client, self.settings.legisinfo_url), OpenParliament(self.client, site), self.settings
-            ),
-            PoliticianDataset(Politicians(self.client, site), self.settings),
-            VoteDataset(Votes(self.client, site), self.settings),
-        ]
+        every = [build(self) for build in DATASETS]
         return {dataset.name: dataset for dataset in every}
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What the guards of every dataset go by."""
+        settings = self.settings
+        return Thresholds(settings.guard_max_shrink, settings.guard_max_blanked, settings.guard_min_rows)
 
     def close(self) -> None:
         """Close what was opened, and nothing else: a property that was never read was never built."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
 
+from parlex.datasets import replay, verify
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.bills.reads import BillStory
+from parlex.datasets.replay import Replayed
+from parlex.datasets.verify import Completeness, Sample
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.parliament import BillKey, SessionId
@@ -69,3 +73,19 @@ def changes(mirror: Resources, after: int = 0) -> list[ChangeRecord]:
 def last_seq(mirror: Resources) -> int:
     with mirror.db() as db:
         return history.last_seq(db)
+
+
+def verified(mirror: Resources, *scopes: str, dataset: str = "bills") -> list[Completeness]:
+    with mirror.db() as db:
+        return list(verify.verify(db, mirror.datasets[dataset], scopes))
+
+
+def sampled(mirror: Resources, count: int, *, seed: int | None = None, dataset: str = "bills") -> Sample:
+    return verify.sample(mirror.db, mirror.datasets[dataset], mirror.fetchers, count, seed=seed)
+
+
+def again(mirror: Resources, dataset: str = "bills", **options: Any) -> list[Replayed]:
+    """The documents read again, as ``parlex replay`` does."""
+    archived = mirror.archive.get if mirror.archive else None
+    now = datetime.now(UTC)
+    return list(replay.replay(mirror.db, mirror.datasets[dataset], now=now, archived=archived, **options))

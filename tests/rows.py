@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from parlex.db.models import BillChangeRow, BillRow, LatestDocumentRow, ListingRow, RunKeyRow, RunRow, SweepRow
+from parlex.db.models import BillRow, ChangeRow, LatestDocumentRow, ListingRow, RunKeyRow, RunRow, SweepRow
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 
@@ -90,14 +90,13 @@ def latest_document(number: str, checked_at: datetime, **changes: Any) -> Latest
     return LatestDocumentRow(**(usual | changes))
 
 
-def change(seq: int, **changes: Any) -> BillChangeRow:
+def change(seq: int, **changes: Any) -> ChangeRow:
     usual = {
         "seq": seq,
-        "parliament": 45,
-        "session": 1,
-        "number": "C-2",
+        "dataset": "bills",
+        "key": "45-1 C-2",
         "kind": "changed",
         "field": "status_code",
         "observed_at": NOON,
     }
-    return BillChangeRow(**(usual | changes))
+    return ChangeRow(**(usual | changes))

@@ -137,7 +137,9 @@ def monitor_politician_operations(hours_back: int = 24) -> dict[str, Any]:
 def export_mirror() -> dict[str, Any] | None:
     """Export everything to ``PARLEX_EXPORT_URL``. Answers the manifest, None where there is no such place."""
     url = resources().settings.export_url
-    return export.export(resources(), url.get_secret_value()).to_dict() if url else None
+    if url is None:
+        return None
+    return export.export(resources().engine, resources().datasets.values(), url.get_secret_value()).to_dict()
 
 
 @app.task(name="parlex.check_alerts")

@@ -2,15 +2,16 @@
 
 ``sweep``     a whole list, or one field of it, that broke a guard. Approved: the next list is believed in spite of that
               guard, once. Rejected: it stays withheld until a list comes that does not break it.
-``field``     a field of one bill that went blank together with other bills'. Approved: the blank is taken over at once.
-              Rejected: the held value stays for good, until the source gives one.
-``document``, ``row``  what could not be read. Nothing can be approved there: mend the parser, and the next fetch or a
-              replay reads it. Rejected: it is known and no longer open.
+``field``     a field of one record that went blank together with those of others. Approved: the blank is taken over at
+              once. Rejected: the held value stays for good, until the source gives one.
+``document``, ``part``, ``row``  what could not be read: a detail, a part of one, a row of a list. Nothing can be
+              approved there: mend the parser, and the next fetch or a replay reads it. Rejected: it is known and
+              settled for as long as the same is wrong with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
 
@@ -18,15 +19,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from parlex.datasets import replay
-from parlex.datasets.bills.standing import DATASET
+from parlex.datasets.dataset import Dataset
 from parlex.datasets.replay import Difference
 from parlex.db.models import QuarantineRow
 from parlex.errors import UsageError
-from parlex.mirror import history, listings
 from parlex.mirror.quarantine import QuarantineRecord
-from parlex.parliament import BillKey, SessionId
+from parlex.parliament import SessionId
 
+UNREADABLE = ("document", "part", "row")  # the kinds of what could not be read
 STATES = ("open", "approved", "rejected", "resolved")
+
+Datasets = Mapping[str, Dataset]
 
 _COLUMNS = [getattr(QuarantineRow, field.name) for field in fields(QuarantineRecord)]
 
@@ -53,35 +56,33 @@ def entry(db: Session, number: int) -> QuarantineRecord:
     return QuarantineRecord(*row)
 
 
-def approve(db: Session, number: int, *, now: datetime) -> tuple[Difference, ...]:
+def approve(db: Session, datasets: Datasets, number: int, *, now: datetime) -> tuple[Difference, ...]:
     """Believe the source after all; what changed by it at once. UsageError where believing makes no sense."""
-    row = _undecided(db, number)
-    if row.kind in ("document", "row"):
-        then = "replay it (parlex replay)" if row.kind == "document" else "fetch the session again"
+    row = _undecided(db, datasets, number)
+    if row.kind in UNREADABLE:
+        then = "fetch the session again" if row.kind == "row" else "replay it (parlex replay)"
         raise UsageError(f"{number} is a {row.kind} that cannot be read: mend the parser, then {then}")
     _decide(db, row, "approved", now)
     if row.kind != "field" or row.key is None:
         return ()
-    if row.dataset != DATASET:
-        listings.ask_again(db, row.dataset, row.source, row.key)
-        return ()
-    return replay.rebuild(db, [BillKey.parse(row.key)], apply=True, now=now, kind="changed").differences
+    dataset = datasets[row.dataset]
+    return replay.rebuild(db, dataset, [row.key], apply=True, now=now, kind="changed").differences
 
 
-def reject(db: Session, number: int, *, now: datetime) -> None:
+def reject(db: Session, datasets: Datasets, number: int, *, now: datetime) -> None:
     """Keep what the mirror holds. UsageError where it is too late for that."""
-    row = _undecided(db, number)
+    row = _undecided(db, datasets, number)
     if row.kind == "field" and row.state == "approved":
         raise UsageError(f"{number} was approved and the blank taken over; the history has the old value")
     _decide(db, row, "rejected", now)
 
 
-def _undecided(db: Session, number: int) -> QuarantineRow:
+def _undecided(db: Session, datasets: Datasets, number: int) -> QuarantineRow:
     """The row, in this caller's hands. A decision may be taken back while the matter lasts."""
     found = entry(db, number)
     if found.key is not None:
-        # In the order of those who save bills, so that neither waits for the other in a circle.
-        history.lock_keys(db, DATASET, [found.key])
+        # In the order of those who save, so that neither waits for the other in a circle.
+        datasets[found.dataset].lock(db, [found.key])
     row = db.scalars(select(QuarantineRow).where(QuarantineRow.id == number).with_for_update()).one()
     if row.state == "resolved":
         raise UsageError(f"{number} has resolved itself: the source mended it, or a later list was believed")

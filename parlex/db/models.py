@@ -1,7 +1,7 @@
 """The tables. PostgreSQL only.
 
-``bills``, ``bill_stages`` and ``bill_changes`` belong to the bills. All others serve every dataset: they know a thing
-by (dataset, key), where the key is text as ``45-1 C-2`` and the scope of a list is text as ``45-1``.
+``bills``, ``politicians``, ``votes`` and their parts belong to a dataset each. All others serve every dataset: they
+know a thing by (dataset, key), where the key is text as ``45-1 C-2`` and the scope of a list is text as ``45-1``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Column,
+    Computed,
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     SmallInteger,
+    Table,
     Text,
     text,
 )
@@ -45,6 +48,11 @@ class Base(DeclarativeBase):
         list[str]: ARRAY(Text),
         bytes: LargeBinary,
     }
+
+
+def _key(number: str = "number") -> Any:
+    """The key as text, ``45-1 C-2``, which PostgreSQL makes of its three parts."""
+    return mapped_column(Computed(f"parliament::text || '-' || session::text || ' ' || {number}", persisted=True))
 
 
 class BillRow(Base):
@@ -89,8 +97,10 @@ class BillRow(Base):
     withdrawn: Mapped[bool] = mapped_column(server_default=text("false"))
     first_seen_at: Mapped[datetime]
     last_changed_at: Mapped[datetime]
+    key: Mapped[str] = _key()
 
     __table_args__ = (
+        Index(None, "key", unique=True),
         CheckConstraint("chamber in ('house', 'senate')", name="chamber"),
         Index(None, "legisinfo_id"),
         Index(None, "sponsor_person_id"),
@@ -113,8 +123,10 @@ class BillStageRow(Base):
     completed_on: Mapped[date | None]
     committee: Mapped[str | None]
     sittings: Mapped[int] = mapped_column(SmallInteger)
+    key: Mapped[str] = _key()
 
     __table_args__ = (
+        Index(None, "key"),
         ForeignKeyConstraint(
             ["parliament", "session", "number"],
             ["bills.parliament", "bills.session", "bills.number"],
@@ -123,36 +135,14 @@ class BillStageRow(Base):
     )
 
 
-class BillChangeRow(Base):
-    """Append-only history. ``seq`` has no gap and follows the order of commits: see ``store.next_seq``."""
+class ChangeRow(Base):
+    """The history of every dataset, append-only. ``seq`` has no gap and follows the order of commits: see
+    ``history.next_seq``.
 
-    __tablename__ = "bill_changes"
+    The views ``bill_changes`` and ``record_changes`` show its lines as two tables did before.
+    """
 
-    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    parliament: Mapped[int] = mapped_column(SmallInteger)
-    session: Mapped[int] = mapped_column(SmallInteger)
-    number: Mapped[str]
-    kind: Mapped[str]
-    field: Mapped[str | None]
-    old: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
-    new: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
-    observed_at: Mapped[datetime]
-    run_id: Mapped[UUID | None]
-    source: Mapped[str | None]
-    document: Mapped[str | None]  # sha256
-
-    __table_args__ = (
-        CheckConstraint("kind in ('created', 'changed', 'withdrawn', 'reappeared', 'reparsed')", name="kind"),
-        Index(None, "parliament", "session", "number", "seq"),
-        Index(None, "observed_at"),
-        Index(None, "run_id"),
-    )
-
-
-class RecordChangeRow(Base):
-    """The same history for the datasets that are not bills, with a counter of its own."""
-
-    __tablename__ = "record_changes"
+    __tablename__ = "changes"
 
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     dataset: Mapped[str]
@@ -170,7 +160,26 @@ class RecordChangeRow(Base):
         CheckConstraint("kind in ('created', 'changed', 'withdrawn', 'reappeared', 'reparsed')", name="kind"),
         Index(None, "dataset", "key", "seq"),
         Index(None, "observed_at"),
+        Index(None, "run_id"),
     )
+
+
+def _view(name: str, *identity: Column[Any]) -> Table:
+    """One of the views on ``changes``; no table of ours, so that nobody makes one of it."""
+    rest = [Column(column.name, column.type) for column in ChangeRow.__table__.columns if column.name not in _IDENTITY]
+    return Table(name, MetaData(), Column("seq", BigInteger, primary_key=True), *identity, *rest)
+
+
+_IDENTITY = ("seq", "dataset", "key")
+VIEWS = (
+    _view(
+        "bill_changes",
+        Column("parliament", SmallInteger, nullable=False),
+        Column("session", SmallInteger, nullable=False),
+        Column("number", Text, nullable=False),
+    ),
+    _view("record_changes", Column("dataset", Text, nullable=False), Column("key", Text, nullable=False)),
+)
 
 
 class PoliticianRow(Base):
@@ -244,8 +253,12 @@ class VoteRow(Base):
     withdrawn: Mapped[bool] = mapped_column(server_default=text("false"))
     first_seen_at: Mapped[datetime]
     last_changed_at: Mapped[datetime]
+    key: Mapped[str] = _key("number::text")
 
-    __table_args__ = (Index(None, "bill_parliament", "bill_session", "bill_number"),)
+    __table_args__ = (
+        Index(None, "key", unique=True),
+        Index(None, "bill_parliament", "bill_session", "bill_number"),
+    )
 
 
 class VotePartyRow(Base):
@@ -260,6 +273,9 @@ class VotePartyRow(Base):
     party_name: Mapped[str | None]
     position: Mapped[str]
     disagreement: Mapped[float]
+    key: Mapped[str] = _key("number::text")
+
+    __table_args__ = (Index(None, "key"),)
 
 
 class BallotRow(Base):
@@ -470,7 +486,7 @@ class RunKeyRow(Base):
 
 
 class QuarantineRow(Base):
-    """What was not believed: a document, a row of a list, a whole sweep, or one field of a key."""
+    """What was not believed: a document or a part of one, a row of a list, a whole sweep, or one field of a key."""
 
     __tablename__ = "quarantine"
 
@@ -478,7 +494,7 @@ class QuarantineRow(Base):
     dataset: Mapped[str]
     scope: Mapped[str | None]
     key: Mapped[str | None]
-    kind: Mapped[str]  # document, row, sweep, field
+    kind: Mapped[str]  # document, part, row, sweep, field
     guard: Mapped[str]
     source: Mapped[str]
     field: Mapped[str | None]
@@ -495,7 +511,7 @@ class QuarantineRow(Base):
     decided_at: Mapped[datetime | None]
 
     __table_args__ = (
-        CheckConstraint("kind in ('document', 'row', 'sweep', 'field')", name="kind"),
+        CheckConstraint("kind in ('document', 'part', 'row', 'sweep', 'field')", name="kind"),
         CheckConstraint("state in ('open', 'approved', 'rejected', 'resolved')", name="state"),
         Index(None, "dataset", "scope", "key"),
         Index("ix_quarantine_open", "dataset", "state", postgresql_where=text("state = 'open'")),

@@ -14,12 +14,12 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from sqlalchemy import (
     Connection,
     Date,
     DateTime,
+    Engine,
     Float,
     Integer,
     SmallInteger,
@@ -45,40 +46,40 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from parlex import __version__
-from parlex.db.models import (
-    BallotRow,
-    Base,
-    BillChangeRow,
-    BillRow,
-    BillStageRow,
-    PoliticianMembershipRow,
-    PoliticianRow,
-    RecordChangeRow,
-    VotePartyRow,
-    VoteRow,
-)
+from parlex.db.models import VIEWS, Base, ChangeRow
 from parlex.errors import ConfigurationError, Retryable, UsageError
 from parlex.mirror import archive
-from parlex.resources import Resources
 
 log = structlog.get_logger(__name__)
 
-MODELS: tuple[type[Base], ...] = (
-    BillRow,
-    BillStageRow,
-    BillChangeRow,
-    PoliticianRow,
-    PoliticianMembershipRow,
-    VoteRow,
-    VotePartyRow,
-    BallotRow,
-    RecordChangeRow,
-)
 SQLITE = "parlex.sqlite"
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 BATCH = 2000  # rows in memory at a time: some 20 MB where each has its summaries
-_SEARCHED = ("title_en", "title_fr", "short_title_en", "short_title_fr", "summary_en", "summary_fr")
+
+
+class Exported(Protocol):
+    """What an export takes of a dataset."""
+
+    tables: ClassVar[tuple[type[Base], ...]]
+    searched: ClassVar[Mapping[str, tuple[str, ...]]]  # the columns that a full-text search covers, by table
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of the database, and what of it is exported."""
+
+    db: Connection
+    tables: tuple[Table, ...]
+    searched: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, db: Connection, datasets: Iterable[Exported]) -> Snapshot:
+        every = list(datasets)
+        models: list[type[Base]] = [*(model for dataset in every for model in dataset.tables), ChangeRow]
+        tables = [Base.metadata.tables[model.__tablename__] for model in models]
+        searched = {table: columns for dataset in every for table, columns in dataset.searched.items()}
+        return cls(db, (*tables, *VIEWS), searched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Manifest:
         }
 
 
-def export(resources: Resources, to: str, formats: Sequence[str] = ()) -> Manifest:
+def export(engine: Engine, datasets: Iterable[Exported], to: str, formats: Sequence[str] = ()) -> Manifest:
     """Write an export to a folder or to ``s3://bucket/prefix``, in the formats named, else in all.
 
     UsageError for a format that is unknown; ConfigurationError for a place that cannot be, and where Parquet is wanted
@@ -124,8 +125,8 @@ def export(resources: Resources, to: str, formats: Sequence[str] = ()) -> Manife
     """
     wanted = _wanted(formats)
     put, parent = _place(to)
-    with _alone(resources), tempfile.TemporaryDirectory(prefix=".parlex-export-", dir=parent) as folder:
-        manifest = _write_all(resources, Path(folder), wanted)
+    with _alone(engine), tempfile.TemporaryDirectory(prefix=".parlex-export-", dir=parent) as folder:
+        manifest = _write_all(engine, datasets, Path(folder), wanted)
         (Path(folder) / MANIFEST).write_text(json.dumps(manifest.to_dict(), indent=2) + "\n", encoding="utf-8")
         for name in (*(file.name for file in manifest.files), MANIFEST):
             put(Path(folder) / name)
@@ -134,9 +135,9 @@ def export(resources: Resources, to: str, formats: Sequence[str] = ()) -> Manife
 
 
 @contextmanager
-def _alone(resources: Resources) -> Iterator[None]:
+def _alone(engine: Engine) -> Iterator[None]:
     """One export of a mirror at a time: the files of two would mix."""
-    with resources.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         name = func.hashtextextended("export", 0)
         if not db.scalar(select(func.pg_try_advisory_lock(name))):
             raise Retryable("another export is under way")
@@ -156,27 +157,24 @@ def _wanted(formats: Sequence[str]) -> tuple[str, ...]:
     return wanted
 
 
-def _write_all(resources: Resources, folder: Path, formats: Sequence[str]) -> Manifest:
-    with _snapshot(resources) as db:
+def _write_all(engine: Engine, datasets: Iterable[Exported], folder: Path, formats: Sequence[str]) -> Manifest:
+    with _snapshot(engine) as db:
         schema = db.execute(text("select version_num from alembic_version")).scalar_one()
-        seq = db.execute(select(func.max(BillChangeRow.seq))).scalar_one() or 0
-        files = [file for name in formats for file in FORMATS[name](db, folder)]
+        seq = db.execute(select(func.max(ChangeRow.seq))).scalar_one() or 0
+        snapshot = Snapshot.of(db, datasets)
+        files = [file for name in formats for file in FORMATS[name](snapshot, folder)]
     return Manifest(datetime.now(UTC), seq, schema, tuple(files))
 
 
 @contextmanager
-def _snapshot(resources: Resources) -> Iterator[Connection]:
+def _snapshot(engine: Engine) -> Iterator[Connection]:
     """One moment of the database, however long the reading takes."""
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    with resources.engine.connect().execution_options(**options) as db, db.begin():
+    with engine.connect().execution_options(**options) as db, db.begin():
         yield db
 
 
 # Rows.
-
-
-def _tables() -> list[Table]:
-    return [model.metadata.tables[model.__tablename__] for model in MODELS]
 
 
 def _batches(db: Connection, table: Table) -> Iterator[Sequence[Sequence[Any]]]:
@@ -220,14 +218,14 @@ def _described(path: Path, format: str, table: str | None, rows: int) -> File:
 # CSV and JSON Lines.
 
 
-def _csv(db: Connection, folder: Path) -> Iterator[File]:
+def _csv(snapshot: Snapshot, folder: Path) -> Iterator[File]:
     """A header, then a row a line; null is an empty cell, true and false are ``true`` and ``false``."""
-    for table in _tables():
+    for table in snapshot.tables:
         path, rows = folder / f"{table.name}.csv", 0
         with path.open("w", encoding="utf-8", newline="") as out:
             writer = csv.writer(out, lineterminator="\n")
             writer.writerow(table.columns.keys())
-            for batch in _batches(db, table):
+            for batch in _batches(snapshot.db, table):
                 writer.writerows([_csv_cell(cell) for cell in _flat_row(table, row)] for row in batch)
                 rows += len(batch)
         yield _described(path, "csv", table.name, rows)
@@ -237,11 +235,11 @@ def _csv_cell(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _jsonl(db: Connection, folder: Path) -> Iterator[File]:
-    for table in _tables():
+def _jsonl(snapshot: Snapshot, folder: Path) -> Iterator[File]:
+    for table in snapshot.tables:
         path, rows, names = folder / f"{table.name}.jsonl", 0, table.columns.keys()
         with path.open("w", encoding="utf-8", newline="\n") as out:
-            for batch in _batches(db, table):
+            for batch in _batches(snapshot.db, table):
                 for row in batch:
                     line = dict(zip(names, map(_plain, row), strict=True))
                     out.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -252,14 +250,15 @@ def _jsonl(db: Connection, folder: Path) -> Iterator[File]:
 # SQLite.
 
 
-def _sqlite(db: Connection, folder: Path) -> Iterator[File]:
+def _sqlite(snapshot: Snapshot, folder: Path) -> Iterator[File]:
     """Tables with keys, foreign keys and indexes, and full-text search over the bills' titles and summaries."""
     path = folder / SQLITE
     with closing(sqlite3.connect(path, isolation_level=None)) as out:
         for statement in ("pragma journal_mode = off", "pragma synchronous = off", "begin"):
             out.execute(statement)
-        rows = sum(_sqlite_table(db, out, table) for table in _tables())
-        _sqlite_search(out)
+        rows = sum(_sqlite_table(snapshot, out, table) for table in snapshot.tables if table not in VIEWS)
+        _sqlite_views(out)
+        _sqlite_search(snapshot, out)
         out.execute("commit")
         out.execute("analyze")
         broken = out.execute("pragma foreign_key_check").fetchall()
@@ -268,11 +267,11 @@ def _sqlite(db: Connection, folder: Path) -> Iterator[File]:
     yield _described(path, "sqlite", None, rows)
 
 
-def _sqlite_table(db: Connection, out: sqlite3.Connection, table: Table) -> int:
-    out.execute(_create(table))
+def _sqlite_table(snapshot: Snapshot, out: sqlite3.Connection, table: Table) -> int:
+    out.execute(_create(snapshot, table))
     insert = f"insert into {table.name} values ({', '.join('?' * len(table.columns))})"
     rows = 0
-    for batch in _batches(db, table):
+    for batch in _batches(snapshot.db, table):
         out.executemany(insert, [_flat_row(table, row) for row in batch])
         rows += len(batch)
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
@@ -281,10 +280,10 @@ def _sqlite_table(db: Connection, out: sqlite3.Connection, table: Table) -> int:
     return rows
 
 
-def _create(table: Table) -> str:
+def _create(snapshot: Snapshot, table: Table) -> str:
     lines = [f'"{c.name}" {_sqlite_type(c)}{"" if c.nullable else " not null"}' for c in table.columns]
     lines.append(f"primary key ({_names(table.primary_key.columns)})")
-    exported = {other.name for other in _tables()}
+    exported = {other.name for other in snapshot.tables}
     for key in table.foreign_key_constraints:
         if key.referred_table.name in exported:
             there = ", ".join(f'"{element.column.name}"' for element in key.elements)
@@ -302,23 +301,36 @@ def _sqlite_type(column: Column[Any]) -> str:
     return "real" if isinstance(column.type, Float) else "text"
 
 
-def _sqlite_search(out: sqlite3.Connection) -> None:
-    columns = ", ".join(_SEARCHED)
-    out.execute(f"create virtual table bills_fts using fts5({columns}, content='bills')")
-    out.execute("insert into bills_fts (bills_fts) values ('rebuild')")
+def _sqlite_views(out: sqlite3.Connection) -> None:
+    """The history as two tables, as it was before it was one."""
+    rest = "kind, field, old, new, observed_at, run_id, source, document"
+    session = "substr(key, 1, instr(key, ' ') - 1)"
+    parts = f"""cast({session} as integer) as parliament,
+        cast(substr({session}, instr({session}, '-') + 1) as integer) as session,
+        substr(key, instr(key, ' ') + 1) as number"""
+    out.execute(f"create view bill_changes as select seq, {parts}, {rest} from changes where dataset = 'bills'")
+    out.execute(f"create view record_changes as select seq, dataset, key, {rest} from changes where dataset <> 'bills'")
+
+
+def _sqlite_search(snapshot: Snapshot, out: sqlite3.Connection) -> None:
+    """A search over each table that has words. Datasette finds it by its content, named in double quotes."""
+    for table, columns in snapshot.searched.items():
+        names = ", ".join(columns)
+        out.execute(f'create virtual table {table}_fts using fts5({names}, content="{table}")')
+        out.execute(f"insert into {table}_fts ({table}_fts) values ('rebuild')")
 
 
 # Parquet.
 
 
-def _parquet(db: Connection, folder: Path) -> Iterator[File]:
+def _parquet(snapshot: Snapshot, folder: Path) -> Iterator[File]:
     """Columns typed as the database has them; what is JSON there is JSON text."""
     core, io = _arrow()
-    for table in _tables():
+    for table in snapshot.tables:
         path, rows = folder / f"{table.name}.parquet", [0]
         fields = [core.Field(c.name, _arrow_type(core, c), nullable=bool(c.nullable)) for c in table.columns]
         schema = core.Schema(fields)
-        reader = core.RecordBatchReader.from_batches(schema, _record_batches(db, table, core, schema, rows))
+        reader = core.RecordBatchReader.from_batches(schema, _record_batches(snapshot.db, table, core, schema, rows))
         io.write_parquet(reader, str(path), compression="zstd(3)", created_by=f"parlex {__version__}")
         yield _described(path, "parquet", table.name, rows[0])
 
@@ -394,7 +406,7 @@ def _lists(core: Any, column: Column[Any], values: Sequence[list[str] | None]) -
     return core.list_array(core.Array(offsets, kinds.int32()), core.Array(items, kinds.utf8()), type=kind)
 
 
-FORMATS: dict[str, Callable[[Connection, Path], Iterator[File]]] = {
+FORMATS: dict[str, Callable[[Snapshot, Path], Iterator[File]]] = {
     "parquet": _parquet,
     "csv": _csv,
     "jsonl": _jsonl,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, or_, select, tuple_, update
+from sqlalchemy import and_, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
@@ -35,34 +35,42 @@ class Parked:
     url: str | None = None
 
 
-def park(db: Session, parked: Sequence[Parked], *, dataset: str, run_id: UUID | None, now: datetime) -> None:
-    """Open a quarantine row for each, or count it on the open row that says the same."""
-    for item in parked:
-        seen = db.execute(
-            update(QuarantineRow)
-            .where(
-                QuarantineRow.dataset == dataset,
-                QuarantineRow.state.in_(("open", "rejected")),
-                QuarantineRow.kind == item.kind,
-                QuarantineRow.guard == item.guard,
-                QuarantineRow.source == item.source,
-                QuarantineRow.scope.is_not_distinct_from(item.scope),
-                QuarantineRow.key.is_not_distinct_from(item.key),
-                QuarantineRow.field.is_not_distinct_from(item.field),
-            )
-            .values(
-                seen_at=now,
-                seen_count=QuarantineRow.seen_count + 1,
-                reason=item.reason,
-                offered=item.offered,
-                document=item.document,
-                url=item.url,
-                run_id=run_id,
-            )
-            .returning(QuarantineRow.id)
-        ).first()
-        if seen is None:
-            db.execute(insert(QuarantineRow).values(_parked_row(item, dataset, run_id, now)))
+def park(db: Session, parked: Sequence[Parked], *, dataset: str, run_id: UUID | None, now: datetime) -> list[Parked]:
+    """Open a quarantine row for each, or count it on the row that says the same. Those that wait for a person's word.
+
+    What a person rejected is settled, and is counted on its row: a field or a list for as long as it lasts, a row or a
+    document for as long as the same is wrong with it.
+    """
+    return [item for item in parked if _park(db, item, dataset, run_id, now) == "open"]
+
+
+def _park(db: Session, item: Parked, dataset: str, run_id: UUID | None, now: datetime) -> str:
+    """The state of the row that stands for it now."""
+    row = QuarantineRow
+    lasts = (
+        row.state == "rejected"
+        if item.kind in ("field", "sweep")
+        else and_(row.state == "rejected", row.reason == item.reason)
+    )
+    values = {name: getattr(item, name) for name in ("reason", "offered", "document", "url")}
+    seen = db.execute(
+        update(row)
+        .where(
+            row.dataset == dataset,
+            or_(row.state == "open", lasts),
+            row.kind == item.kind,
+            row.guard == item.guard,
+            row.source == item.source,
+            row.scope.is_not_distinct_from(item.scope),
+            row.key.is_not_distinct_from(item.key),
+            row.field.is_not_distinct_from(item.field),
+        )
+        .values(seen_at=now, seen_count=row.seen_count + 1, run_id=run_id, **values)
+        .returning(row.state)
+    ).first()
+    if seen is None:
+        db.execute(insert(row).values(_parked_row(item, dataset, run_id, now)))
+    return "open" if seen is None else str(seen.state)
 
 
 def _parked_row(item: Parked, dataset: str, run_id: UUID | None, now: datetime) -> dict[str, Any]:
@@ -206,16 +214,27 @@ def parked_documents(db: Session, dataset: str, keys: Iterable[str]) -> dict[tup
     return {(str(key), source): str(sha256) for key, source, sha256 in db.execute(query)}
 
 
-def parked_keys(db: Session, dataset: str, scope: str, source: str) -> list[str]:
-    """The keys of a scope with something open in quarantine from this source."""
+def parked_keys(db: Session, dataset: str, scope: str, sources: Iterable[str]) -> list[str]:
+    """The keys of a scope with something open in quarantine from one of these sources."""
     query = select(QuarantineRow.key).where(
         QuarantineRow.dataset == dataset,
-        QuarantineRow.source == source,
+        QuarantineRow.source.in_(list(sources)),
         QuarantineRow.scope == scope,
         QuarantineRow.state == "open",
         QuarantineRow.key.is_not(None),
     )
     return sorted({key for key in db.scalars(query.distinct()) if key})
+
+
+def open_of_scope(db: Session, dataset: str, scope: str, sources: Iterable[str]) -> list[QuarantineRow]:
+    """What waits for a person's word of a scope, from these sources."""
+    query = select(QuarantineRow).where(
+        QuarantineRow.dataset == dataset,
+        QuarantineRow.source.in_(list(sources)),
+        QuarantineRow.scope == scope,
+        QuarantineRow.state == "open",
+    )
+    return list(db.scalars(query))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +254,4 @@ class QuarantineRecord(Record):
     opened_at: datetime
     seen_at: datetime
     seen_count: int
+    dataset: str

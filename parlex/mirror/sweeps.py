@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
 
@@ -18,11 +18,18 @@ from parlex.parliament import SessionId
 
 
 def finish_sweeps(
-    db: Session, dataset: str, run_id: UUID, held: Callable[[str], Set[str]], order: Callable[[str], Any] = str
+    db: Session,
+    dataset: str,
+    run_id: UUID,
+    *,
+    held: Callable[[str], Set[str]],
+    order: Callable[[str], Any],
+    sources: Mapping[str, Sequence[str]],
 ) -> None:
     """Write what each list that the run believed has against what the mirror holds, now that the run is over.
 
-    ``held`` answers the keys that the mirror holds of a scope; ``order`` is the key by which keys are sorted.
+    ``held`` answers the keys that the mirror holds of a scope; ``order`` is the key by which keys are sorted;
+    ``sources`` are those whose quarantine counts, by the source of the list.
     """
     sweeps = db.scalars(select(SweepRow).where(SweepRow.run_id == run_id, SweepRow.believed))
     for sweep in sweeps.all():
@@ -34,7 +41,7 @@ def finish_sweeps(
                 held=len(kept),
                 missing=sorted(listed - kept, key=order),
                 extra=sorted(kept - listed, key=order),
-                quarantined=parked_keys(db, dataset, sweep.scope, sweep.source),
+                quarantined=sorted(parked_keys(db, dataset, sweep.scope, sources[sweep.source]), key=order),
             )
         )
 
@@ -45,6 +52,17 @@ def last_believed(db: Session, dataset: str, source: str, scope: str) -> SweepRo
         SweepRow.dataset == dataset, SweepRow.source == source, SweepRow.scope == scope, SweepRow.believed
     )
     return db.scalars(query.order_by(SweepRow.swept_at.desc()).limit(1)).first()
+
+
+def newest(db: Session, dataset: str, source: str, scope: str) -> SweepRow | None:
+    """The last sweep of a scope, believed or not."""
+    query = select(SweepRow).where(SweepRow.dataset == dataset, SweepRow.source == source, SweepRow.scope == scope)
+    return db.scalars(query.order_by(SweepRow.swept_at.desc(), SweepRow.id.desc()).limit(1)).first()
+
+
+def scopes(db: Session, dataset: str) -> set[str]:
+    """The scopes of which a list was ever had, believed or not."""
+    return set(db.scalars(select(SweepRow.scope).where(SweepRow.dataset == dataset).distinct()))
 
 
 def current_scope(db: Session, dataset: str, source: str) -> str | None:

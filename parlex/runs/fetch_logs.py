@@ -23,7 +23,7 @@ from parlex.db.bulk import write_rows
 from parlex.db.models import RunKeyRow, RunRow
 from parlex.parliament import Outcome
 from parlex.runs.run_keys import MAX_RETRIES, _counts, _give_up_keys, _key_row, _open_keys
-from parlex.runs.work import Plan, Request
+from parlex.runs.work import Due, Plan, Request
 
 KEPT_ERRORS = 20
 REVOKED = "revoked by hand"  # the error of a run that a person ended
@@ -221,10 +221,12 @@ def planning_failed(db: Session, run: RunRow, *, now: datetime, wait: float | No
     note_errors(db, run.run_id, [error] if wait is None else [])
 
 
-def planned(db: Session, run_id: UUID, plan: Plan, *, now: datetime) -> None:
+def planned(
+    db: Session, run_id: UUID, plan: Plan, due: Sequence[Due], deferred: int, errors: Sequence[str], *, now: datetime
+) -> None:
     """Write the plan down: the keys as rows, the counts on the run."""
-    if plan.due:
-        rows = [_key_row(run_id, position, due, now) for position, due in enumerate(plan.due)]
+    if due:
+        rows = [_key_row(run_id, position, one, now) for position, one in enumerate(due)]
         write_rows(db, insert(RunKeyRow), rows)
     db.execute(
         update(RunRow)
@@ -234,12 +236,12 @@ def planned(db: Session, run_id: UUID, plan: Plan, *, now: datetime) -> None:
             lease_until=None,
             scope=plan.scope,
             listed=plan.listed,
-            not_due=plan.not_due,
-            deferred=plan.deferred,
+            not_due=max(0, plan.listed - len(due) - deferred) if plan.failure is None else 0,
+            deferred=deferred,
             progress_at=now,
         )
     )
-    note_errors(db, run_id, plan.errors)
+    note_errors(db, run_id, errors)
 
 
 def account(db: Session, run_id: UUID, *, requests: int, received: int, errors: Sequence[str], now: datetime) -> None:

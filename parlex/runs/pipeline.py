@@ -37,7 +37,7 @@ from parlex.resources import Resources
 from parlex.runs import fetch_logs, run_keys
 from parlex.runs.fetch_logs import Figures, Opened
 from parlex.runs.run_keys import Claim, Overdue, Progress
-from parlex.runs.work import Context, Dataset, Plan, Request, Saved, Survey
+from parlex.runs.work import Asking, Context, Dataset, Plan, Request, Saved, Survey
 
 log = structlog.get_logger(__name__)
 
@@ -202,7 +202,7 @@ def plan(resources: Resources, run_id: UUID) -> int | None:
     tally = Tally()
     try:
         resources.settings.require_contact()
-        survey = dataset.survey(due, context, tally)
+        survey = dataset.survey(due, context.request, Asking(tally, context.request.background))
     except Retryable as error:
         raise _planning_again(resources, run, error, tally) from error
     except ParlexError as error:
@@ -213,22 +213,26 @@ def plan(resources: Resources, run_id: UUID) -> int | None:
 
 def _keep_plan(resources: Resources, dataset: Dataset, run: RunRow, survey: Survey, tally: Tally) -> int:
     context = _context(run)
+    request = context.request
     try:
         with resources.db() as db:
             plan = _only_failed(db, dataset.plan(db, survey, context), context)
-            fetch_logs.planned(db, run.run_id, plan, now=now())
+            errors = dataset.keep(db, plan, context)
+            due = plan.due if request.limit is None else plan.due[: request.limit]
+            deferred = len(plan.due) - len(due)
+            fetch_logs.planned(db, run.run_id, plan, due, deferred, errors, now=now())
             _spend(db, run.run_id, tally)
             if plan.failure is not None:
                 _close_unbelieved(db, run.run_id, plan.failure)
     except UsageError as error:
         _planning_ends(resources, run, error, tally)
         raise
-    log.info("planned", scope=plan.scope, listed=plan.listed, due=len(plan.due), deferred=plan.deferred)
-    for reason in plan.errors:
+    log.info("planned", scope=plan.scope, listed=plan.listed, due=len(due), deferred=deferred)
+    for reason in errors:
         log.warning("list incomplete", scope=plan.scope, error=reason)
     if plan.failure is not None:
         log.error("closed", status="failure", error=plan.failure)
-    return len(plan.due)
+    return len(due)
 
 
 def _only_failed(db: Session, plan: Plan, context: Context) -> Plan:
@@ -237,7 +241,7 @@ def _only_failed(db: Session, plan: Plan, context: Context) -> Plan:
         return plan
     failed = set(run_keys.failed_keys(db, UUID(context.request.retry_of)))
     due = tuple(key for key in plan.due if key.key in failed)
-    return replace(plan, due=due, not_due=plan.not_due + len(plan.due) - len(due))
+    return replace(plan, due=due)
 
 
 def _close_unbelieved(db: Session, run_id: UUID, failure: str) -> None:
@@ -438,12 +442,13 @@ def _asking(
     resources: Resources, run: RunRow, claims: Sequence[Claim], held: Mapping[tuple[str, str], Held]
 ) -> Iterator[Asked]:
     """Ask for each key each source that it wants. What was not sent by the end of the block stays unsent."""
-    dataset, context, tally = resources.datasets[run.dataset], _context(run), Tally()
+    dataset, tally = resources.datasets[run.dataset], Tally()
+    asking = Asking(tally, fetch_logs.request_of(run).background)
 
     def ask(key: str, source: str) -> Answer:
         with logs.about(bill=key):
             try:
-                document = dataset.ask(key, source, held.get((key, source)), context, tally)
+                document = dataset.ask(key, source, held.get((key, source)), asking)
             except ParlexError as error:
                 return Answer(key, source, None, error)
         return Answer(key, source, document, None)
@@ -804,8 +809,6 @@ def _context(run: RunRow) -> Context:
         run_id=run.run_id,
         request=request,
         by_hand=run.entry is None,
-        # A backfill, which is what has no small bound, leaves a fifth of the budget to the scheduled runs.
-        background=request.scope is not None or request.limit is None,
         now=now(),
     )
 

@@ -14,15 +14,15 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from parlex.answers import Record, as_json
 from parlex.db.models import (
-    BillChangeRow,
+    ChangeRow,
     DocumentFetchRow,
     QuarantineRow,
-    RecordChangeRow,
     RunKeyRow,
     RunRow,
     SweepRow,
 )
 from parlex.errors import UsageError
+from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.mirror.quarantine import QuarantineRecord
 from parlex.parliament import SessionId
@@ -167,9 +167,7 @@ def _timeline(
 
 
 def _changes_of_run(db: Session, run_id: UUID) -> tuple[ChangeRecord, ...]:
-    columns = [getattr(BillChangeRow, f.name) for f in fields(ChangeRecord)]
-    rows = db.execute(select(*columns).where(BillChangeRow.run_id == run_id).order_by(BillChangeRow.seq))
-    return tuple(ChangeRecord(*row) for row in rows)
+    return tuple(history.changes(db, run_id=run_id))
 
 
 def _document_events(db: Session, run_id: UUID) -> Iterator[EventRecord]:
@@ -185,10 +183,10 @@ def _document_events(db: Session, run_id: UUID) -> Iterator[EventRecord]:
 
 def _change_events(db: Session, run_id: UUID) -> Iterator[EventRecord]:
     """What each step saved: the changes of one transaction share their moment."""
-    for row in (BillChangeRow, RecordChangeRow):
-        query = select(row.observed_at, func.count()).where(row.run_id == run_id).group_by(row.observed_at)
-        for observed_at, count in db.execute(query):
-            yield EventRecord(observed_at, f"{count} changes saved")
+    row = ChangeRow
+    query = select(row.observed_at, func.count()).where(row.run_id == run_id).group_by(row.observed_at)
+    for observed_at, count in db.execute(query):
+        yield EventRecord(observed_at, f"{count} changes saved")
 
 
 def find_run(db: Session, text: str) -> UUID:

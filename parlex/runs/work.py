@@ -1,6 +1,6 @@
-"""What a dataset brings to the pipeline: how to list it, plan it, ask for it and save it.
+"""What the pipeline and a dataset say to each other: requests, plans, what is due, what came of it.
 
-The pipeline runs every dataset by this one interface and knows none of them.
+The pipeline runs every dataset by the interface below and knows none of them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -17,6 +17,7 @@ from parlex.errors import ParlexError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Tally
 from parlex.mirror.documents import Fetched, Held
+from parlex.mirror.lists import Judged
 from parlex.parliament import Outcome
 
 
@@ -42,16 +43,28 @@ class Request:
         names = ("scope", "limit", "recheck_after_days", "retry_of")
         return {name: given[name] for name in names if given[name] is not None}
 
+    @property
+    def background(self) -> bool:
+        """Whether it leaves a fifth of the hosts' budgets to others: what has no small bound, as a backfill."""
+        return self.scope is not None or self.limit is None
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The run that the work is for. ``by_hand``: a person asked, so that failures are tried again at once."""
+    """The run that is planned or written for. ``by_hand``: a person asked, so that failures are tried again at once."""
 
     run_id: UUID
     request: Request
     by_hand: bool
-    background: bool
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How sources are asked: where requests and bytes are counted, and whether others go first."""
+
+    tally: Tally
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +86,18 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``listed`` = ``not_due`` + len(due) + ``deferred``. ``failure``: why the list is not to be believed."""
+    """What is to be done, and nothing written yet.
+
+    ``listed``: the keys of the list. ``lists``: the lists as they were judged, the deciding one first. ``due``: all
+    keys that are due, the most urgent first. ``errors``: which lists could not be had. ``failure``: why the deciding
+    list is not to be believed; then nothing is due.
+    """
 
     scope: str | None
     listed: int
-    not_due: int
-    deferred: int
-    due: tuple[Due, ...]
+    survey: Survey
+    lists: tuple[Judged, ...]
+    due: tuple[Due, ...] = ()
     errors: tuple[str, ...] = ()
     failure: str | None = None
 
@@ -94,27 +112,32 @@ class Saved:
 
 
 class Dataset(Protocol):
-    """One kind of thing that the mirror keeps."""
+    """One kind of thing that the mirror keeps, as the pipeline sees it."""
 
-    name: str
-    source: str  # as the log names it: the source that decides first, then its companions
-    decides: frozenset[str]  # the sources without whose word, of each, there is nothing to save
-    by_session: bool  # whether its lists are of one session each, so that a request may name one
+    name: ClassVar[str]
+    source: ClassVar[str]  # as the log names it: the source that decides first, then its companions
+    decides: ClassVar[frozenset[str]]  # the sources without whose word, of each, there is nothing to save
+    by_session: ClassVar[bool]  # whether its lists are of one session each, so that a request may name one
+    usual_limit: ClassVar[int | None]  # keys of a fetch of the latest, where the caller names no limit
     requests_a_minute: float  # the slowest budget among its sources; 0 without one
 
     def lists_due(self, db: Session, context: Context) -> frozenset[str]:
         """The sources whose list is to be asked for."""
         ...
 
-    def survey(self, due: frozenset[str], context: Context, tally: Tally) -> Survey:
+    def survey(self, due: frozenset[str], request: Request, asking: Asking) -> Survey:
         """Ask for the lists. Raises what the deciding source raised; companions' errors come back in the survey."""
         ...
 
     def plan(self, db: Session, survey: Survey, context: Context) -> Plan:
-        """Judge the lists, keep the listings, decide which keys are due."""
+        """Judge the lists, and say which keys are due. UsageError for a scope that no source knows."""
         ...
 
-    def ask(self, key: str, source: str, held: Held | None, context: Context, tally: Tally) -> Document | None:
+    def keep(self, db: Session, plan: Plan, context: Context) -> Sequence[str]:
+        """Write down what was planned: documents, listings, sweeps, quarantine, who left. The errors, in words."""
+        ...
+
+    def ask(self, key: str, source: str, held: Held | None, asking: Asking) -> Document | None:
         """One detail from one source; None when it has not changed since ``held``."""
         ...
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from parlex.db.models import BillChangeRow, BillRow, CounterRow
+from parlex.db.models import BillRow, CounterRow
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.parliament import BillKey, SessionId
@@ -64,7 +64,7 @@ def compose(db: Session, report: Report) -> Digest:
 
 
 def _seq_before(db: Session, moment: datetime) -> int:
-    return db.scalar(select(func.max(BillChangeRow.seq)).where(BillChangeRow.observed_at < moment)) or 0
+    return history.seq_before(db, moment)
 
 
 # What changed in Parliament.
@@ -72,7 +72,7 @@ def _seq_before(db: Session, moment: datetime) -> int:
 
 def _parliament(db: Session, after: int, last: int) -> Iterator[str]:
     changed: Bills = {}
-    for change in history.changes(db, after, limit=last - after or None) if last > after else ():
+    for change in history.changes(db, after, dataset="bills", limit=last - after or None) if last > after else ():
         if change.kind != "reparsed":  # our reading changed, not the bill
             changed.setdefault(_key(change), []).append(change)
     if not changed:
@@ -125,7 +125,7 @@ def _old_and_new(rows: Sequence[ChangeRecord]) -> str:
 
 
 def _key(change: ChangeRecord) -> BillKey:
-    return BillKey(SessionId(change.parliament, change.session), change.number)
+    return BillKey.parse(change.key)
 
 
 def _titles(db: Session, keys: Iterable[BillKey]) -> dict[BillKey, str]:

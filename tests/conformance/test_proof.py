@@ -8,8 +8,6 @@ from itertools import islice
 
 from sqlalchemy import text
 
-from parlex.datasets import replay as again
-from parlex.datasets import verify
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.bills.reads import BillStory
 from parlex.parliament import SessionId
@@ -17,6 +15,7 @@ from parlex.resources import Resources
 from parlex.runs import pipeline
 from tests.conformance.conftest import StandIn
 from tests.conformance.test_replay import expected_by_day
+from tests.looking import again, sampled, verified
 
 SESSION = SessionId(43, 1)
 
@@ -34,10 +33,9 @@ def test_every_day_of_a_session(replay: StandIn, mirror: Resources) -> None:
         replay.as_of(day)
         assert pipeline.run_session(mirror, SESSION).status == "success"
         past.append((pipeline.now(), stories(mirror)))
-        with mirror.db() as db:
-            (found,) = verify.verify(db)
+        (found,) = verified(mirror)
         assert (found.complete, found.held, found.flagged) == (True, replay.state()["bills"], ())
-        assert [part.differences for part in again.replay(mirror)] == [()]
+        assert [part.differences for part in again(mirror)] == [()]
 
     assert len(past) > 5
     with mirror.db() as db:
@@ -52,10 +50,10 @@ def test_asking_again_finds_what_no_list_shows(replay: StandIn, mirror: Resource
     replay.as_of(None)
     pipeline.run_session(mirror, SESSION)
     bills = replay.state()["bills"]
-    found = verify.sample(mirror, bills)
+    found = sampled(mirror, bills)
     assert {str(item.field).partition(".")[0] for item in found.mismatches} == {"stages"}
 
     with mirror.db() as db:
         db.execute(text("UPDATE listings SET fetched_fingerprint = NULL WHERE source = 'legisinfo'"))
     pipeline.run_session(mirror, SESSION)
-    assert verify.sample(mirror, bills).clean
+    assert sampled(mirror, bills).clean

@@ -14,7 +14,7 @@ from tests.looking import SESSION, companion, execute, fetch
 
 def differing(mirror: Resources, session: SessionId | None = None) -> dict[tuple[str, str], tuple[Any, Any]]:
     with mirror.db() as db:
-        found = list(disagreements.disagreements(db, session))
+        found = list(disagreements.disagreements(db, mirror.datasets["bills"], session))
     return {(each.number, each.field): (each.legisinfo, each.openparliament) for each in found}
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from parlex.datasets import list_check, verdicts
-from parlex.datasets.dataset import RecordDataset
+from parlex.datasets import verdicts
+from parlex.datasets.kind import Flagged
 from parlex.datasets.politicians import reads as politician_reads
 from parlex.datasets.votes import reads as vote_reads
 from parlex.datasets.votes.vote import VoteKey
@@ -27,6 +27,7 @@ from parlex.settings import Settings, environment
 from parlex.watch import monitor, upkeep
 from tests.edited import Edited
 from tests.edited import edited as front_of
+from tests.looking import again, verified
 
 CURRENT = SessionId(45, 1)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -561,7 +562,8 @@ def test_the_commands_of_bills_cover_both(
     assert (again.returncode, again.stderr) == (0, "9 votes read again, no change\n")
 
 
-CHANGE_KEYS = ["seq", "dataset", "key", "kind", "field", "old", "new", "observed_at", "run_id"]
+CHANGE_KEYS = ["seq", "dataset", "key", "parliament", "session", "number"]
+CHANGE_KEYS += ["kind", "field", "old", "new", "observed_at", "run_id"]
 
 
 # Verify, replay, quarantine.
@@ -571,13 +573,11 @@ def test_verify_tells_what_is_wanting(front: Edited, mirror: Resources) -> None:
     front.edit("ballots.*45-1/33/", lambda page: page | {"objects": page["objects"][1:]})
     front.set("/votes/45-1/51/$", result="?")
     fetch_votes(mirror)
-    with mirror.db() as db:
-        dataset = mirror.datasets["votes"]
-        assert isinstance(dataset, RecordDataset)
-        (check,) = list_check.verify(db, dataset)
+    (check,) = verified(mirror, dataset="votes")
     assert not check.complete
     assert check.missing == check.quarantined == ("45-1 51",)
-    assert (check.extra, check.stale, check.unmatched) == ((), (), ("45-1 33",))
+    assert (check.extra, check.stale) == ((), ())
+    assert check.flagged == (Flagged("45-1 33", ("totals_differ",)),)
 
 
 def test_replay_mends_what_today_reads_otherwise(mirror: Resources) -> None:
@@ -585,16 +585,13 @@ def test_replay_mends_what_today_reads_otherwise(mirror: Resources) -> None:
     with mirror.db() as db:
         db.execute(text("UPDATE votes SET description_fr = 'x' WHERE number = 8"))
         db.execute(text("DELETE FROM ballots WHERE number = 33 AND slug = 'mark-carney'"))
-    dataset = mirror.datasets["votes"]
-    assert isinstance(dataset, RecordDataset)
-    keys = [f"45-1 {number}" for number in DIVISIONS]
 
-    def again(apply: bool) -> list[tuple[str, str | None]]:
-        with mirror.db() as db:
-            return sorted((one.key, one.field) for one in dataset.replay(db, keys, apply=apply, now=NOW).changes)
+    def once(apply: bool) -> list[tuple[str, str | None]]:
+        parts = again(mirror, "votes", apply=apply)
+        return sorted((one.key, one.field) for part in parts for one in part.differences)
 
     wanted = [("45-1 33", "ballots.mark-carney"), ("45-1 8", "description_fr")]
-    assert [again(False), again(True), again(False)] == [wanted, wanted, []]
+    assert [once(False), once(True), once(False)] == [wanted, wanted, []]
     assert rows(mirror, "SELECT key, kind, field FROM record_changes WHERE kind <> 'created' ORDER BY field") == [
         ("45-1 33", "reparsed", "ballots.mark-carney"),
         ("45-1 8", "reparsed", "description_fr"),
@@ -602,7 +599,7 @@ def test_replay_mends_what_today_reads_otherwise(mirror: Resources) -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_an_approved_blank_lands_at_the_next_run(front: Edited, mirror: Resources) -> None:
+def test_an_approved_blank_lands_at_once(front: Edited, mirror: Resources) -> None:
     fetch_politicians(mirror)
     front.edit(r"/politicians/[a-z]", lambda found: found | {"family_name": ""})
     with mirror.db() as db:
@@ -610,8 +607,7 @@ def test_an_approved_blank_lands_at_the_next_run(front: Edited, mirror: Resource
     fetch_politicians(mirror, recheck_after_days=7)
     with mirror.db() as db:
         parked = next(one for one in verdicts.entries(db) if one.key == "mark-carney")
-        verdicts.approve(db, parked.id, now=datetime.now(UTC))
-    assert fetch_politicians(mirror).updated == 1
+        verdicts.approve(db, mirror.datasets, parked.id, now=datetime.now(UTC))
     assert rows(mirror, "SELECT slug FROM politicians WHERE family_name IS NULL AND origin = 'openparliament'") == [
         ("mark-carney",)
     ]

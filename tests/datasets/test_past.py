@@ -12,8 +12,9 @@ from parlex.datasets.bills import merge, past
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.bills.past import Origin
 from parlex.datasets.bills.reads import BillStory
+from parlex.datasets.provenance import provenance
 from parlex.errors import UsageError
-from parlex.parliament import BillKey, SessionId
+from parlex.parliament import BillKey, SessionId, moment_of, start_of
 from parlex.resources import Resources
 from parlex.runs import pipeline
 from tests.edited import Edited
@@ -93,18 +94,18 @@ def test_a_bill_is_not_known_before_it_was_seen(filled: Resources) -> None:
     ],
 )
 def test_a_day_is_its_end_in_ottawa(text: str, moment: datetime) -> None:
-    assert past.moment_of(text) == moment
+    assert moment_of(text) == moment
 
 
 def test_a_time_that_something_starts_from_is_the_beginning_of_the_day() -> None:
-    assert past.start_of("2026-03-01") == datetime(2026, 3, 1, 5, tzinfo=UTC)
-    assert past.start_of("2026-03-01T12:00:00Z") == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert start_of("2026-03-01") == datetime(2026, 3, 1, 5, tzinfo=UTC)
+    assert start_of("2026-03-01T12:00:00Z") == datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-02-30", "2026-13-01", "", "9999-12-31"])
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(UsageError, match="is no moment"):
-        past.moment_of(text)
+        moment_of(text)
 
 
 def test_an_edge_of_a_day(filled: Resources) -> None:
@@ -118,10 +119,10 @@ def test_an_edge_of_a_day(filled: Resources) -> None:
         " VALUES (1000, 45, 1, 'C-2', 'changed', 'sponsor_name', '\"Old\"', '\"New\"', '2026-03-02T04:30:00Z')",
     )
     for day, name in (("2026-02-28", "Old"), ("2026-03-01", "New")):
-        found = known(filled, past.moment_of(day), "C-2")
+        found = known(filled, moment_of(day), "C-2")
         assert found is not None
         assert found.bill.sponsor_name == name
-    then = known(filled, past.moment_of("2026-02-28"), "C-2")
+    then = known(filled, moment_of("2026-02-28"), "C-2")
     assert then is not None
     assert then.bill.last_changed_at == datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -150,7 +151,7 @@ def test_time_runs_on_only_while_the_session_does(filled: Resources) -> None:
 
 def origins(mirror: Resources, number: str) -> dict[str, Origin]:
     with mirror.db() as db:
-        return {origin.field: origin for origin in past.provenance(db, BillKey(SESSION, number))}
+        return {origin.field: origin for origin in provenance(db, mirror.datasets["bills"], f"{SESSION} {number}")}
 
 
 def test_each_field_has_its_source_document_and_time(source: Edited, filled: Resources) -> None:

@@ -5,25 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from parlex.datasets import replay
 from parlex.datasets.replay import Difference
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.watch import upkeep
 from tests.edited import Edited
-from tests.looking import SESSION, changes, detail, execute, fetch_again, last_seq, rows, stories, story
+from tests.looking import SESSION, again, changes, detail, execute, fetch_again, last_seq, rows, stories, story
 
 
 def replayed(mirror: Resources, **options: object) -> list[Difference]:
-    parts = list(replay.replay(mirror, **options))  # type: ignore[arg-type]
+    parts = again(mirror, **options)
     assert not [error for part in parts for error in part.errors]
     return [item for part in parts for item in part.differences]
 
 
 def test_right_after_a_backfill_nothing_differs(source: Edited, filled: Resources) -> None:
     source.asked.clear()
-    parts = list(replay.replay(filled))
-    assert (sum(part.bills for part in parts), [part.differences for part in parts]) == (60, [()])
+    parts = again(filled)
+    assert (sum(part.records for part in parts), [part.differences for part in parts]) == (60, [()])
     assert not source.asked  # offline
 
 
@@ -77,8 +76,8 @@ def test_what_a_guard_withholds_stays_withheld(source: Edited, filled: Resources
 
 def test_a_session_or_a_time_may_be_chosen(filled: Resources) -> None:
     execute(filled, "UPDATE bills SET sponsor_name = 'Somebody Else' WHERE number IN ('C-2', 'C-3')")
-    assert replayed(filled, session=SessionId(44, 1)) == []
-    assert len(replayed(filled, session=SESSION)) == 2
+    assert replayed(filled, scopes=[str(SessionId(44, 1))]) == []
+    assert len(replayed(filled, scopes=[str(SESSION)])) == 2
     assert replayed(filled, since=datetime.now(UTC) + timedelta(hours=1)) == []
     execute(filled, "UPDATE latest_documents SET fetched_at = '2020-03-01' WHERE key = '45-1 C-2'")
     assert [item.number for item in replayed(filled, since=datetime(2021, 1, 1, tzinfo=UTC))] == ["C-3"]

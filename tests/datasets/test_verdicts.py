@@ -27,12 +27,12 @@ def entries(mirror: Resources, state: str | None = "open") -> list[QuarantineRec
 
 def approve(mirror: Resources, number: int) -> tuple[Difference, ...]:
     with mirror.db() as db:
-        return verdicts.approve(db, number, now=datetime.now(UTC))
+        return verdicts.approve(db, mirror.datasets, number, now=datetime.now(UTC))
 
 
 def reject(mirror: Resources, number: int) -> None:
     with mirror.db() as db:
-        verdicts.reject(db, number, now=datetime.now(UTC))
+        verdicts.reject(db, mirror.datasets, number, now=datetime.now(UTC))
 
 
 def of(mirror: Resources, key: str) -> QuarantineRecord:

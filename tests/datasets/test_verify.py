@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from parlex.datasets import verify
-from parlex.datasets.verify import Completeness, Flagged
+from parlex.datasets.kind import Flagged
+from parlex.datasets.verify import Completeness
 from parlex.errors import UsageError
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import pipeline
+from tests import looking
 from tests.edited import Edited
-from tests.looking import LIST, SESSION, companion, detail, execute, fetch, fetch_again, last_seq
+from tests.looking import LIST, SESSION, companion, detail, execute, fetch, fetch_again, last_seq, sampled
 
 BILLS = 60
 
 
 def verified(mirror: Resources) -> Completeness:
-    with mirror.db() as db:
-        (found,) = verify.verify(db, [SESSION])
+    (found,) = looking.verified(mirror, str(SESSION))
     return found
 
 
@@ -31,7 +31,7 @@ def test_a_session_that_is_held_whole(filled: Resources) -> None:
     found = verified(filled)
     assert (found.complete, found.listed, found.held) == (True, BILLS, BILLS)
     assert (found.missing, found.extra, found.stale, found.quarantined, found.withdrawn) == ((), (), (), (), ())
-    assert (found.legisinfo_only, found.openparliament_only, found.refused_at) == ((), (), None)
+    assert (found.only["legisinfo"], found.only["openparliament"], found.refused_at) == ((), (), None)
 
 
 def test_bills_that_were_deferred_are_missing(mirror: Resources) -> None:
@@ -54,7 +54,7 @@ def test_a_withdrawn_bill_is_told_and_no_fault(source: Edited, filled: Resources
     found = verified(filled)
     assert (found.complete, found.listed, found.held, found.withdrawn) == (True, 59, 59, ("45-1 C-3",))
     # The companion still shows it: told as such, and no error.
-    assert found.openparliament_only == ("45-1 C-3",)
+    assert found.only["openparliament"] == ("45-1 C-3",)
 
 
 def test_what_only_legisinfo_has(source: Edited, mirror: Resources) -> None:
@@ -64,7 +64,7 @@ def test_what_only_legisinfo_has(source: Edited, mirror: Resources) -> None:
     source.edit(r"^/bills/\?", shorter)
     fetch(mirror)
     found = verified(mirror)
-    assert (found.complete, found.legisinfo_only, found.openparliament_only) == (True, ("45-1 C-4",), ())
+    assert (found.complete, found.only["legisinfo"], found.only["openparliament"]) == (True, ("45-1 C-4",), ())
 
 
 def test_a_detail_that_is_older_than_its_line_is_stale(source: Edited, filled: Resources) -> None:
@@ -125,14 +125,13 @@ def test_doubled_rows_and_flagged_bills_are_told(source: Edited, mirror: Resourc
 
 
 def test_a_session_that_nobody_holds(filled: Resources) -> None:
-    with filled.db() as db, pytest.raises(UsageError, match="does not hold session 44-1"):
-        list(verify.verify(db, [SessionId(44, 1)]))
+    with pytest.raises(UsageError, match="does not hold session 44-1"):
+        looking.verified(filled, "44-1")
 
 
 def test_every_session_that_is_known(filled: Resources) -> None:
     pipeline.run_session(filled, SessionId(44, 1))
-    with filled.db() as db:
-        assert [found.session for found in verify.verify(db)] == ["44-1", "45-1"]
+    assert [found.scope for found in looking.verified(filled)] == ["44-1", "45-1"]
 
 
 # Asking again.
@@ -140,11 +139,11 @@ def test_every_session_that_is_known(filled: Resources) -> None:
 
 def test_a_clean_sample(source: Edited, filled: Resources) -> None:
     source.asked.clear()
-    found = verify.sample(filled, 5, seed=1)
+    found = sampled(filled, 5, seed=1)
     assert (found.clean, len(found.bills), found.requests) == (True, 5, 10)
     assert len(source.asked) == 10
-    assert verify.sample(filled, 5, seed=1).bills == found.bills
-    assert len(verify.sample(filled, 100).bills) == BILLS
+    assert sampled(filled, 5, seed=1).bills == found.bills
+    assert len(sampled(filled, 100).bills) == BILLS
 
 
 def test_a_sample_compares_field_by_field_and_writes_nothing(source: Edited, filled: Resources) -> None:
@@ -154,7 +153,7 @@ def test_a_sample_compares_field_by_field_and_writes_nothing(source: Edited, fil
     source.edit(companion("C-5"), lambda document: None)  # not shown any more: it says nothing
     before = last_seq(filled)
 
-    found = verify.sample(filled, BILLS)
+    found = sampled(filled, BILLS)
     differing = {(item.key, item.field) for item in found.mismatches}
     assert differing == {("45-1 C-2", "sponsor_name"), ("45-1 C-3", "sponsor_slug"), ("45-1 C-4", None)}
     (sponsor,) = [item for item in found.mismatches if item.field == "sponsor_name"]
@@ -163,16 +162,16 @@ def test_a_sample_compares_field_by_field_and_writes_nothing(source: Edited, fil
     assert "45-1/c-4" in str(gone.error)
     assert last_seq(filled) == before
     assert not found.clean
-    assert not found.of("45-1").clean
-    assert found.of("44-1").clean
+    assert not found.of(filled.datasets["bills"], "45-1").clean
+    assert found.of(filled.datasets["bills"], "44-1").clean
 
 
 def test_a_field_that_is_withheld_is_no_mismatch(source: Edited, filled: Resources) -> None:
     source.set(r"/legisinfo/en/bill/", SponsorPersonName=" ")
     fetch_again(filled)
-    assert verify.sample(filled, BILLS).clean
+    assert sampled(filled, BILLS).clean
 
 
 def test_a_sample_of_nothing_is_refused(filled: Resources) -> None:
     with pytest.raises(UsageError, match="at least 1 bill"):
-        verify.sample(filled, 0)
+        sampled(filled, 0)

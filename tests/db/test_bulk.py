@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from parlex.db.bulk import write_rows
-from parlex.db.models import BillStageRow, DocumentRow, ListingRow, RecordChangeRow, RunKeyRow
+from parlex.db.models import BillStageRow, ChangeRow, DocumentRow, ListingRow, RunKeyRow
 from parlex.runs import fetch_logs, pipeline
 
 NOON = datetime(2026, 1, 15, 12, 0, 0, 123456, tzinfo=UTC)
@@ -58,11 +58,11 @@ def test_texts_days_instants_and_facts(db: Session) -> None:
 
 def test_what_is_not_known_is_null_and_not_a_null_of_json(db: Session) -> None:
     rows = [change(1, None, AWKWARD), change(2, {"a": None}, None), change(3, 0, False)]
-    write_rows(db, insert(RecordChangeRow), rows)
-    table = RecordChangeRow.__table__
+    write_rows(db, insert(ChangeRow), rows)
+    table = ChangeRow.__table__
     kept = db.execute(select(table).order_by(table.c.seq)).mappings().all()
     assert [{name: row[name] for name in rows[0]} for row in kept] == rows
-    assert db.scalar(select(func.count()).where(RecordChangeRow.old.is_(None))) == 1
+    assert db.scalar(select(func.count()).where(ChangeRow.old.is_(None))) == 1
 
 
 def test_bytes(db: Session) -> None:

@@ -77,7 +77,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_the_manifest_tells_what_each_file_is(resources: Resources, tmp_path: Path) -> None:
-    export.export(resources, str(tmp_path / "out"))
+    export.export(resources.engine, resources.datasets.values(), str(tmp_path / "out"))
     found = manifest_of(tmp_path / "out")
     assert (found["format"], found["schema"], found["as_of_seq"]) == (1, migrate.head(), 4)
     assert {file["name"] for file in found["files"]} | {export.MANIFEST} == {
@@ -97,7 +97,7 @@ def test_the_manifest_tells_what_each_file_is(resources: Resources, tmp_path: Pa
 
 
 def test_json_lines_keep_every_value(resources: Resources, tmp_path: Path) -> None:
-    export.export(resources, str(tmp_path), ["jsonl"])
+    export.export(resources.engine, resources.datasets.values(), str(tmp_path), ["jsonl"])
     bill, _ = lines(tmp_path / "bills.jsonl")
     assert bill["title_fr"] == 'Loi « élargie », "dite" de\n2026'
     assert (bill["introduced_on"], bill["legisinfo_id"], bill["flags"]) == ("2026-06-03", 13_500_000_000, ["a", "b"])
@@ -113,7 +113,7 @@ def test_json_lines_keep_every_value(resources: Resources, tmp_path: Path) -> No
 
 
 def test_csv_reads_back_cell_by_cell(resources: Resources, tmp_path: Path) -> None:
-    export.export(resources, str(tmp_path), ["csv"])
+    export.export(resources.engine, resources.datasets.values(), str(tmp_path), ["csv"])
     with (tmp_path / "bills.csv").open(encoding="utf-8", newline="") as file:
         bill, _ = csv.DictReader(file)
     assert (bill["title_fr"], bill["flags"]) == ('Loi « élargie », "dite" de\n2026', '["a", "b"]')
@@ -126,7 +126,7 @@ def test_csv_reads_back_cell_by_cell(resources: Resources, tmp_path: Path) -> No
 def test_parquet_has_the_types_of_the_database(resources: Resources, tmp_path: Path) -> None:
     from arro3.io import read_parquet
 
-    export.export(resources, str(tmp_path), ["parquet"])
+    export.export(resources.engine, resources.datasets.values(), str(tmp_path), ["parquet"])
     table = read_parquet(str(tmp_path / "bills.parquet")).read_all()
     bill = {name: table.column(name).to_pylist()[0] for name in table.column_names}
     assert (bill["introduced_on"], bill["legisinfo_id"], bill["flags"]) == (
@@ -144,7 +144,7 @@ def test_parquet_has_the_types_of_the_database(resources: Resources, tmp_path: P
 
 
 def test_sqlite_has_keys_indexes_and_search(resources: Resources, tmp_path: Path) -> None:
-    export.export(resources, str(tmp_path), ["sqlite"])
+    export.export(resources.engine, resources.datasets.values(), str(tmp_path), ["sqlite"])
     with closing(sqlite3.connect(tmp_path / export.SQLITE)) as db:
         assert db.execute("select count(*) from bills").fetchone() == (2,)
         foreign = {row[2] for row in db.execute("pragma foreign_key_list(bill_stages)")}
@@ -174,7 +174,7 @@ def test_all_files_show_one_moment_whatever_is_written_meanwhile(
             db.commit()
         asked.append(statement)
 
-    export.export(resources, str(tmp_path))
+    export.export(resources.engine, resources.datasets.values(), str(tmp_path))
     found = manifest_of(tmp_path)
     assert found["as_of_seq"] == 4
     assert {file["rows"] for file in found["files"] if file["table"] == "bills"} == {2}
@@ -184,21 +184,21 @@ def test_all_files_show_one_moment_whatever_is_written_meanwhile(
 
 def test_what_fails_leaves_the_last_export_and_no_rest(resources: Resources, db: Session, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    export.export(resources, str(out))
+    export.export(resources.engine, resources.datasets.values(), str(out))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     db.execute(text("alter table record_changes rename to elsewhere"))
     db.commit()
     with pytest.raises(Exception, match="record_changes"):
-        export.export(resources, str(out))
+        export.export(resources.engine, resources.datasets.values(), str(out))
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_two_exports_at_once_do_not_mix(resources: Resources, db: Session, tmp_path: Path) -> None:
     db.execute(text("select pg_advisory_lock(hashtextextended('export', 0))"))
     with pytest.raises(Retryable, match="under way"):
-        export.export(resources, str(tmp_path))
+        export.export(resources.engine, resources.datasets.values(), str(tmp_path))
     db.execute(text("select pg_advisory_unlock(hashtextextended('export', 0))"))
-    export.export(resources, str(tmp_path))
+    export.export(resources.engine, resources.datasets.values(), str(tmp_path))
 
 
 def test_memory_does_not_grow_with_the_rows(resources: Resources, db: Session, tmp_path: Path) -> None:
@@ -214,12 +214,12 @@ def test_memory_does_not_grow_with_the_rows(resources: Resources, db: Session, t
 
 def test_wrong_formats_and_places_are_refused(resources: Resources, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'xml' is not a format"):
-        export.export(resources, str(tmp_path), ["xml"])
+        export.export(resources.engine, resources.datasets.values(), str(tmp_path), ["xml"])
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="folder"):
-        export.export(resources, str(tmp_path / "file"))
+        export.export(resources.engine, resources.datasets.values(), str(tmp_path / "file"))
     with pytest.raises(ConfigurationError, match="folder or to s3"):
-        export.export(resources, "https://example.org/x")
+        export.export(resources.engine, resources.datasets.values(), "https://example.org/x")
 
 
 def test_without_its_library_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def url(endpoint: str, secret: str = "hush-hush") -> str:
 
 def test_to_a_bucket_the_manifest_comes_last(resources: Resources, s3: str, tmp_path: Path) -> None:
     make_bucket(s3)
-    export.export(resources, url(s3))
+    export.export(resources.engine, resources.datasets.values(), url(s3))
     store = bucket(s3)
     listed = {entry["path"]: entry for page in obstore.list(store, "nightly/") for entry in page}
     manifest = json.loads(bytes(obstore.get(store, f"nightly/{export.MANIFEST}").bytes()))
@@ -301,7 +301,7 @@ def test_to_a_bucket_the_manifest_comes_last(resources: Resources, s3: str, tmp_
 
 def test_a_bucket_that_refuses_is_told_without_its_secret(resources: Resources, s3: str) -> None:
     with pytest.raises(Retryable, match="does not take") as error:
-        export.export(resources, url(s3, secret="wrong-hush"))
+        export.export(resources.engine, resources.datasets.values(), url(s3, secret="wrong-hush"))
     assert "hush" not in str(error.value)
 
 

@@ -453,7 +453,7 @@ def test_an_empty_list_of_the_companion_s_is_believed_once_it_is_approved(sandbo
     fetch(mirror)
     with mirror.db() as db:
         (number,) = db.scalars(text("SELECT id FROM quarantine"))
-        verdicts.approve(db, number, now=datetime.now(UTC))
+        verdicts.approve(db, mirror.datasets, number, now=datetime.now(UTC))
     assert (fetch(mirror).status, parked(mirror)) == ("success", [])
 
 

@@ -230,7 +230,7 @@ def test_changes_go_on_after_a_number(db: Session) -> None:
     assert list(found[0]) == CHANGE_KEYS
     assert found[0]["new"] == {"state": "completed"}
     assert found[2]["field"] is None
-    assert [change.seq for change in history.changes(db, key=C2, limit=2)] == [1, 2]
+    assert [change.seq for change in history.changes(db, key=str(C2), limit=2)] == [1, 2]
     assert history.last_seq(db) == 4
 
 

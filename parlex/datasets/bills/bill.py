@@ -253,3 +253,7 @@ class Bill:
     summary_en: str | None
     summary_fr: str | None
     stages: tuple[Stage, ...]
+
+
+# The facts of a bill whose values are a closed set.
+CLOSED = {"status_code": StatusCode, "bill_type": BillType, "chamber": Chamber}

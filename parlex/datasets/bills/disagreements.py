@@ -11,13 +11,12 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from parlex.answers import Record
-from parlex.datasets.bills import standing
+from parlex.answers import Record, as_json
+from parlex.datasets import standing
 from parlex.datasets.bills.bill import LegisinfoBill, OpenParliamentBill, fold
-from parlex.datasets.bills.dataset import COMPANION, COMPANION_SINCE, SPINE
-from parlex.datasets.bills.standing import DATASET
+from parlex.datasets.bills.dataset import COMPANION, COMPANION_SINCE, SPINE, BillDataset
 from parlex.db.models import SweepRow
-from parlex.mirror import history, listings, sweeps
+from parlex.mirror import listings, sweeps
 from parlex.parliament import BillKey, SessionId
 
 
@@ -37,18 +36,20 @@ class Disagreement(Record):
 _TEXTS = ("title_en", "title_fr", "short_title_en", "short_title_fr", "status_code", "chamber", "text_url")
 
 
-def disagreements(db: Session, session: SessionId | None = None) -> Iterator[Disagreement]:
+def disagreements(db: Session, dataset: BillDataset, session: SessionId | None = None) -> Iterator[Disagreement]:
     """Where the documents that stand differ, bill by bill, in a session or in all.
 
     Texts are compared without what the sources vary (blanks, quotes, dashes). ``introduced_on``: the days differ, or
     only one has a day. ``royal_assent_on``: LEGISinfo's day against OpenParliament's flag ``law``.
     """
-    for batch in standing.batches(standing.keys(db, session)):
-        for found in standing.standing(db, batch).values():
-            if found.spine is not None and found.companion is not None:
-                at = (found.key.session.parliament, found.key.session.session, found.key.number)
-                for field, spine, companion in _differ(found.spine, found.companion):
-                    yield Disagreement(*at, field, history.json_value(spine), history.json_value(companion))
+    for batch in standing.batches(standing.keys(db, dataset, [str(session)] if session else ())):
+        parsed = standing.standing(db, dataset, batch).whole
+        for key in batch:
+            if COMPANION in parsed.get(key, {}):
+                bill = BillKey.parse(key)
+                at = (bill.session.parliament, bill.session.session, bill.number)
+                for field, spine, companion in _differ(parsed[key][SPINE], parsed[key][COMPANION]):
+                    yield Disagreement(*at, field, as_json(spine), as_json(companion))
 
 
 def _differ(spine: LegisinfoBill, companion: OpenParliamentBill) -> Iterator[tuple[str, Any, Any]]:
@@ -85,7 +86,7 @@ def lags(db: Session, session: SessionId | None = None) -> list[Lag]:
     """The companion's lag in a session, or in each of which both lists were had."""
     query = (
         select(SweepRow.scope, func.min(SweepRow.swept_at))
-        .where(SweepRow.dataset == DATASET, SweepRow.source == SPINE, SweepRow.believed)
+        .where(SweepRow.dataset == BillDataset.name, SweepRow.source == SPINE, SweepRow.believed)
         .group_by(SweepRow.scope)
     )
     if session is not None:
@@ -97,12 +98,12 @@ def lags(db: Session, session: SessionId | None = None) -> list[Lag]:
 def _has_companion(db: Session, session: SessionId) -> bool:
     if session.parliament < COMPANION_SINCE:
         return False
-    return sweeps.last_believed(db, DATASET, COMPANION, str(session)) is not None
+    return sweeps.last_believed(db, BillDataset.name, COMPANION, str(session)) is not None
 
 
 def _lag(db: Session, session: SessionId, first_look: datetime) -> Lag:
-    spine = listings.listings(db, DATASET, SPINE, str(session))
-    companion = listings.listings(db, DATASET, COMPANION, str(session))
+    spine = listings.listings(db, BillDataset.name, SPINE, str(session))
+    companion = listings.listings(db, BillDataset.name, COMPANION, str(session))
     seconds = {
         key: max(0.0, (companion[key].first_seen_at - row.first_seen_at).total_seconds())
         for key, row in spine.items()

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import date
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
 from parlex.datasets.bills import stages
 from parlex.datasets.bills.past import not_held
 from parlex.db.models import BillRow
-from parlex.parliament import BillKey, Chamber, SessionId
+from parlex.parliament import BillKey, Chamber
 
 DAYS = (*stages.READINGS[Chamber.HOUSE], *stages.READINGS[Chamber.SENATE], "royal_assent_on")
 
@@ -120,19 +120,12 @@ def _walk(db: Session, name: str, start: BillRow, link: str, back: str) -> list[
 
 
 def _naming(db: Session, back: str, names: Iterable[str]) -> Iterator[str]:
-    query = select(BillRow).where(getattr(BillRow, back).in_(list(names)))
-    return (str(_key(row)) for row in db.scalars(query))
+    return iter(db.scalars(select(BillRow.key).where(getattr(BillRow, back).in_(list(names)))))
 
 
 def _rows(db: Session, names: Iterable[str]) -> dict[str, BillRow]:
-    keys = [BillKey.parse(name) for name in names]
-    at = [(key.session.parliament, key.session.session, key.number) for key in keys]
-    query = select(BillRow).where(tuple_(BillRow.parliament, BillRow.session, BillRow.number).in_(at))
-    return {str(_key(row)): row for row in db.scalars(query)} if at else {}
-
-
-def _key(row: BillRow) -> BillKey:
-    return BillKey(SessionId(row.parliament, row.session), row.number)
+    wanted = list(names)
+    return {row.key: row for row in db.scalars(select(BillRow).where(BillRow.key.in_(wanted)))} if wanted else {}
 
 
 def _life(name: str, relation: str, row: BillRow | None) -> Life:

@@ -23,11 +23,11 @@ from parlex.db.models import (
     ListingRow,
     SweepRow,
 )
+from parlex.db.reads import PAGE, columns
 from parlex.parliament import BillKey, SessionId
 
 DATASET = "bills"
 SPINE = "legisinfo"
-_PAGE = 1000  # rows held in memory at a time while a long answer streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +129,21 @@ def bills(
         statement = statement.where(BillRow.parliament == session.parliament, BillRow.session == session.session)
     if status is not None:
         statement = statement.where(BillRow.status_code == status)
-    for row in db.execute(statement.limit(limit).execution_options(yield_per=_PAGE)):
+    for row in db.execute(statement.limit(limit).execution_options(yield_per=PAGE)):
         yield BillRecord(*row)
 
 
 def bill(db: Session, key: BillKey) -> BillStory | None:
     """One bill with its stages and summary; None where the mirror does not hold it."""
-    at = (key.session.parliament, key.session.session, key.number)
     statement = _select_bills(key.session).add_columns(
         BillRow.text_url, BillRow.summary_en, BillRow.summary_fr, BillRow.flags
     )
-    row = db.execute(statement.where(*_is_bill(BillRow, at))).one_or_none()
+    row = db.execute(statement.where(BillRow.key == str(key))).one_or_none()
     if row is None:
         return None
     *record, text_url, summary_en, summary_fr, flags = row
-    columns = [getattr(BillStageRow, f.name) for f in fields(StageRecord)]
-    stages = db.execute(select(*columns).where(*_is_bill(BillStageRow, at)).order_by(BillStageRow.position))
+    told = select(*columns(StageRecord, BillStageRow)).where(BillStageRow.key == str(key))
+    stages = db.execute(told.order_by(BillStageRow.position))
     return BillStory(
         BillRecord(*record),
         text_url,
@@ -155,26 +154,23 @@ def bill(db: Session, key: BillKey) -> BillStory | None:
     )
 
 
-def _is_bill(table: Any, at: tuple[int, int, str]) -> tuple[ColumnElement[bool], ...]:
-    return table.parliament == at[0], table.session == at[1], table.number == at[2]
-
-
 def _select_bills(session: SessionId | None) -> Select[Any]:
     """The columns of BillRecord. A bill counts as looked at when its detail was asked for, or when a believed list held
     it, whichever is later; a bill that has left the list is not looked at by listing the others."""
     scope = cast(BillRow.parliament, Text) + "-" + cast(BillRow.session, Text)
-    key = scope + " " + BillRow.number
     swept = _last_sweeps(session)
     checked = func.greatest(LatestDocumentRow.checked_at, swept.c.swept_at)
-    columns = [getattr(BillRow, f.name) for f in fields(BillRecord) if f.name != "last_checked_at"]
     return (
-        select(*columns, checked)
+        select(*columns(BillRecord, BillRow, last_checked_at=checked))
         .select_from(BillRow)
-        .outerjoin(LatestDocumentRow, and_(*_same_thing(LatestDocumentRow), LatestDocumentRow.key == key))
+        .outerjoin(LatestDocumentRow, and_(*_same_thing(LatestDocumentRow), LatestDocumentRow.key == BillRow.key))
         .outerjoin(
             ListingRow,
             and_(
-                *_same_thing(ListingRow), ListingRow.scope == scope, ListingRow.key == key, ListingRow.gone_at.is_(None)
+                *_same_thing(ListingRow),
+                ListingRow.scope == scope,
+                ListingRow.key == BillRow.key,
+                ListingRow.gone_at.is_(None),
             ),
         )
         .outerjoin(swept, swept.c.scope == ListingRow.scope)

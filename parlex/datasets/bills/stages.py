@@ -8,12 +8,14 @@ corrected.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
+from typing import Any
 
-from parlex.datasets.bills.bill import Bill, StatusCode
+from parlex.answers import as_json
+from parlex.datasets.bills.bill import Bill, Stage, StatusCode
 from parlex.parliament import Chamber
 
 READINGS: dict[Chamber, tuple[str, ...]] = {
@@ -97,3 +99,37 @@ def times_in_stage(bill: Bill, today: date | None) -> tuple[TimeInStage, ...]:
         over = today is None or bill.status_code in OVER
         spans.append(TimeInStage(_short(name), since, None, None if over or today is None else (today - since).days))
     return tuple(spans)
+
+
+# How the history names a stage: ``house.committee``, ``royal_assent``; a chamber's second third reading is
+# ``house.third_reading.2``.
+
+VALUES = ("state", "completed_on", "committee", "sittings")  # of a stage, besides where it stands
+
+
+def named(stages: Iterable[Stage]) -> dict[str, dict[str, Any]]:
+    """Stages by name, in their order, with their values as JSON has them."""
+    return _named((stage.chamber, stage.code, stage) for stage in stages)
+
+
+def named_rows(rows: Iterable[Any]) -> dict[str, dict[str, Any]]:
+    """The same of rows of ``bill_stages``."""
+    return _named((row.chamber, row.stage, row) for row in rows)
+
+
+def _named(stages: Iterable[tuple[str | None, str, Any]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for chamber, code, stage in stages:
+        place = f"{chamber}.{code}" if chamber else str(code)
+        name, turn = place, 1
+        while name in found:
+            turn += 1
+            name = f"{place}.{turn}"
+        found[name] = {field: as_json(getattr(stage, field)) for field in VALUES}
+    return found
+
+
+def place_of(name: str) -> dict[str, str | None]:
+    """The chamber and the stage that a name tells, as columns."""
+    *chamber, stage = [part for part in name.split(".") if not part.isdigit()]
+    return {"chamber": chamber[0] if chamber else None, "stage": stage}

@@ -9,33 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from parlex.datasets.dataset import Listed, Record, RecordDataset, Row, differences, upsert_rows
+from parlex.answers import as_json
+from parlex.datasets.dataset import Dataset
 from parlex.datasets.politicians import source
 from parlex.datasets.politicians.politician import Membership, Politician, PoliticianListing, sponsor_slug
 from parlex.datasets.politicians.source import Politicians
-from parlex.db.bulk import write_rows
+from parlex.datasets.record import Record, differences
+from parlex.db.bulk import upsert_rows, write_rows
 from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, PoliticianRow
 from parlex.fetching.document import Document
-from parlex.fetching.http import Tally
 from parlex.fetching.pages import NAME as SITE
 from parlex.mirror import history
 from parlex.mirror.documents import Fetched, Held
-from parlex.mirror.history import RecordChange
+from parlex.mirror.guards import Thresholds
+from parlex.mirror.history import Change
+from parlex.mirror.lists import Listed, Row
 from parlex.parliament import Chamber
-from parlex.runs.work import Context
-from parlex.settings import Settings
+from parlex.runs.work import Asking, Context, Request
 
 DATASET = "politicians"
 SPINE = "legisinfo"
 EVERYBODY = "all"  # the scope: there is one list
-CURRENT = "current"
+CURRENT_MEMBERS = "current members"
 
 _COLUMNS = tuple(
     name
@@ -45,52 +47,75 @@ _COLUMNS = tuple(
 _MEMBERSHIP = tuple(field.name for field in fields(Membership) if field.name != "id")
 
 
-class PoliticianDataset(RecordDataset):
-    """See :class:`parlex.datasets.records.RecordDataset`."""
+class PoliticianDataset(Dataset):
+    """See :class:`parlex.datasets.dataset.Dataset`."""
 
     name = DATASET
+    one = "politician"
     source = f"{SITE}+{SPINE}"
-    decides = frozenset((SITE,))
-    by_session = False
     list_source = SITE
+    sources = (SITE,)
+    decides = frozenset((SITE,))
+    paged = frozenset((SITE,))
+    by_session = False
+    usual_limit = 300
+    listed_every = timedelta(days=1)
     list_guarded = ("is_current", "party", "riding", "province", "image_url")
     guarded = ("given_name", "family_name", "gender", "person_id", "email", "phone", "fax", "offices", "image_url")
+    table = PoliticianRow
+    key_column = "slug"
+    tables = (PoliticianRow, PoliticianMembershipRow)
+    told_fields = {"current_party": "New party", "current_riding": "New riding"}
 
-    def __init__(self, site: Politicians, settings: Settings) -> None:
-        super().__init__(settings, settings.openparliament_rate)
+    def __init__(self, site: Politicians, thresholds: Thresholds, requests_a_minute: float) -> None:
+        super().__init__(thresholds, requests_a_minute)
         self._site = site
 
-    def lists(self, context: Context, tally: Tally) -> Sequence[Fetched]:
-        everybody = self._site.list_all(tally, background=context.background)
-        current = self._site.list_current(tally, background=context.background)
+    # Its source.
+
+    def lists(self, request: Request, asking: Asking) -> Sequence[Fetched]:
+        everybody = self._site.list_all(asking.tally, background=asking.background)
+        current = self._site.list_current(asking.tally, background=asking.background)
         return [
             *(Fetched(SITE, "list", EVERYBODY, page) for page in everybody),
-            *(Fetched(SITE, "list", CURRENT, page) for page in current),
+            *(Fetched(SITE, "list", CURRENT_MEMBERS, page) for page in current),
         ]
 
-    def read_list(self, scope: str, found: Sequence[Fetched]) -> Listed:
+    def read_list(self, source_name: str, found: Sequence[Fetched]) -> Listed:
         read = source.parse_list(
             [one.document for one in found if one.key == EVERYBODY],
-            [one.document for one in found if one.key == CURRENT],
+            [one.document for one in found if one.key == CURRENT_MEMBERS],
         )
         return Listed(tuple(map(_row, read.listings)), read.doubled, read.rejected)
 
-    def ask(self, key: str, source: str, held: Held | None, context: Context, tally: Tally) -> Document | None:
+    def ask(self, key: str, source: str, held: Held | None, asking: Asking) -> Document | None:
         return self._site.fetch(
             key,
-            tally,
+            asking.tally,
             etag=held.etag if held else None,
             last_modified=held.last_modified if held else None,
-            background=context.background,
+            background=asking.background,
         )
 
-    def read(self, key: str, found: Mapping[str, Document]) -> Record:
-        return _record(source.parse_politician(found[SITE], key))
+    def parse(self, key: str, source_name: str, document: Document) -> Any:
+        return source.parse_politician(document, key)
+
+    def record(self, key: str, parsed: Mapping[str, Any]) -> Record:
+        return _record(parsed[SITE])
 
     def scope_of(self, key: str) -> str:
         return EVERYBODY
 
-    # Rows.
+    # Its rows.
+
+    def identity(self, key: str) -> dict[str, Any]:
+        return {"slug": key}
+
+    def columns(self, record: Record) -> dict[str, Any]:
+        return {"origin": SITE, **record.facts}
+
+    def in_scope(self, scope: str) -> Sequence[ColumnElement[bool]]:
+        return (PoliticianRow.origin == SITE,)
 
     def held(self, db: Session, keys: Iterable[str]) -> dict[str, Record]:
         wanted = list(keys)
@@ -98,19 +123,18 @@ class PoliticianDataset(RecordDataset):
         held = {r.slug: Record(r.slug, {n: getattr(r, n) for n in _COLUMNS}, {"memberships": {}}) for r in rows}
         members = select(PoliticianMembershipRow.__table__).where(PoliticianMembershipRow.slug.in_(wanted))
         for row in db.execute(members.order_by(PoliticianMembershipRow.start_on.desc(), PoliticianMembershipRow.id)):
-            facts = {name: history.json_value(getattr(row, name)) for name in _MEMBERSHIP}
-            held[row.slug].parts["memberships"][str(row.id)] = facts
+            held[row.slug].parts["memberships"][str(row.id)] = {n: as_json(getattr(row, n)) for n in _MEMBERSHIP}
         return held
 
-    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], *, now: datetime) -> None:
-        _save(db, records, SITE, now)
-        moved = [r for r in records if r.key not in held or held[r.key].parts != r.parts]
-        old = [record.key for record in moved if record.key in held]
-        db.execute(delete(PoliticianMembershipRow).where(PoliticianMembershipRow.slug.in_(old)))
+    def write_parts(self, db: Session, records: Sequence[Record], held: Mapping[str, Record]) -> None:
+        moved = [one for one in records if one.key not in held or held[one.key].parts != one.parts]
+        old = [one.key for one in moved if one.key in held]
+        if old:
+            db.execute(delete(PoliticianMembershipRow).where(PoliticianMembershipRow.slug.in_(old)))
         rows = [
-            {"slug": record.key, "id": int(number), **facts}
-            for record in moved
-            for number, facts in record.parts["memberships"].items()
+            {"slug": one.key, "id": int(number), **facts}
+            for one in moved
+            for number, facts in one.parts["memberships"].items()
         ]
         if rows:
             write_rows(db, insert(PoliticianMembershipRow), rows)
@@ -121,18 +145,9 @@ class PoliticianDataset(RecordDataset):
         for slug, person_id in _persons_of_slugs(db, unknown).items():
             records[slug].facts["person_id"] = person_id
 
-    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, *, now: datetime) -> list[str]:
-        marked = (
-            update(PoliticianRow)
-            .where(PoliticianRow.slug.in_(keys), PoliticianRow.withdrawn.is_(not withdrawn))
-            .values(withdrawn=withdrawn, last_changed_at=now)
-            .returning(PoliticianRow.slug)
-        )
-        return list(db.scalars(marked))
-
-    def held_keys(self, db: Session, scope: str, *, withdrawn: bool) -> set[str]:
-        query = select(PoliticianRow.slug).where(PoliticianRow.origin == SITE, PoliticianRow.withdrawn.is_(withdrawn))
-        return set(db.scalars(query))
+    def titles(self, db: Session, keys: Iterable[str]) -> dict[str, str]:
+        query = select(PoliticianRow.slug, PoliticianRow.name).where(PoliticianRow.slug.in_(list(keys)))
+        return dict(db.execute(query).all())
 
     # Sponsors.
 
@@ -142,27 +157,27 @@ class PoliticianDataset(RecordDataset):
         changes = _number_persons(db, context)
         changes += self._keep_sponsors(db, context)
         changes += [
-            RecordChange(key, "withdrawn", source=SITE)
+            Change(key, "withdrawn", source=SITE)
             for key in self.withdraw(db, _sponsors_now_politicians(db), True, now=context.now)
         ]
-        self._append(db, changes, context)
+        history.append(db, self.name, changes, now=context.now, run_id=context.run_id)
 
-    def _keep_sponsors(self, db: Session, context: Context) -> list[RecordChange]:
+    def _keep_sponsors(self, db: Session, context: Context) -> list[Change]:
         """Rows for the sponsors of whom LEGISinfo alone knows. The changes to append."""
         offered = {record.key: record for record in _unknown_sponsors(db)}
         held = self.held(db, offered)
-        changes = [RecordChange(key, "created", source=SPINE) for key in offered if key not in held]
+        changes = [Change(key, "created", source=SPINE) for key in offered if key not in held]
         changed: list[Record] = []
         for key, before in held.items():
-            found = [RecordChange(key, "changed", *one, source=SPINE) for one in differences(before, offered[key])]
+            found = [Change(key, "changed", *one, source=SPINE) for one in differences(before, offered[key])]
             changes += found
             changed += [offered[key]] if found else []
-        _save(db, [*(one for key, one in offered.items() if key not in held), *changed], SPINE, context.now)
+        _save(db, [*(one for key, one in offered.items() if key not in held), *changed], context.now)
         return changes
 
 
-def _save(db: Session, records: Sequence[Record], origin: str, now: datetime) -> None:
-    rows = [{"slug": record.key, "origin": origin, **record.facts} for record in records]
+def _save(db: Session, records: Sequence[Record], now: datetime) -> None:
+    rows = [{"slug": record.key, "origin": SPINE, **record.facts} for record in records]
     upsert_rows(db, PoliticianRow, rows, ["slug"], now=now)
 
 
@@ -187,7 +202,7 @@ def _record(politician: Politician) -> Record:
         },
         {
             "memberships": {
-                str(one.id): {name: history.json_value(getattr(one, name)) for name in _MEMBERSHIP}
+                str(one.id): {name: as_json(getattr(one, name)) for name in _MEMBERSHIP}
                 for one in politician.memberships
             }
         },
@@ -205,7 +220,7 @@ def _persons_of_slugs(db: Session, slugs: Iterable[str]) -> dict[str, int]:
     return {slug: person_id for slug, person_id in db.execute(query) if slug and person_id}
 
 
-def _number_persons(db: Session, context: Context) -> list[RecordChange]:
+def _number_persons(db: Session, context: Context) -> list[Change]:
     """Give politicians without a number the one that the bills tell. The changes to append."""
     nameless = db.scalars(
         select(PoliticianRow.slug).where(PoliticianRow.person_id.is_(None), PoliticianRow.origin == SITE)
@@ -214,7 +229,7 @@ def _number_persons(db: Session, context: Context) -> list[RecordChange]:
     for slug, person_id in found.items():
         values = {"person_id": person_id, "last_changed_at": context.now}
         db.execute(update(PoliticianRow).where(PoliticianRow.slug == slug).values(**values))
-    return [RecordChange(slug, "changed", "person_id", None, number, SPINE) for slug, number in found.items()]
+    return [Change(slug, "changed", "person_id", None, number, SPINE) for slug, number in found.items()]
 
 
 def _unknown_sponsors(db: Session) -> list[Record]:

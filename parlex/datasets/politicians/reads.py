@@ -136,11 +136,7 @@ def sponsor(db: Session, key: BillKey) -> PoliticianRecord | None:
     statement = (
         select(*columns(PoliticianRecord, PoliticianRow))
         .join(BillRow, _sponsors())
-        .where(
-            BillRow.parliament == key.session.parliament,
-            BillRow.session == key.session.session,
-            BillRow.number == key.number,
-        )
+        .where(BillRow.key == str(key))
         # The slug is the bill's own word; a number may be shared by a row that was withdrawn since.
         .order_by((PoliticianRow.slug == BillRow.sponsor_slug).desc().nulls_last(), PoliticianRow.slug)
     )

@@ -7,31 +7,32 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from parlex.datasets.bills import rows as bill_rows
-from parlex.datasets.dataset import Listed, Record, RecordDataset, Row, upsert_rows
+from parlex.answers import as_json, plain
+from parlex.datasets.dataset import Dataset
+from parlex.datasets.kind import Flagged
+from parlex.datasets.record import Record
 from parlex.datasets.votes import source
 from parlex.datasets.votes.source import Votes
 from parlex.datasets.votes.vote import Division, VoteKey
 from parlex.db.bulk import write_rows
-from parlex.db.models import BallotRow, VotePartyRow, VoteRow
+from parlex.db.models import BallotRow, BillRow, VotePartyRow, VoteRow
 from parlex.fetching.document import Document
-from parlex.fetching.http import Tally
 from parlex.fetching.pages import NAME as SITE
-from parlex.mirror import history
 from parlex.mirror.documents import Fetched, Held
+from parlex.mirror.guards import Thresholds
+from parlex.mirror.lists import Listed, Row
 from parlex.parliament import SessionId
-from parlex.runs.work import Context
-from parlex.settings import Settings
+from parlex.runs.work import Asking, Request
 
 BALLOTS = f"{SITE}-ballots"  # the second document of a division, named as if it came from a source of its own
 NEWEST = "newest"
 NULL = r"\N"  # in COPY's text format
+TOTALS_DIFFER = "totals_differ"
 
 _FACTS = ("held_on", "description_en", "description_fr", "result", "yea_total", "nay_total", "paired_total")
 _BILL = ("bill_parliament", "bill_session", "bill_number")
@@ -39,58 +40,72 @@ _COLUMNS = (*_FACTS, "context_statement", *_BILL, "totals_match")
 _LINE = ("party_name", "position", "disagreement")
 
 
-class VoteDataset(RecordDataset):
-    """See :class:`parlex.datasets.records.RecordDataset`."""
+class VoteDataset(Dataset):
+    """See :class:`parlex.datasets.dataset.Dataset`."""
 
     name = "votes"
+    one = "division"
     source = SITE
-    decides = frozenset((SITE, BALLOTS))
-    by_session = True
     list_source = SITE
+    sources = (SITE, BALLOTS)
+    decides = frozenset((SITE, BALLOTS))
+    paged = frozenset((SITE,))
+    field_sources = {"ballots": BALLOTS}
+    by_session = True
+    first_session = SessionId(38, 1)
+    usual_limit = 100
     list_guarded = ("description_en", "description_fr", "bill")
     guarded = ("description_en", "description_fr", "context_statement", *_BILL)
-    part_sources = {"ballots": BALLOTS}
+    table = VoteRow
+    tables = (VoteRow, VotePartyRow, BallotRow)
+    told_fields = {"result": "New result"}
 
-    def __init__(self, site: Votes, settings: Settings) -> None:
-        super().__init__(settings, settings.openparliament_rate)
+    def __init__(self, site: Votes, thresholds: Thresholds, requests_a_minute: float) -> None:
+        super().__init__(thresholds, requests_a_minute)
         self._site = site
 
-    def lists(self, context: Context, tally: Tally) -> Sequence[Fetched]:
-        background = context.background
-        if context.request.scope is not None:
-            return self._list(SessionId.parse(context.request.scope), tally, background)
-        newest = self._site.newest(tally, background=background)
-        listed = self._list(source.session_of(newest), tally, background)
-        return [*listed, Fetched(SITE, "list", NEWEST, newest)]
+    # Its source.
 
-    def _list(self, session: SessionId, tally: Tally, background: bool) -> list[Fetched]:
-        pages = self._site.list_votes(session, tally, background=background)
+    def lists(self, request: Request, asking: Asking) -> Sequence[Fetched]:
+        if request.scope is not None:
+            return self._list(SessionId.parse(request.scope), asking)
+        newest = self._site.newest(asking.tally, background=asking.background)
+        return [*self._list(source.session_of(newest), asking), Fetched(SITE, "list", NEWEST, newest)]
+
+    def _list(self, session: SessionId, asking: Asking) -> list[Fetched]:
+        pages = self._site.list_votes(session, asking.tally, background=asking.background)
         return [Fetched(SITE, "list", str(session), page) for page in pages]
 
-    def read_list(self, scope: str, found: Sequence[Fetched]) -> Listed:
+    def read_list(self, source_name: str, found: Sequence[Fetched]) -> Listed:
+        scope = found[0].key
         pages = [one.document for one in found if one.key == scope]
         read = source.parse_list(pages, SessionId.parse(scope))
         return Listed(tuple(map(_row, read.divisions)), read.doubled, read.rejected)
 
     def may_be_empty(self, db: Session, scope: str) -> bool:
         """A session without a division yet is one all the same, where its bills are held."""
-        return bool(bill_rows.bill_numbers(db, SessionId.parse(scope)))
+        session = SessionId.parse(scope)
+        bills = select(BillRow.key).where(BillRow.parliament == session.parliament, BillRow.session == session.session)
+        return db.scalars(bills.limit(1)).first() is not None
 
-    def ask(self, key: str, source: str, held: Held | None, context: Context, tally: Tally) -> Document | None:
+    def ask(self, key: str, source: str, held: Held | None, asking: Asking) -> Document | None:
         vote = VoteKey.parse(key)
         if source == BALLOTS:
-            return self._site.fetch_ballots(vote, tally, background=context.background)
+            return self._site.fetch_ballots(vote, asking.tally, background=asking.background)
         return self._site.fetch(
             vote,
-            tally,
+            asking.tally,
             etag=held.etag if held else None,
             last_modified=held.last_modified if held else None,
-            background=context.background,
+            background=asking.background,
         )
 
-    def read(self, key: str, found: Mapping[str, Document]) -> Record:
-        vote = source.parse_vote(found[SITE], VoteKey.parse(key))
-        ballots = source.parse_ballots(found[BALLOTS], vote.division.key)
+    def parse(self, key: str, source_name: str, document: Document) -> Any:
+        vote = VoteKey.parse(key)
+        return source.parse_ballots(document, vote) if source_name == BALLOTS else source.parse_vote(document, vote)
+
+    def record(self, key: str, parsed: Mapping[str, Any]) -> Record:
+        vote, ballots = parsed[SITE], parsed[BALLOTS]
         return Record(
             key,
             {
@@ -99,130 +114,121 @@ class VoteDataset(RecordDataset):
                 "totals_match": vote.division.totals_match(ballots),
             },
             {
-                "parties": {
-                    line.party: {name: history.plain(getattr(line, name)) for name in _LINE} for line in vote.lines
-                },
+                "parties": {line.party: {name: plain(getattr(line, name)) for name in _LINE} for line in vote.lines},
                 "ballots": {one.slug: _ballot(one.choice.value, one.membership_id) for one in ballots},
             },
         )
 
-    def is_whole(self, record: Record) -> bool:
+    def unfinished(self, db: Session, parsed: Mapping[str, Mapping[str, Any]]) -> set[str]:
         """The totals may be published before the ballots are."""
-        voted = any(record.facts[name] for name in ("yea_total", "nay_total", "paired_total"))
-        return bool(record.parts["ballots"]) or not voted
+        return {
+            key for key, by_source in parsed.items() if _has_voted(by_source[SITE].division) > bool(by_source[BALLOTS])
+        }
 
-    def scope_of(self, key: str) -> str:
-        return key.partition(" ")[0]
+    def rank(self, key: str) -> VoteKey:
+        return VoteKey.parse(key)
 
-    # Rows.
+    # Its rows.
+
+    def identity(self, key: str) -> dict[str, Any]:
+        vote = VoteKey.parse(key)
+        return {"parliament": vote.session.parliament, "session": vote.session.session, "number": vote.number}
+
+    def in_scope(self, scope: str) -> Sequence[ColumnElement[bool]]:
+        session = SessionId.parse(scope)
+        return VoteRow.parliament == session.parliament, VoteRow.session == session.session
 
     def held(self, db: Session, keys: Iterable[str]) -> dict[str, Record]:
-        wanted = [_identity(key) for key in keys]
-        rows = db.execute(select(VoteRow.__table__).where(_among(VoteRow, wanted)))
-        held = {_key(row): Record(_key(row), _held_facts(row), {"parties": {}, "ballots": {}}) for row in rows}
-        for row in db.execute(select(VotePartyRow.__table__).where(_among(VotePartyRow, wanted))):
-            held[_key(row)].parts["parties"][row.party] = {name: getattr(row, name) for name in _LINE}
-        for row in db.execute(select(BallotRow.__table__).where(_among(BallotRow, wanted))):
-            held[_key(row)].parts["ballots"][row.slug] = _ballot(row.choice, row.membership_id)
+        wanted = list(keys)
+        rows = db.execute(select(VoteRow.__table__).where(VoteRow.key.in_(wanted)))
+        held = {
+            r.key: Record(r.key, {n: getattr(r, n) for n in _COLUMNS}, {"parties": {}, "ballots": {}}) for r in rows
+        }
+        for row in db.execute(select(VotePartyRow.__table__).where(VotePartyRow.key.in_(wanted))):
+            held[row.key].parts["parties"][row.party] = {name: getattr(row, name) for name in _LINE}
+        # A key as text for each of 1.3 million ballots would be a third of their table.
+        ballots = select(VoteRow.key, BallotRow.slug, BallotRow.choice, BallotRow.membership_id).join(
+            BallotRow,
+            (BallotRow.parliament == VoteRow.parliament)
+            & (BallotRow.session == VoteRow.session)
+            & (BallotRow.number == VoteRow.number),
+        )
+        for row in db.execute(ballots.where(VoteRow.key.in_(wanted))):
+            held[row.key].parts["ballots"][row.slug] = _ballot(row.choice, row.membership_id)
         return held
 
-    def write(self, db: Session, records: Sequence[Record], held: Mapping[str, Record], *, now: datetime) -> None:
-        rows = [{**_columns(record.key), **record.facts} for record in records]
-        upsert_rows(db, VoteRow, rows, ["parliament", "session", "number"], now=now)
-        _write_parties(db, records, held)
-        _write_ballots(db, records, held)
+    def write_parts(self, db: Session, records: Sequence[Record], held: Mapping[str, Record]) -> None:
+        self._write_parties(db, records, held)
+        self._write_ballots(db, records, held)
 
-    def withdraw(self, db: Session, keys: Sequence[str], withdrawn: bool, *, now: datetime) -> list[str]:
-        marked = (
-            update(VoteRow)
-            .where(_among(VoteRow, [_identity(key) for key in keys]), VoteRow.withdrawn.is_(not withdrawn))
-            .values(withdrawn=withdrawn, last_changed_at=now)
-            .returning(VoteRow.parliament, VoteRow.session, VoteRow.number)
-        )
-        return [_key(row) for row in db.execute(marked)] if keys else []
+    def _write_parties(self, db: Session, records: Sequence[Record], held: Mapping[str, Record]) -> None:
+        moved = [r for r in records if r.key not in held or held[r.key].parts["parties"] != r.parts["parties"]]
+        old = [record.key for record in moved if record.key in held]
+        if old:
+            db.execute(delete(VotePartyRow).where(VotePartyRow.key.in_(old)))
+        rows = [
+            {**self.identity(record.key), "party": party, **line}
+            for record in moved
+            for party, line in record.parts["parties"].items()
+        ]
+        if rows:
+            write_rows(db, insert(VotePartyRow), rows)
 
-    def held_keys(self, db: Session, scope: str, *, withdrawn: bool) -> set[str]:
-        session = SessionId.parse(scope)
-        query = select(VoteRow.number).where(
-            VoteRow.parliament == session.parliament,
-            VoteRow.session == session.session,
-            VoteRow.withdrawn.is_(withdrawn),
-        )
-        return {f"{scope} {number}" for number in db.scalars(query)}
+    def _write_ballots(self, db: Session, records: Sequence[Record], held: Mapping[str, Record]) -> None:
+        """Only those that are new or differ. A fresh division has some 340, so they are copied in and not inserted."""
+        lines = io.StringIO()
+        for record in records:
+            before, after = (held[record.key].parts["ballots"] if record.key in held else {}), record.parts["ballots"]
+            identity = self.identity(record.key)
+            stale = [slug for slug, ballot in before.items() if after.get(slug) != ballot]
+            if stale:
+                mine = (getattr(BallotRow, name) == value for name, value in identity.items())
+                db.execute(delete(BallotRow).where(*mine, BallotRow.slug.in_(stale)))
+            news = {slug: ballot for slug, ballot in after.items() if before.get(slug) != ballot}
+            lines.writelines(_copied(identity.values(), news))
+        if lines.tell():
+            lines.seek(0)
+            cursor = db.connection().connection.cursor()
+            columns = "parliament, session, number, slug, membership_id, choice"
+            cursor.copy_expert(f"COPY ballots ({columns}) FROM STDIN", lines)
+
+    def flagged(self, db: Session, scope: str) -> tuple[Flagged, ...]:
+        """Divisions whose ballots do not add up to their totals."""
+        query = select(VoteRow.key).where(*self.in_scope(scope), VoteRow.totals_match.is_(False))
+        return tuple(Flagged(key, (TOTALS_DIFFER,)) for key in sorted(db.scalars(query), key=self.rank))
+
+    def titles(self, db: Session, keys: Iterable[str]) -> dict[str, str]:
+        title = func.concat_ws(", ", VoteRow.held_on, VoteRow.result, VoteRow.description_en)
+        query = select(VoteRow.key, title).where(VoteRow.key.in_(list(keys)))
+        return dict(db.execute(query).all())
 
 
 def _row(division: Division) -> Row:
-    facts = {name: history.json_value(getattr(division, name)) for name in _FACTS}
+    facts = {name: as_json(getattr(division, name)) for name in _FACTS}
     return Row(str(division.key), {**facts, "bill": str(division.bill) if division.bill else None}, division.held_on)
 
 
 def _facts(division: Division) -> dict[str, Any]:
     bill = division.bill
     return {
-        **{name: history.plain(getattr(division, name)) for name in _FACTS},
+        **{name: plain(getattr(division, name)) for name in _FACTS},
         "bill_parliament": bill.session.parliament if bill else None,
         "bill_session": bill.session.session if bill else None,
         "bill_number": bill.number if bill else None,
     }
 
 
-def _held_facts(row: Any) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in _COLUMNS}
+def _has_voted(division: Division) -> bool:
+    return any((division.yea_total, division.nay_total, division.paired_total))
 
 
 def _ballot(choice: str, membership_id: int | None) -> dict[str, Any]:
     return {"ballot": choice, "membership_id": membership_id}
 
 
-def _write_parties(db: Session, records: Sequence[Record], held: Mapping[str, Record]) -> None:
-    moved = [r for r in records if r.key not in held or held[r.key].parts["parties"] != r.parts["parties"]]
-    old = [_identity(record.key) for record in moved if record.key in held]
-    if old:
-        db.execute(delete(VotePartyRow).where(_among(VotePartyRow, old)))
-    rows = [
-        {**_columns(record.key), "party": party, **line}
-        for record in moved
-        for party, line in record.parts["parties"].items()
-    ]
-    if rows:
-        write_rows(db, insert(VotePartyRow), rows)
-
-
-def _write_ballots(db: Session, records: Sequence[Record], held: Mapping[str, Record]) -> None:
-    """Only those that are new or differ. A fresh division has some 340, so they are copied in and not inserted."""
-    lines = io.StringIO()
-    for record in records:
-        before, after = (held[record.key].parts["ballots"] if record.key in held else {}), record.parts["ballots"]
-        stale = [slug for slug, ballot in before.items() if after.get(slug) != ballot]
-        if stale:
-            db.execute(delete(BallotRow).where(_among(BallotRow, [_identity(record.key)]), BallotRow.slug.in_(stale)))
-        lines.writelines(_copied(record.key, {slug: b for slug, b in after.items() if before.get(slug) != b}))
-    if lines.tell():
-        lines.seek(0)
-        cursor = db.connection().connection.cursor()
-        cursor.copy_expert("COPY ballots (parliament, session, number, slug, membership_id, choice) FROM STDIN", lines)
-
-
-def _copied(key: str, ballots: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+def _copied(identity: Iterable[int], ballots: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     """Lines of COPY's text format. Nothing in them needs escaping: slugs are letters, digits and hyphens."""
-    division = "\t".join(map(str, _identity(key)))
+    division = "\t".join(map(str, identity))
     for slug, ballot in ballots.items():
         number = NULL if ballot["membership_id"] is None else ballot["membership_id"]
         yield f"{division}\t{slug}\t{number}\t{ballot['ballot']}\n"
-
-
-def _identity(key: str) -> tuple[int, int, int]:
-    vote = VoteKey.parse(key)
-    return vote.session.parliament, vote.session.session, vote.number
-
-
-def _columns(key: str) -> dict[str, int]:
-    return dict(zip(("parliament", "session", "number"), _identity(key), strict=True))
-
-
-def _among(table: Any, identities: Sequence[tuple[int, int, int]]) -> Any:
-    return tuple_(table.parliament, table.session, table.number).in_(identities)
-
-
-def _key(row: Any) -> str:
-    return f"{row.parliament}-{row.session} {row.number}"

@@ -1,0 +1,56 @@
+"""A record of a dataset, as its documents say it and as its rows hold it, and what differs between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from parlex.answers import as_json
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """``facts`` by column, with Python's values. ``parts`` by name and by their key within the record, as JSON values,
+    in the source's order."""
+
+    key: str
+    facts: dict[str, Any]
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def value(self, name: str) -> Any:
+        """A fact, or a part as a whole, by its name."""
+        return self.parts[name] if name in self.parts else self.facts[name]
+
+
+def differences(held: Record, offered: Record) -> list[tuple[str, Any, Any]]:
+    """(field, old, new) for each fact that differs, as JSON values; a part's field is ``memberships.1234``."""
+    found = [
+        (name, as_json(held.facts[name]), as_json(value))
+        for name, value in offered.facts.items()
+        if held.facts[name] != value
+    ]
+    for part, new in offered.parts.items():
+        old = held.parts[part]
+        keys = [*old, *(key for key in new if key not in old)]
+        found += [(f"{part}.{key}", old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+    return found
+
+
+States = Mapping[tuple[str, str], str]  # of a (key, field) whose blank was parked: open, rejected or approved
+
+
+def withheld(
+    record: Record, held: Record | None, states: States, guarded: Sequence[str], tripped: Collection[str | None] = ()
+) -> tuple[Record, dict[str, Any]]:
+    """The record with its held values in the columns whose blank is not believed, and these values.
+
+    A blank is not believed while it waits for a person's word, after a person rejected it, and where the column is one
+    of ``tripped``: it went blank together with those of other records.
+    """
+    if held is None:
+        return record, {}
+    lost = [name for name in guarded if held.facts[name] is not None and record.facts[name] is None]
+    state = {name: states.get((record.key, name), "open" if name in tripped else None) for name in lost}
+    kept = {name: held.facts[name] for name in lost if state[name] in ("open", "rejected")}
+    return (replace(record, facts={**record.facts, **kept}), kept) if kept else (record, {})
