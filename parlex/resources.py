@@ -123,3 +123,14 @@ class Resources:
             self.redis.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
+
+
+@contextmanager
+def open_database(database_url: str) -> Iterator[Session]:
+    """A session for what needs the database alone, and no other part; nothing is kept open after it."""
+    engine = build_engine(database_url)
+    try:
+        with Session(engine) as db:
+            yield db
+    finally:
+        engine.dispose()

@@ -303,3 +303,13 @@ def _tell_flower(task_ids: Iterable[str], figures: fetch_logs.Figures) -> None:
     with app.events.default_dispatcher() as dispatcher:
         for task_id in task_ids:
             dispatcher.send("task-succeeded", uuid=task_id, result=repr(figures), runtime=figures.duration_seconds)
+
+
+# The task that does what a request asks for, by the request's job.
+JOBS: dict[str, Task] = {
+    "fetch_latest_bills": fetch_latest_bills,
+    "fetch_session_bills": fetch_session_bills,
+    "fetch_latest_politicians": fetch_latest_politicians,
+    "fetch_latest_votes": fetch_latest_votes,
+    "fetch_session_votes": fetch_session_votes,
+}

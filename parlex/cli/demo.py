@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,14 +25,17 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from parlex.cli import tables
+from parlex.cli.tables import bills as bill_tables
+from parlex.cli.tables import layout
+from parlex.cli.tables import mirror as mirror_tables
+from parlex.cli.tables import operate as operate_tables
 from parlex.datasets.bills import reads as bill_reads
-from parlex.db.engine import build_engine
 from parlex.errors import ParlexError
 from parlex.local.locks import wait_until
 from parlex.local.sandbox import Sandbox
 from parlex.local.supervisor import QUEUES, Stack
 from parlex.mirror import history, sweeps
+from parlex.resources import open_database
 from parlex.runs import reads as run_reads
 from parlex.runs.reads import RunRecord
 from parlex.settings import Settings, load
@@ -89,7 +93,7 @@ def _settings(given: Settings, folder: Path, sandbox: Sandbox) -> Settings:
 
 
 def _show(sandbox: Sandbox, settings: Settings, out: Any) -> None:
-    console = tables.console()
+    console = layout.console()
     console.print("Starting PostgreSQL, Valkey, three workers, beat and Flower against the sandbox ...")
     with Stack(settings, flower_port=0, out=out) as stack:
         demo = _Demo(console, sandbox, stack)
@@ -123,7 +127,7 @@ class _Demo:
         with self._db() as db:
             bills = list(bill_reads.bills(db, sweeps.current_session(db)))
             self.seen = history.last_seq(db)
-        self._print(tables.bills(bills))
+        self._print(bill_tables.bills(bills))
         _require(len(bills) > 0, "no bill is held")
 
     def fetch_again(self) -> None:
@@ -135,7 +139,7 @@ class _Demo:
             # Not of this run alone: at the full hour, beat sends one of its own.
             changes = list(history.changes(db, self.seen))
         shown = [change for change in changes if change.field is None or _is_shown(change.field)]
-        self._print(tables.changes(shown))
+        self._print(mirror_tables.changes(shown))
         bills = {(change.parliament, change.session, change.number) for change in changes}
         self.console.print(f"  {len(changes)} changes of {len(bills)} bills; here: new bills, statuses and days")
         _require(len(changes) > 0, "no bill changed")
@@ -167,7 +171,7 @@ class _Demo:
         now = datetime.now(UTC)
         with self._db() as db:
             report = monitor.statistics(db, now - timedelta(hours=1), now)
-        self._print(tables.monitor(report))
+        self._print(operate_tables.monitor(report))
         _require(report.healthy, "; ".join(report.problems))
 
     def _fetch(self, name: str) -> dict[str, Any]:
@@ -207,29 +211,15 @@ class _Demo:
     def _queue_lengths(self) -> dict[str, int]:
         return {queue["name"]: queue["messages"] for queue in self._flower("queues/length")["active_queues"]}
 
-    def _db(self) -> _Reading:
-        return _Reading(self.stack.addresses.database_url)
+    def _db(self) -> AbstractContextManager[Session]:
+        """For one step: the next may find the database restarted."""
+        return open_database(self.stack.addresses.database_url)
 
     def _title(self, text: str) -> None:
         self.console.print(f"\n== {text}")
 
     def _print(self, table: RenderableType) -> None:
         self.console.print(table)
-
-
-class _Reading:
-    """A database session for one step: the next step may find the database restarted."""
-
-    def __init__(self, database_url: str) -> None:
-        self._engine = build_engine(database_url)
-
-    def __enter__(self) -> Session:
-        self._session = Session(self._engine)
-        return self._session
-
-    def __exit__(self, *error: object) -> None:
-        self._session.close()
-        self._engine.dispose()
 
 
 def _is_shown(field: str) -> bool:

@@ -1,57 +1,84 @@
-"""The commands of an operator: alerts, metrics, exports, what failed once more, and a shell.
-
-Part of ``cli``, which imports this file at its end; the same rules hold.
-"""
+"""The commands of an operator: is all well, who is told, what is measured, the schema."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from parlex.cli.app import (
-    Dispatch,
+from parlex.cli.dispatch import queues_alive
+from parlex.cli.frame import (
+    OPERATE,
+    Commands,
     Json,
     Limit,
-    _await,
-    _Bar,
-    _note,
-    _print_json,
-    _reading,
-    _require_workers,
-    _settings,
-    _working,
-    app,
-    runs_app,
+    database_errors,
+    load_settings,
+    note,
+    print_json,
+    reading,
+    working,
 )
-from parlex.errors import ConfigurationError, ParlexError
+from parlex.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from uuid import UUID
-
-    from rich.progress import Progress
-    from rich.table import Table
-
     from parlex.db.models import AlertRow
-    from parlex.resources import Resources
-    from parlex.watch.notify import Waiting
 
-alerts_app = typer.Typer(help="What is wrong, and whether people are told of it.")
-app.add_typer(alerts_app, name="alerts")
-
-Run = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or how it begins.")]
+commands = typer.Typer(cls=Commands)
+alerts = typer.Typer(cls=Commands, help="What is wrong, and whether people are told of it.")
+db = typer.Typer(cls=Commands, help="The database's schema.", no_args_is_help=True)
 
 
-# Alerts.
+@commands.command(rich_help_panel=OPERATE)
+def doctor(as_json: Json = False) -> None:
+    """Look at everything, and say what is not well and what to do. Exits 1 when something failed."""
+    from parlex.cli.tables import layout
+    from parlex.cli.tables import operate as tables
+    from parlex.watch.doctor import Check, examine
+
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        found: Iterable[Check] = [Check("settings", "fail", str(error), "mend the variable it names")]
+    else:
+        found = examine(settings, queues_alive, datetime.now(UTC))
+    console = layout.console()
+    failed = False
+    for check in found:
+        failed |= check.state == "fail"
+        if as_json:
+            print_json(check.as_json())
+        else:
+            console.print(tables.check(check))
+    raise typer.Exit(1 if failed else 0)
 
 
-@alerts_app.callback(invoke_without_command=True)
-def alerts(
+@commands.command(rich_help_panel=OPERATE)
+def monitor(
+    hours: Annotated[float, typer.Option(min=0.01, help="How far to look back.")] = 24.0, as_json: Json = False
+) -> None:
+    """Judge the runs of the last hours: rates, durations, freshness. Exits 1 when something needs a look."""
+    from parlex.cli.tables import layout
+    from parlex.cli.tables import operate as tables
+    from parlex.watch.monitor import statistics
+
+    now = datetime.now(UTC)
+    with reading() as db:
+        report = statistics(db, now - timedelta(hours=hours), now)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        layout.console().print(tables.monitor(report))
+    raise typer.Exit(0 if report.healthy else 1)
+
+
+@alerts.callback(invoke_without_command=True)
+def list_alerts(
     ctx: typer.Context,
     every: Annotated[bool, typer.Option("--all", help="Those that are over too.")] = False,
     limit: Limit = None,
@@ -60,30 +87,31 @@ def alerts(
     """What is wrong now, and which messages have not arrived. Exits 1 when something is."""
     if ctx.invoked_subcommand:
         return
-    from parlex.cli import tables
+    from parlex.cli.tables import layout
+    from parlex.cli.tables import operate as tables
     from parlex.watch import notify
     from parlex.watch.alerts import alerts as find
 
-    with _reading() as db:
+    with reading() as db:
         found, waiting = find(db, closed=every, limit=limit), notify.waiting(db)
         for row in found if as_json else ():
-            _print_json(_alert_json(row))
+            print_json(_alert_json(row))
     if not as_json:
-        console = tables.console()
+        console = layout.console()
         if found:
-            console.print(_alert_table(found))
+            console.print(tables.alerts(found))
         if waiting:
-            console.print(_waiting_table(waiting))
-        _note(f"{sum(row.closed_at is None for row in found)} open, {len(waiting)} messages not delivered")
+            console.print(tables.waiting(waiting))
+        note(f"{sum(row.closed_at is None for row in found)} open, {len(waiting)} messages not delivered")
     raise typer.Exit(1 if waiting or any(row.closed_at is None for row in found) else 0)
 
 
-@alerts_app.command("test")
-def alerts_test() -> None:
+@alerts.command("test")
+def send_test() -> None:
     """Send a message to each address of PARLEX_ALERT_URLS, now, and say which arrived."""
     from parlex.watch import notify
 
-    settings = _settings()
+    settings = load_settings()
     to = notify.targets(settings)
     if not to:
         raise ConfigurationError("there is nobody to tell: set PARLEX_ALERT_URLS")
@@ -94,14 +122,14 @@ def alerts_test() -> None:
     raise typer.Exit(1 if any(errors.values()) else 0)
 
 
-@alerts_app.command("check")
-def alerts_check() -> None:
+@alerts.command("check")
+def check_alerts() -> None:
     """Look for trouble once, now, and tell of it: what the schedule does each minute."""
     from parlex.watch.alerts import check
 
-    with _working(_settings()) as resources:
+    with working(load_settings()) as resources:
         news = check(resources)
-    _note(f"{len(news.opened)} opened, {len(news.grown)} grown, {len(news.lasting)} repeated, {len(news.over)} over")
+    note(f"{len(news.opened)} opened, {len(news.grown)} grown, {len(news.lasting)} repeated, {len(news.over)} over")
 
 
 def _alert_json(row: AlertRow) -> dict[str, Any]:
@@ -111,38 +139,7 @@ def _alert_json(row: AlertRow) -> dict[str, Any]:
     return {name: as_json(getattr(row, name)) for name in names}
 
 
-def _alert_table(found: Sequence[AlertRow]) -> Table:
-    return _table(
-        "Alerts",
-        ("Rule", "What", "Since (UTC)", "Told (UTC)", "Over (UTC)"),
-        [(row.rule, f"{row.headline}. {row.detail}", row.since, row.told_at, row.closed_at) for row in found],
-    )
-
-
-def _waiting_table(waiting: Sequence[Waiting]) -> Table:
-    return _table(
-        "Messages that have not arrived",
-        ("To", "Title", "Written (UTC)", "Tries", "State", "Error"),
-        [
-            (row.target, row.title, row.created_at, row.attempt, "given up" if row.given_up else "waits", row.error)
-            for row in waiting
-        ],
-    )
-
-
-def _table(title: str, columns: Sequence[str], found: Sequence[Sequence[Any]]) -> Table:
-    from parlex.cli import tables
-
-    table = tables._table(title, *columns)
-    for values in found:
-        tables._add(table, *values)
-    return table
-
-
-# Metrics.
-
-
-@app.command()
+@commands.command(rich_help_panel=OPERATE)
 def metrics(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = 9188,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
@@ -156,12 +153,12 @@ def metrics(
     from parlex.resources import Resources
     from parlex.watch import metrics as served
 
-    settings = _settings()
+    settings = load_settings()
     logs.report_errors(settings)
     resources = Resources(settings, embedded.resolve(settings))
     try:
         with _until_told() as stopped, served.serving(resources, host=host, port=port) as listening:
-            _note(f"http://{host}:{listening}/metrics")
+            note(f"http://{host}:{listening}/metrics")
             if watch:
                 served.watch(resources, stopped.wait)
             stopped.wait()
@@ -182,95 +179,12 @@ def _until_told() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-# Exports.
+@db.command()
+def upgrade() -> None:
+    """Bring the schema to the newest version."""
+    from parlex.db import migrate
+    from parlex.local import embedded
 
-
-@app.command()
-def export(
-    to: Annotated[
-        str | None, typer.Option(metavar="PLACE", help="A folder or s3://bucket/prefix; else PARLEX_EXPORT_URL.")
-    ] = None,
-    format: Annotated[
-        list[str] | None, typer.Option(help="parquet, csv, jsonl or sqlite; may be repeated; all unless given.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Write all bills, stages and changes to files with a manifest, all of one moment."""
-    from parlex.mirror import export as exporting
-
-    settings = _settings()
-    place = to or (settings.export_url.get_secret_value() if settings.export_url else None)
-    if place is None:
-        raise ConfigurationError("say where to: parlex export --to FOLDER, or set PARLEX_EXPORT_URL")
-    with _working(settings) as resources:
-        manifest = exporting.export(resources, place, format or ())
-    if as_json:
-        _print_json(manifest.to_dict())
-        return
-    for file in manifest.files:
-        print(f"{file.name:32} {file.rows:>9,} rows {file.bytes:>13,} bytes")
-    _note(f"as of change {manifest.as_of_seq}")
-
-
-# Runs.
-
-
-@runs_app.command("retry")
-def runs_retry(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> None:
-    """Fetch again what failed in a run."""
-    from parlex.cli import tables
-    from parlex.runs import pipeline
-    from parlex.runs import reads as run_reads
-
-    settings = _settings()
-    settings.require_contact()
-    with _working(settings) as resources, tables.progress() as bars:
-        with resources.db() as db:
-            run_id = run_reads.find_run(db, run)
-        if dispatch:
-            found = _dispatch_retry(resources, run_id, bars)
-        else:
-            found = pipeline.rerun_failures(resources, run_id, on_progress=_Bar(bars, "retry")).to_dict()
-    if as_json:
-        _print_json(found)
-    else:
-        tables.console().print(tables.figures({f"retry of {str(run_id)[:8]}": found}))
-    raise typer.Exit(0 if found["status"] == "success" else 1)
-
-
-def _dispatch_retry(resources: Resources, run_id: UUID, bars: Progress) -> Mapping[str, Any]:
-    from parlex.runs import pipeline
-    from workers import tasks
-
-    _require_workers()
-    pipeline.retry_request(resources, run_id)  # what cannot be retried is refused here, not in a worker
-    return _await(resources, tasks.retry_run.delay(str(run_id)), _Bar(bars, "retry"))
-
-
-@runs_app.command("revoke")
-def runs_revoke(run: Run) -> None:
-    """End a run that is under way. What it has saved stays."""
-    from parlex.runs import pipeline
-    from parlex.runs import reads as run_reads
-
-    with _working(_settings()) as resources:
-        with resources.db() as db:
-            run_id = run_reads.find_run(db, run)
-        if not pipeline.revoke(resources, run_id):
-            raise ParlexError(f"run {str(run_id)[:8]} is over already")
-    _note(f"run {str(run_id)[:8]} is ended")
-
-
-# Shell.
-
-
-@app.command()
-def shell(
-    code: Annotated[str | None, typer.Option("-c", metavar="CODE", help="Run this instead of asking.")] = None,
-) -> None:
-    """An IPython with the application, its tasks and the queries loaded."""
-    from parlex import __version__
-    from workers.shell import start
-
-    with _working(_settings(quiet=True)) as resources:
-        raise typer.Exit(start(resources, __version__, code))
+    with database_errors(), embedded.database(load_settings()) as database_url:
+        migrate.upgrade(database_url)
+        note(f"the schema is at {migrate.head()}, the newest")

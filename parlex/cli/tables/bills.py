@@ -1,0 +1,177 @@
+"""How bills look to a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from parlex.cli.tables import layout
+
+if TYPE_CHECKING:
+    from parlex.datasets.bills.lineage import Lineage
+    from parlex.datasets.bills.past import Origin
+    from parlex.datasets.bills.reads import BillRecord, BillStory, StageRecord
+    from parlex.datasets.bills.stages import TimeInStage
+
+_BREAK = "\0"  # of a line; a newline in HTML is only a space
+SHA256_SHOWN = 12
+
+
+def bills(found: Sequence[BillRecord], *, title: str | None = None) -> Table:
+    """One line a bill; the session's column only where there are several."""
+    several = len({(bill.parliament, bill.session) for bill in found}) > 1
+    table = layout.widest(layout.table(title))
+    for name in (*(["Session"] if several else []), "Number"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Title", ratio=5, no_wrap=True, overflow="ellipsis")
+    table.add_column("Status", ratio=3, no_wrap=True, overflow="ellipsis")
+    table.add_column("Activity", no_wrap=True)
+    table.add_column("Sponsor", ratio=2, no_wrap=True, overflow="ellipsis")
+    for bill in found:
+        session = [f"{bill.parliament}-{bill.session}"] if several else []
+        status = f"withdrawn: {bill.status_en}" if bill.withdrawn else bill.status_en
+        title_en = bill.short_title_en or bill.title_en
+        layout.add(table, *session, bill.number, title_en, status, bill.latest_activity_on, bill.sponsor_name)
+    return table
+
+
+def bill(story: BillStory, inherited: date | None = None) -> Table:
+    """Everything the mirror holds of one bill, but its stages, its history and its summary."""
+    record = story.bill
+    table = layout.facts(f"{record.key}  {record.short_title_en or ''}".rstrip())
+    for name, value in _bill_facts(story, inherited):
+        if value is not None:
+            layout.add(table, name, value)
+    return table
+
+
+def _bill_facts(story: BillStory, inherited: date | None) -> Iterable[tuple[str, Any]]:
+    record = story.bill
+    yield "Title", record.title_en
+    yield "Titre", record.title_fr
+    yield "Status", record.status_en + (" (withdrawn from the list)" if record.withdrawn else "")
+    yield "Type", record.bill_type + (", pro forma" if record.is_pro_forma else "")
+    yield "Sponsor", record.sponsor_name
+    yield "Introduced", record.introduced_on
+    yield "Introduced, inherited", inherited
+    yield (
+        "House readings",
+        _days(record.house_first_reading_on, record.house_second_reading_on, record.house_third_reading_on),
+    )
+    yield (
+        "Senate readings",
+        _days(record.senate_first_reading_on, record.senate_second_reading_on, record.senate_third_reading_on),
+    )
+    yield "Royal assent", record.royal_assent_on
+    yield "Statute", f"{record.statute_year}, c. {record.statute_chapter}" if record.statute_chapter else None
+    yield "Reinstated from", record.reinstated_from
+    yield "Reinstated as", record.reinstated_as
+    yield "Text", story.text_url
+    yield "Flags", ", ".join(story.flags) or None
+    yield "First seen", record.first_seen_at
+    yield "Last changed", record.last_changed_at
+    yield "Last checked", record.last_checked_at
+
+
+def _days(first: date | None, second: date | None, third: date | None) -> str | None:
+    if first is None and second is None and third is None:
+        return None
+    return f"1st {layout.cell(first)}   2nd {layout.cell(second)}   3rd {layout.cell(third)}"
+
+
+def summary(html: str) -> Text:
+    """A summary as a person reads it: the source writes it in HTML, over a hundred lines for a large bill."""
+    return Text.assemble(("Summary\n", "bold"), _Plain.of(html))
+
+
+class _Plain(HTMLParser):
+    """The text of some HTML. Line breaks are where a browser begins a line; tags go, entities become characters."""
+
+    _BEFORE = frozenset({"br", "li"})
+    _AFTER = frozenset({"p", "div", "ul", "ol"})
+
+    @classmethod
+    def of(cls, html: str) -> str:
+        parser = cls()
+        parser.feed(html)
+        parser.close()  # what stands after the last tag
+        lines = (" ".join(line.split()) for line in "".join(parser._parts).split(_BREAK))
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in self._BEFORE:
+            self._parts.append(_BREAK)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._AFTER:
+            self._parts.append(_BREAK)
+
+    def handle_data(self, data: str) -> None:
+        self._parts.append(data.replace(_BREAK, " "))
+
+
+def stages(found: Sequence[StageRecord]) -> Table:
+    table = layout.table("Stages", "Chamber", "Stage", "State", "Completed", "Committee")
+    table.add_column("Sittings", justify="right")
+    for stage in found:
+        completed, committee = stage.completed_on, stage.committee
+        layout.add(
+            table,
+            stage.chamber,
+            layout.words(stage.stage),
+            layout.words(stage.state),
+            completed,
+            committee,
+            stage.sittings,
+        )
+    return table
+
+
+def times(found: Sequence[TimeInStage]) -> Table:
+    """The days that a bill stood after each of its milestones."""
+    table = layout.table("Time in each stage", "After", "Since", "Until")
+    table.add_column("Days", justify="right")
+    for span in found:
+        until = span.until or ("now" if span.days is not None else "its session's end")
+        layout.add(table, layout.words(span.after), span.since, until, span.days)
+    return table
+
+
+def provenance(found: Sequence[Origin]) -> Table:
+    """Where each field has its value; the stages by their number, the texts cut."""
+    table = layout.widest(layout.table("Provenance", "Field"))
+    table.add_column("Value", ratio=1, no_wrap=True, overflow="ellipsis")
+    for name in ("Source", "Document", "Fetched at (UTC)", "Since (UTC)"):
+        table.add_column(name, no_wrap=True)
+    for origin in found:
+        value = f"{len(origin.value)} stages" if isinstance(origin.value, list) else origin.value
+        source = origin.source + (" (stands in)" if origin.stands_in else "") + (" (kept)" if origin.withheld else "")
+        document = origin.document[:SHA256_SHOWN] if origin.document else None
+        layout.add(table, origin.field, value, source, document, origin.fetched_at, origin.since)
+    return table
+
+
+def lineage(found: Lineage) -> Iterable[Table]:
+    """The line of a bill over its sessions, then its days."""
+    title = "Lineage" + (f": {found.days} days, {found.first_on} to {found.last_on}" if found.days else "")
+    line = layout.widest(layout.table(title, "Bill", "Introduced"))
+    line.add_column("Status", ratio=1, overflow="fold")
+    line.add_column("Title", ratio=2, no_wrap=True, overflow="ellipsis")
+    for life in found.line:
+        mark = " (this one)" if life.relation == "self" else ""
+        layout.add(line, life.key + mark, life.introduced_on, life.status_en or "not held", life.title_en)
+    yield line
+    days = layout.table("Its days", "Day", "Bill", "What")
+    for event in found.timeline:
+        layout.add(days, event.day, event.key, layout.words(event.what.removesuffix("_on")))
+    yield days

@@ -1,0 +1,70 @@
+"""The commands about the divisions of the House: which there are, and how each member voted in one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from parlex.cli.frame import (
+    LOOK,
+    Commands,
+    Json,
+    Limit,
+    SessionArgument,
+    SessionOption,
+    note,
+    print_json,
+    print_records,
+    reading,
+    to_fetch,
+)
+from parlex.errors import UsageError
+
+commands = typer.Typer(cls=Commands)
+
+
+@commands.command(rich_help_panel=LOOK)
+def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = False) -> None:
+    """List the divisions of the House that are held, newest first."""
+    from parlex.cli.tables import layout
+    from parlex.cli.tables import votes as tables
+    from parlex.datasets.votes import reads as vote_reads
+
+    with reading() as db:
+        found = vote_reads.votes(db, session, limit=limit)
+        if as_json:
+            print_records(found)
+            return
+        rows = list(found)
+    if rows:
+        layout.console().print(tables.votes(rows))
+    note(f"{len(rows)} divisions" if rows else f"none are held; {to_fetch(session, 'votes')}")
+
+
+@commands.command(rich_help_panel=LOOK)
+def vote(
+    session: SessionArgument,
+    number: Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="The division's number in its session.")],
+    by_party: Annotated[bool, typer.Option("--by-party", help="With --json: parties instead of ballots.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show one division: its totals, how the parties voted, each member's ballot."""
+    from parlex.cli.tables import layout
+    from parlex.cli.tables import votes as tables
+    from parlex.datasets.votes import reads as vote_reads
+    from parlex.datasets.votes.vote import VoteKey
+
+    key = VoteKey(session, number)
+    with reading() as db:
+        record = vote_reads.vote(db, key)
+        parties, ballots = vote_reads.parties(db, key), vote_reads.ballots(db, key)
+    if record is None:
+        raise UsageError(f"the mirror does not hold {key}; {to_fetch(session, 'votes')}")
+    if as_json:
+        print_json(record.as_json())
+        print_records(parties if by_party else ballots)
+        return
+    console = layout.console()
+    for table in tables.vote(record, parties, ballots):
+        console.print(table)
