@@ -83,10 +83,20 @@ class DocumentError(ParlexError):
     """A document breaks what its source promises.
 
     ``source`` and ``document`` (its url) say where, ``key`` which bill (None for a whole list), ``field`` the
-    upstream field (None where the whole document is meant), ``reason`` what is wrong with it.
+    upstream field (None where the whole document is meant), ``reason`` what is wrong with it. ``part`` names the part
+    that cannot be read of a record whose rest can: a column, or ``ballots.SLUG``. None where no part is meant.
     """
 
-    def __init__(self, reason: str, *, source: str, document: str, key: str | None = None, field: str | None = None):
+    def __init__(
+        self,
+        reason: str,
+        *,
+        source: str,
+        document: str,
+        key: str | None = None,
+        field: str | None = None,
+        part: str | None = None,
+    ):
         where = " ".join(part for part in (source, key, field) if part)
         super().__init__(f"{where}: {reason} ({document})")
         self.reason = reason
@@ -94,6 +104,7 @@ class DocumentError(ParlexError):
         self.document = document
         self.key = key
         self.field = field
+        self.part = part
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _revive, (type(self), self.args, self.__dict__)

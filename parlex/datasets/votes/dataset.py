@@ -90,7 +90,7 @@ class VoteDataset(RecordDataset):
 
     def read(self, key: str, found: Mapping[str, Document]) -> Record:
         vote = source.parse_vote(found[SITE], VoteKey.parse(key))
-        ballots = source.parse_ballots(found[BALLOTS], vote.division.key)
+        ballots = source.parse_ballots(found[BALLOTS], vote.division.key).ballots
         return Record(
             key,
             {
