@@ -11,7 +11,6 @@ ParlexError
 │   ├── NotFound            404 or 410: the source does not have it (the companion: not yet)
 │   └── Unacceptable        4xx, a body over the cap, endless redirects, an address of another host
 └── DocumentError           a person must look: the document is not what its source promises
-    └── GuardTripped        the document is well formed, but it is not to be believed
 """
 
 from __future__ import annotations
@@ -108,14 +107,6 @@ class DocumentError(ParlexError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _revive, (type(self), self.args, self.__dict__)
-
-
-class GuardTripped(DocumentError):
-    """A well-formed document that breaks a guard; ``guard`` names which."""
-
-    def __init__(self, reason: str, *, guard: str, source: str, document: str, field: str | None = None):
-        super().__init__(reason, source=source, document=document, field=field)
-        self.guard = guard
 
 
 def _revive(kind: type[ParlexError], args: tuple[Any, ...], state: dict[str, Any]) -> ParlexError:
