@@ -11,7 +11,6 @@ ParlexError
 │   ├── NotFound            404 or 410: the source does not have it (the companion: not yet)
 │   └── Unacceptable        4xx, a body over the cap, endless redirects, an address of another host
 └── DocumentError           a person must look: the document is not what its source promises
-    └── GuardTripped        the document is well formed, but it is not to be believed
 """
 
 from __future__ import annotations
@@ -83,10 +82,20 @@ class DocumentError(ParlexError):
     """A document breaks what its source promises.
 
     ``source`` and ``document`` (its url) say where, ``key`` which bill (None for a whole list), ``field`` the
-    upstream field (None where the whole document is meant), ``reason`` what is wrong with it.
+    upstream field (None where the whole document is meant), ``reason`` what is wrong with it. ``part`` names the part
+    that cannot be read of a record whose rest can: a column, or ``ballots.SLUG``. None where no part is meant.
     """
 
-    def __init__(self, reason: str, *, source: str, document: str, key: str | None = None, field: str | None = None):
+    def __init__(
+        self,
+        reason: str,
+        *,
+        source: str,
+        document: str,
+        key: str | None = None,
+        field: str | None = None,
+        part: str | None = None,
+    ):
         where = " ".join(part for part in (source, key, field) if part)
         super().__init__(f"{where}: {reason} ({document})")
         self.reason = reason
@@ -94,17 +103,10 @@ class DocumentError(ParlexError):
         self.document = document
         self.key = key
         self.field = field
+        self.part = part
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _revive, (type(self), self.args, self.__dict__)
-
-
-class GuardTripped(DocumentError):
-    """A well-formed document that breaks a guard; ``guard`` names which."""
-
-    def __init__(self, reason: str, *, guard: str, source: str, document: str, field: str | None = None):
-        super().__init__(reason, source=source, document=document, field=field)
-        self.guard = guard
 
 
 def _revive(kind: type[ParlexError], args: tuple[Any, ...], state: dict[str, Any]) -> ParlexError:

@@ -152,10 +152,10 @@ def test_what_a_source_asks_us_to_wait_is_waited_and_costs_no_bill(mirror: Resou
 
 RUN = """
 import json, re
-from parlex import pipeline
-from parlex.datasets.bills.bill import SessionId
 from parlex.local.embedded import resolve
+from parlex.parliament import SessionId
 from parlex.resources import Resources
+from parlex.runs import pipeline
 from parlex.settings import load
 settings = load()
 mirror = Resources(settings, resolve(settings))

@@ -17,7 +17,7 @@ from parlex.answers import as_json
 from parlex.datasets import due
 from parlex.datasets.kind import CURRENT, Kind
 from parlex.datasets.reading import Found, Reading
-from parlex.datasets.record import Record, differences, withheld
+from parlex.datasets.record import Record, differences, with_held_parts, withheld
 from parlex.db import advisory
 from parlex.db.bulk import upsert_rows
 from parlex.errors import DocumentError, UnknownSession
@@ -250,7 +250,8 @@ class Dataset(Kind):
         kept: dict[str, Record] = {}
         parked: list[Parked] = []
         for key, record in records.items():
-            believed, values = withheld(record, held.get(key), states, self.guarded, tripped)
+            whole = with_held_parts(record, held.get(key), reading.odd.get(key, ()))
+            believed, values = withheld(whole, held.get(key), states, self.guarded, tripped)
             kept[key] = self.derive(believed)
             parked += [self._blanked(key, field, value, reading) for field, value in values.items()]
         filled = [(key, field) for key, field in states if records[key].facts.get(field) is not None]

@@ -26,6 +26,7 @@ class Reading:
         self.refused: set[str] = set()
         self.errors: dict[tuple[str, str], DocumentError] = {}
         self.parked: list[Parked] = []
+        self.odd: dict[str, list[str]] = {}  # the parts that could not be read, by key
 
     def take(self, offered: Found, scope_of: Callable[[str], str]) -> None:
         """Documents that were just fetched."""
@@ -39,7 +40,8 @@ class Reading:
                     self.refused.add(key)
             else:
                 self.fresh.add((key, source))
-                odd = getattr(self.parsed[key][source], "odd", ())
+                odd = self.parsed[key][source].odd
+                self.odd.setdefault(key, []).extend(error.part for error in odd if error.part)
                 self.parked += [_parked("part", key, source, document, error, scope_of(key)) for error in odd]
 
     def fill(self, standing: Found) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,24 @@ def differences(held: Record, offered: Record) -> list[tuple[str, Any, Any]]:
         keys = [*old, *(key for key in new if key not in old)]
         found += [(f"{part}.{key}", old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
     return found
+
+
+def with_held_parts(record: Record, held: Record | None, odd: Iterable[str]) -> Record:
+    """The record with its held values where parts of its documents could not be read.
+
+    ``odd`` names them: a column, a part as a whole, or one entry of it, as ``ballots.mark-carney``. What a document says
+    beside an unreadable part stands; what it does not say may be in that part, and is kept.
+    """
+    facts, parts = dict(record.facts), dict(record.parts)
+    for name in odd if held is not None else ():
+        part, _, entry = name.partition(".")
+        before = held.parts.get(part, {}) if held else {}
+        if part in parts:
+            kept = {key: value for key, value in before.items() if entry in ("", key)}
+            parts[part] = {**kept, **parts[part]}
+        elif held and facts.get(name, name) is None:
+            facts[name] = held.facts[name]
+    return replace(record, facts=facts, parts=parts)
 
 
 States = Mapping[tuple[str, str], str]  # of a (key, field) whose blank was parked: open, rejected or approved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
@@ -55,6 +55,13 @@ def joined(pages: Sequence[Document]) -> Document:
     For what is always asked for as a whole, and nearly always is one page: then it is that page.
     """
     return replace(pages[0], body=_SEPARATOR.join(page.body for page in pages), etag=None, last_modified=None)
+
+
+def rows_of_pages(pages: Iterable[Document]) -> Iterator[tuple[Raw, Place]]:
+    """The rows of all pages of a walk, each with the page it stands on. DocumentError for a document that is none."""
+    for page in pages:
+        place = Place(NAME, page.url)
+        yield from ((raw, place) for raw in rows_of(page, place))
 
 
 def rows_of(document: Document, place: Place) -> Iterator[Raw]:

@@ -37,17 +37,29 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is read: the source, the document's url and, once it is known, the bill."""
+    """Where something is read: the source, the document's url and, once they are known, the record and its part.
+
+    ``part`` is named as the record names it, ``path`` as the document does.
+    """
 
     source: str
     document: str
     key: str | None = None
+    part: str | None = None
+    path: str | None = None
 
     def of(self, key: object) -> Place:
         return replace(self, key=str(key))
 
+    def at(self, part: str, path: str | None = None) -> Place:
+        """The place of a part of the record."""
+        return replace(self, part=part, path=path or self.path)
+
     def error(self, reason: str, field: str | None = None) -> DocumentError:
-        return DocumentError(reason, source=self.source, document=self.document, key=self.key, field=field)
+        field = ".".join(filter(None, (self.path, field))) or None
+        return DocumentError(
+            reason, source=self.source, document=self.document, key=self.key, field=field, part=self.part
+        )
 
 
 def json_of(document: Document, place: Place) -> bytes:

@@ -249,7 +249,7 @@ class Stack:
         )
 
     def _migrate(self) -> None:
-        command = [sys.executable, "-c", "from parlex import supervisor; supervisor.migrate()"]
+        command = [sys.executable, "-c", "from parlex.local import supervisor; supervisor.migrate()"]
         done = subprocess.run(
             command, env=self.environment(), capture_output=True, text=True, start_new_session=True, check=False
         )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from parlex.datasets.politicians import source as politicians
 from parlex.datasets.votes import source as votes
 from parlex.datasets.votes.source import Votes
-from parlex.datasets.votes.vote import Ballot, Choice, VoteKey
+from parlex.datasets.votes.vote import Ballot, Ballots, Choice, VoteKey
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
@@ -70,6 +70,17 @@ def ballot(slug: str = "a-b", **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def seat(**changes: Any) -> dict[str, Any]:
+    return {
+        "url": "/politicians/memberships/12/",
+        "start_date": "2011-05-02",
+        "end_date": None,
+        "party": {"name": {"en": "Green Party of Canada"}, "short_name": {"en": "Green"}},
+        "label": {"en": "Green MP"},
+        "riding": {"name": {"en": "Saanich—Gulf Islands"}, "province": "BC", "id": 59026},
+    } | changes
+
+
 def member(**changes: Any) -> dict[str, Any]:
     return {
         "name": "Elizabeth May",
@@ -81,16 +92,7 @@ def member(**changes: Any) -> dict[str, Any]:
         "other_info": {"parl_mp_id": ["2897"], "constituency_offices": ["Sidney", " "], "favourite_word": ["green"]},
         "links": [{"url": "https://example.org/may", "note": ""}],
         "voice": "613-555-0100",
-        "memberships": [
-            {
-                "url": "/politicians/memberships/12/",
-                "start_date": "2011-05-02",
-                "end_date": None,
-                "party": {"name": {"en": "Green Party of Canada"}, "short_name": {"en": "Green"}},
-                "label": {"en": "Green MP"},
-                "riding": {"name": {"en": "Saanich—Gulf Islands"}, "province": "BC", "id": 59026},
-            }
-        ],
+        "memberships": [seat()],
     } | changes
 
 
@@ -116,7 +118,7 @@ def test_the_ballots_of_all_pages_are_one_document() -> None:
 
     found = source(answer).fetch_ballots(KEY, Tally())
     assert asked == list(pages)
-    assert [one.slug for one in votes.parse_ballots(found, KEY)] == ["a-b", "c-d"]
+    assert [one.slug for one in votes.parse_ballots(found, KEY).ballots] == ["a-b", "c-d"]
 
 
 def test_one_page_of_ballots_is_kept_as_it_came() -> None:
@@ -127,26 +129,54 @@ def test_one_page_of_ballots_is_kept_as_it_came() -> None:
 
 def test_a_ballot() -> None:
     read = votes.parse_ballots(document(page([ballot(politician_membership_url=None, ballot="Didn't vote")])), KEY)
-    assert read == (Ballot("a-b", None, Choice.ABSENT),)
+    assert read == Ballots((Ballot("a-b", None, Choice.ABSENT),))
 
 
 def test_a_ballot_that_comes_on_two_pages_counts_once() -> None:
     pages = joined([document(page([ballot("a-b")])), document(page([ballot("a-b"), ballot("c-d")]))])
-    assert len(votes.parse_ballots(pages, KEY)) == 2
+    read = votes.parse_ballots(pages, KEY)
+    assert ([one.slug for one in read.ballots], read.odd) == (["a-b", "c-d"], ())
+
+
+OTHER = {"politician_membership_url": "/politicians/memberships/78/"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept", "told"),
+    [
+        ([ballot(), ballot(**OTHER)], [("a-b", None, "Yes")], ("ballots.a-b", "politician_url", "has 2 ballots")),
+        ([ballot(), ballot(ballot="No")], [], ("ballots.a-b", "politician_url", "has 2 ballots")),
+        ([ballot(), ballot(**OTHER, ballot="No")], [], ("ballots.a-b", "politician_url", "has 2 ballots")),
+        ([ballot(ballot="Abstained")], [], ("ballots.a-b", "ballot", "unknown value 'Abstained'")),
+        ([ballot(ballot=None)], [], ("ballots.a-b", "ballot", "Expected `str`, got `null`")),
+        ([ballot(politician_url="/people/a/")], [], ("ballots", "politician_url", "no politician")),
+        ([ballot(politician_url=None)], [], ("ballots", "politician_url", "Expected `str`, got `null`")),
+        ([ballot(politician_membership_url="/x/")], [], ("ballots.a-b", "politician_membership_url", "no membership")),
+    ],
+)
+def test_an_odd_ballot_is_told_and_the_others_stand(
+    rows: list[Any], kept: list[Any], told: tuple[str, str, str]
+) -> None:
+    """Also of a member whose two ballots differ: what both say stands, and what they do not is nobody's to choose."""
+    read = votes.parse_ballots(document(page([ballot("c-d"), *rows, ballot("e-f")])), KEY)
+    stand = [(one.slug, one.membership_id, one.choice) for one in read.ballots]
+    assert sorted(stand) == sorted([("c-d", 77, "Yes"), ("e-f", 77, "Yes"), *kept])
+    (error,) = read.odd
+    assert (error.key, error.part, error.field) == ("45-1 12", *told[:2])
+    assert told[2] in error.reason
 
 
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([ballot(vote_url="/votes/45-1/13/")], "is a ballot of"),
-        ([ballot(), ballot(ballot="No")], "two ballots"),
-        ([ballot(ballot="Abstained")], "unknown value 'Abstained'"),
-        ([ballot(politician_url="/people/a/")], "no politician"),
-        ([ballot(politician_url=None)], "politician_url"),
-        ([ballot(politician_membership_url="/politicians/memberships/x/")], "no membership"),
+        ([ballot(), ballot("c-d"), ballot("e-f", vote_url="/votes/45-1/13/")], "is a ballot of"),
+        ([ballot(), ballot("c-d"), ballot("e-f", vote_url=None)], "vote_url"),
+        ([ballot(), ballot("c-d"), None], "Expected `object`, got `null`"),
+        ([ballot(), ballot("c-d", ballot="Abstained"), ballot("e-f", ballot="Abstained")], "unknown value 'Abstained'"),
     ],
 )
 def test_ballots_that_are_refused(rows: list[Any], reason: str) -> None:
+    """Those of another division among them, and a document most of which cannot be read."""
     with pytest.raises(DocumentError, match=reason):
         votes.parse_ballots(document(page(rows)), KEY)
 
@@ -183,7 +213,6 @@ def test_totals(choices: list[Choice], match: bool) -> None:
         ({"bill_url": "/C-5/"}, "bill_url"),
         ({"yea_total": -1}, "yea_total"),
         ({"date": "0001-01-01"}, "date"),
-        ({"party_votes": detail()["party_votes"] * 2}, "party_votes"),
         ({"description": None}, "description"),
     ],
 )
@@ -192,6 +221,54 @@ def test_divisions_that_are_refused(changes: dict[str, Any], field: str) -> None
         votes.parse_vote(document(detail(**changes)), KEY)
     assert caught.value.field == field
     assert caught.value.key == "45-1 12"
+
+
+def party(name: str | None = "Liberal", **changes: Any) -> dict[str, Any]:
+    return {"vote": "Yes", "disagreement": 0.0, "party": {"name": {"en": name}, "short_name": {"en": None}}} | changes
+
+
+@pytest.mark.parametrize(
+    ("lines", "part", "field"),
+    [
+        ([party("Green", disagreement=None)], "parties.Green", "party_votes[1].disagreement"),
+        ([party("Green", disagreement=1.5)], "parties.Green", "party_votes[1].disagreement"),
+        ([party("Green", vote="Maybe")], "parties.Green", "party_votes[1].vote"),
+        ([party(" ")], "parties", "party_votes[1].party"),
+        ([party("Green", party=None)], "parties", "party_votes[1].party"),
+        ([None], "parties", "party_votes[1]"),
+        ([party("Green"), party("Green", vote="No")], "parties.Green", "party_votes"),
+    ],
+)
+def test_an_odd_line_of_a_party_is_told_and_the_division_stands(lines: list[Any], part: str, field: str) -> None:
+    vote = votes.parse_vote(document(detail(party_votes=[party(), *lines])), KEY)
+    assert [line.party for line in vote.lines] == ["Liberal"]
+    (error,) = vote.odd
+    assert (error.key, error.part, error.field) == ("45-1 12", part, field)
+
+
+@pytest.mark.parametrize("bad", [None, {}, "none"])
+def test_party_lines_that_are_none_are_an_odd_part_of_the_division(bad: object) -> None:
+    vote = votes.parse_vote(document(detail(party_votes=bad)), KEY)
+    assert (vote.lines, [(error.part, error.field) for error in vote.odd]) == ((), [("parties", "party_votes")])
+
+
+def test_a_line_that_comes_twice_counts_once() -> None:
+    vote = votes.parse_vote(document(detail(party_votes=[party(), party()])), KEY)
+    assert ([line.party for line in vote.lines], vote.odd) == (["Liberal"], ())
+
+
+def test_divisions_listed_twice_are_told_across_pages() -> None:
+    pages = [document(page([row(), row(number=13)])), document(page([row(number=13), row(number=14)]))]
+    read = votes.parse_list(pages, SESSION)
+    assert ([one.key.number for one in read.divisions], read.doubled, read.rejected) == ([12, 13, 14], ("45-1 13",), ())
+
+
+def test_a_division_that_is_listed_with_two_results_is_rejected() -> None:
+    read = votes.parse_list([document(page([row(), row(number=13)])), document(page([row(result="Failed")]))], SESSION)
+    assert ([one.key.number for one in read.divisions], read.doubled) == ([13], ("45-1 12",))
+    assert [(error.key, error.reason) for error in read.rejected] == [
+        ("45-1 12", "is listed twice, with different facts")
+    ]
 
 
 def test_a_bad_row_is_rejected_and_the_others_are_read() -> None:
@@ -235,15 +312,68 @@ def test_a_politician_without_other_info() -> None:
         ({"url": "/politicians/someone-else/"}, "url"),
         ({"name": " "}, "name"),
         ({"memberships": None}, "memberships"),
-        ({"memberships": member()["memberships"] * 2}, "memberships"),
-        ({"memberships": [member()["memberships"][0] | {"end_date": "2010-01-01"}]}, "memberships.end_date"),
-        ({"memberships": [member()["memberships"][0] | {"url": "/12/"}]}, "memberships.url"),
+        ({"memberships": [seat(), seat(start_date="2012-05-02")]}, "memberships"),
+        ({"memberships": [seat(url="/12/")]}, "memberships[0].url"),
+        ({"memberships": [seat(end_date="soon")]}, "memberships[0].end_date"),
+        ({"memberships": [None]}, "memberships[0]"),
     ],
 )
 def test_politicians_who_are_refused(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(DocumentError) as caught:
         politicians.parse_politician(document(member(**changes)), "elizabeth-may")
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"end_date": "2010-01-01"}, "end_date"),
+        ({"url": "/12/", "end_date": "2015-01-01"}, "url"),
+        ({"start_date": None, "end_date": "2015-01-01"}, "start_date"),
+        ({"start_date": "0001-01-01", "end_date": "2015-01-01"}, "start_date"),
+        ({"party": "Green", "end_date": "2015-01-01"}, "party"),
+    ],
+)
+def test_an_odd_membership_that_is_over_is_told_and_the_politician_stands(changes: dict[str, Any], field: str) -> None:
+    read = politicians.parse_politician(document(member(memberships=[seat(**changes), seat()])), "elizabeth-may")
+    assert [one.id for one in read.memberships] == [12]
+    (error,) = read.odd
+    assert (error.key, error.part, error.field) == ("elizabeth-may", "memberships", f"memberships[0].{field}")
+
+
+def test_a_membership_that_comes_twice_counts_once() -> None:
+    read = politicians.parse_politician(document(member(memberships=[seat(), seat()])), "elizabeth-may")
+    assert ([one.id for one in read.memberships], read.odd) == ([12], ())
+
+
+@pytest.mark.parametrize("bad", [None, {}, [None], [{"url": None, "note": ""}]])
+def test_links_that_cannot_be_read_are_an_odd_part_of_the_politician(bad: object) -> None:
+    read = politicians.parse_politician(document(member(links=bad)), "elizabeth-may")
+    assert (read.links, [error.part for error in read.odd]) == ((), ["links"])
+
+
+def person(slug: str) -> dict[str, Any]:
+    return {"name": slug.upper(), "url": f"/politicians/{slug}/"}
+
+
+def sitting(slug: str) -> dict[str, Any]:
+    return person(slug) | {"current_party": None, "current_riding": None, "image": None}
+
+
+def test_politicians_listed_twice_are_told_across_pages_of_either_list() -> None:
+    everybody = [document(page([person("a"), person("b")])), document(page([person("b"), person("c")]))]
+    current = [document(page([sitting("a"), sitting("c")])), document(page([sitting("c")]))]
+    read = politicians.parse_list(everybody, current)
+    assert [one.slug for one in read.listings] == ["a", "b", "c"]
+    assert (set(read.doubled), read.rejected) == ({"b", "c"}, ())
+
+
+def test_a_member_whom_the_list_of_everybody_lacks_is_rejected_and_has_not_left() -> None:
+    read = politicians.parse_list([document(page([person("a")]))], [document(page([sitting("a"), sitting("b")]))])
+    assert [one.slug for one in read.listings] == ["a"]
+    assert [(error.key, error.reason) for error in read.rejected] == [
+        ("b", "sits today and is not on the list of everybody")
+    ]
 
 
 def test_two_lists_make_one() -> None:

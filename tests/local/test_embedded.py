@@ -32,7 +32,7 @@ pytestmark = pytest.mark.live
 USE = """
 import sys
 from pathlib import Path
-from parlex import embedded
+from parlex.local import embedded
 from parlex.settings import Settings
 with embedded.servers(Settings(home=Path(sys.argv[1]))) as addresses:
     print(addresses.database_url, addresses.redis_url, flush=True)

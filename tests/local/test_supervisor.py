@@ -32,7 +32,7 @@ pytestmark = pytest.mark.live
 UP = """
 import sys
 from pathlib import Path
-from parlex import supervisor
+from parlex.local import supervisor
 from parlex.settings import Settings
 sys.exit(supervisor.run(Settings(home=Path(sys.argv[1])), flower_port=0))
 """

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from parlex.errors import DocumentError
 from parlex.parliament import BillKey, Chamber
 
 
@@ -172,7 +173,10 @@ _FOLD = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-
 
 @dataclass(frozen=True, slots=True)
 class LegisinfoBill:
-    """What LEGISinfo's detail says of a bill. Texts are stripped at the ends; blank texts are null."""
+    """What LEGISinfo's detail says of a bill. Texts are stripped at the ends; blank texts are null.
+
+    ``odd`` has an error for each part that could not be read; what is told here stands without it.
+    """
 
     key: BillKey
     legisinfo_id: int
@@ -197,6 +201,7 @@ class LegisinfoBill:
     summary_en: str | None
     summary_fr: str | None
     stages: tuple[Stage, ...]
+    odd: tuple[DocumentError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

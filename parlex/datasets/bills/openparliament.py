@@ -18,7 +18,8 @@ from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
 from parlex.fetching.pages import MAX_PAGES as MAX_PAGES
-from parlex.fetching.pages import NAME, PAGE_SIZE, rows_of, walk
+from parlex.fetching.pages import NAME, PAGE_SIZE, rows_of_pages, walk
+from parlex.fetching.rows import read_rows
 from parlex.fetching.strict import Id, Place, Text, decode, json_of, optional, plausible, quoted
 from parlex.parliament import BillKey, Chamber, SessionId
 
@@ -76,7 +77,7 @@ class CompanionListing:
 
 @dataclass(frozen=True, slots=True)
 class CompanionList:
-    """What the pages of one session say; as ``legisinfo.SessionList``."""
+    """What the pages of one session say; see :class:`parlex.fetching.rows.Rows`."""
 
     listings: tuple[CompanionListing, ...]
     doubled: tuple[str, ...]
@@ -117,20 +118,10 @@ _DETAILS = msgspec.json.Decoder(_Detail)
 
 def parse_list(documents: Sequence[Document], session: SessionId) -> CompanionList:
     """Read the pages of a session. DocumentError for a page that is none; a single bad row is rejected."""
-    listings: dict[BillKey, CompanionListing] = {}
-    doubled: dict[BillKey, None] = {}
-    rejected: list[DocumentError] = []
-    for document in documents:
-        place = Place(NAME, document.url)
-        for raw in rows_of(document, place):
-            try:
-                listing = _listing(raw, session, place)
-            except DocumentError as error:
-                rejected.append(error)
-                continue
-            if listings.setdefault(listing.key, listing) is not listing:
-                doubled[listing.key] = None
-    return CompanionList(tuple(listings.values()), tuple(str(key) for key in doubled), tuple(rejected))
+    rows = read_rows(
+        rows_of_pages(documents), lambda raw, place: _listing(raw, session, place), lambda listing: listing.key
+    )
+    return CompanionList(rows.read, rows.doubled, rows.rejected)
 
 
 def _listing(raw: Raw, session: SessionId, place: Place) -> CompanionListing:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from parlex.errors import DocumentError
+
 
 @dataclass(frozen=True, slots=True)
 class Membership:
@@ -39,7 +41,7 @@ class Politician:
     """One politician as OpenParliament says. ``slug`` is the last part of its url, and the key.
 
     ``person_id`` is the Parliament's own number for a person, by which LEGISinfo names sponsors. ``memberships`` come
-    newest first.
+    newest first. ``odd`` has an error for each part that could not be read; what is told here stands without it.
     """
 
     slug: str
@@ -55,6 +57,7 @@ class Politician:
     image_url: str | None
     links: tuple[Mapping[str, str | None], ...]
     memberships: tuple[Membership, ...]
+    odd: tuple[DocumentError, ...] = ()
 
     @property
     def current(self) -> Membership | None:

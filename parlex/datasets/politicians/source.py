@@ -6,7 +6,7 @@ Two lists make one: ``include=all`` names everybody, and only the list of today'
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urljoin
@@ -18,7 +18,8 @@ from parlex.datasets.politicians.politician import Membership, Politician, Polit
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
-from parlex.fetching.pages import NAME, PAGE_SIZE, rows_of, walk
+from parlex.fetching.pages import NAME, PAGE_SIZE, rows_of_pages, walk
+from parlex.fetching.rows import read_parts, read_rows
 from parlex.fetching.strict import Place, Text, decode, json_of, optional, plausible, quoted, required
 
 _POLITICIAN = re.compile(r"/politicians/([a-z0-9-]+)/")
@@ -59,7 +60,7 @@ class Politicians:
 
 @dataclass(frozen=True, slots=True)
 class PoliticianList:
-    """What the pages of both lists say; as ``legisinfo.SessionList``."""
+    """What the pages of both lists say; see :class:`parlex.fetching.rows.Rows`."""
 
     listings: tuple[PoliticianListing, ...]
     doubled: tuple[str, ...]
@@ -110,13 +111,19 @@ class _Membership(Struct):
     riding: _Riding | None
 
 
+class _Past(Struct):
+    """What tells that a membership is over, whatever else it says."""
+
+    end_date: date
+
+
 class _Detail(_Row):
     given_name: Text
     family_name: Text
     gender: Text | None
     image: Text | None
-    links: list[_Link]
-    memberships: list[_Membership]
+    links: Raw
+    memberships: list[Raw]
     other_info: _OtherInfo = msgspec.field(default_factory=_OtherInfo)
     email: Text | None = None
     voice: Text | None = None
@@ -126,39 +133,34 @@ class _Detail(_Row):
 _ROWS = msgspec.json.Decoder(_Row)
 _CURRENT_ROWS = msgspec.json.Decoder(_CurrentRow)
 _DETAILS = msgspec.json.Decoder(_Detail)
+_LINKS = msgspec.json.Decoder(list[_Link])
+_MEMBERSHIPS = msgspec.json.Decoder(_Membership)
+_PAST = msgspec.json.Decoder(_Past)
 
 
 def parse_list(everybody: Sequence[Document], current: Sequence[Document]) -> PoliticianList:
     """Read both lists. DocumentError for a page that is none; a single bad row is rejected.
 
-    A member of today whose row cannot be read is rejected, and not taken for one who has left.
+    A member of today whose row cannot be read is rejected, and not taken for one who has left; so is one whom the list
+    of everybody lacks, since one of the two lists must then be wrong.
     """
-    today, names = _parse(current, _current_listing), _parse(everybody, _listing)
-    known = {listing.slug: listing for listing in today.listings}
+    today = read_rows(rows_of_pages(current), _current_listing, _slug)
+    names = read_rows(rows_of_pages(everybody), _listing, _slug)
+    known = {listing.slug: listing for listing in today.read}
     unreadable = {error.key for error in today.rejected}
-    listings = tuple(known.get(one.slug, one) for one in names.listings if one.slug not in unreadable)
-    return PoliticianList(listings, names.doubled, today.rejected + names.rejected)
+    listings = tuple(known.get(one.slug, one) for one in names.read if one.slug not in unreadable)
+    named = {*map(_slug, names.read), *(error.key for error in names.rejected)}
+    lacking = [
+        Place(NAME, everybody[0].url, slug).error("sits today and is not on the list of everybody")
+        for slug in known
+        if slug not in named
+    ]
+    doubled = tuple(dict.fromkeys(today.doubled + names.doubled))
+    return PoliticianList(listings, doubled, (*today.rejected, *names.rejected, *lacking))
 
 
-def _parse(pages: Sequence[Document], read: Callable[[Raw, Place], PoliticianListing]) -> PoliticianList:
-    listings: dict[str, PoliticianListing] = {}
-    doubled: dict[str, None] = {}
-    rejected: list[DocumentError] = []
-    for raw, place in _rows(pages):
-        try:
-            listing = read(raw, place)
-        except DocumentError as error:
-            rejected.append(error)
-            continue
-        if listings.setdefault(listing.slug, listing) is not listing:
-            doubled[listing.slug] = None
-    return PoliticianList(tuple(listings.values()), tuple(doubled), tuple(rejected))
-
-
-def _rows(pages: Sequence[Document]) -> Iterator[tuple[Raw, Place]]:
-    for page in pages:
-        place = Place(NAME, page.url)
-        yield from ((raw, place) for raw in rows_of(page, place))
+def _slug(listing: PoliticianListing) -> str:
+    return listing.slug
 
 
 def _listing(raw: Raw, place: Place) -> PoliticianListing:
@@ -178,7 +180,7 @@ def _current_listing(raw: Raw, place: Place) -> PoliticianListing:
         party=_text(row.current_party.short_name if row.current_party else None),
         riding=_text(riding.name if riding else None),
         province=optional(riding.province) if riding else None,
-        image_url=_absolute(row.image, place),
+        image_url=_absolute(row.image, place.of(named.slug)),
     )
 
 
@@ -199,14 +201,17 @@ def membership_of(url: str, field: str, place: Place) -> int:
 
 
 def parse_politician(document: Document, slug: str) -> Politician:
-    """Read a detail, which must be that of the politician asked for. DocumentError if not."""
+    """Read a detail, which must be that of the politician asked for. DocumentError if not.
+
+    Links and past memberships are parts: ``odd`` has an error for each that cannot be read. A membership that may still
+    last is none, since it tells whether the politician sits.
+    """
     place = Place(NAME, document.url, slug)
     detail = decode(_DETAILS, json_of(document, place), place)
     if slug_of(detail.url, "url", place) != slug:
         raise place.error(f"is the detail of {quoted(detail.url)}", "url")
-    memberships = {one.id: one for one in (_membership(raw, place) for raw in detail.memberships)}
-    if len(memberships) < len(detail.memberships):
-        raise place.error("names a membership twice", "memberships")
+    memberships, odd = _memberships(detail.memberships, place)
+    links, odd_links = read_parts([(detail.links, place.at("links", "links"))], _links)
     return Politician(
         slug=slug,
         name=required(detail.name, "name", place),
@@ -219,23 +224,55 @@ def parse_politician(document: Document, slug: str) -> Politician:
         fax=optional(detail.fax),
         offices="\n\n".join(filter(None, map(optional, detail.other_info.constituency_offices))) or None,
         image_url=_absolute(detail.image, place),
-        links=tuple({"url": link.url, "note": optional(link.note)} for link in detail.links),
-        memberships=tuple(sorted(memberships.values(), key=lambda one: (one.start_on, one.id), reverse=True)),
+        links=links[0] if links else (),
+        memberships=tuple(sorted(memberships, key=lambda one: (one.start_on, one.id), reverse=True)),
+        odd=odd + odd_links,
     )
 
 
-def _membership(raw: _Membership, place: Place) -> Membership:
-    start = plausible(raw.start_date, "memberships.start_date", place)
-    end = plausible(raw.end_date, "memberships.end_date", place) if raw.end_date else None
+def _links(raw: Raw, place: Place) -> tuple[Mapping[str, str | None], ...]:
+    return tuple({"url": link.url, "note": optional(link.note)} for link in decode(_LINKS, raw, place))
+
+
+def _memberships(raws: Sequence[Raw], place: Place) -> tuple[Iterable[Membership], tuple[DocumentError, ...]]:
+    """The same one twice counts once; DocumentError for two that differ, and for an odd one that may still last."""
+    found: dict[int, Membership] = {}
+    odd: list[DocumentError] = []
+    for position, raw in enumerate(raws):
+        at = place.at("memberships", f"memberships[{position}]")
+        try:
+            one = _membership(raw, at)
+        except DocumentError as error:
+            if not _is_past(raw, at):
+                raise
+            odd.append(error)
+            continue
+        if found.setdefault(one.id, one) != one:
+            raise place.error(f"names membership {one.id} twice, with different facts", "memberships")
+    return found.values(), tuple(odd)
+
+
+def _is_past(raw: Raw, place: Place) -> bool:
+    try:
+        decode(_PAST, raw, place)
+    except DocumentError:
+        return False
+    return True
+
+
+def _membership(raw: Raw, place: Place) -> Membership:
+    row = decode(_MEMBERSHIPS, raw, place)
+    start = plausible(row.start_date, "start_date", place)
+    end = plausible(row.end_date, "end_date", place) if row.end_date else None
     if end and end < start:
-        raise place.error(f"ends on {end}, before its start on {start}", "memberships.end_date")
+        raise place.error(f"ends on {end}, before its start on {start}", "end_date")
     return Membership(
-        id=membership_of(raw.url, "memberships.url", place),
-        party=_text(raw.party.short_name if raw.party else None),
-        party_name=_text(raw.party.name if raw.party else None),
-        riding=_text(raw.riding.name if raw.riding else None),
-        province=optional(raw.riding.province) if raw.riding else None,
-        label=_text(raw.label),
+        id=membership_of(row.url, "url", place),
+        party=_text(row.party.short_name if row.party else None),
+        party_name=_text(row.party.name if row.party else None),
+        riding=_text(row.riding.name if row.riding else None),
+        province=optional(row.riding.province) if row.riding else None,
+        label=_text(row.label),
         start_on=start,
         end_on=end,
     )

@@ -105,7 +105,7 @@ class VoteDataset(Dataset):
         return source.parse_ballots(document, vote) if source_name == BALLOTS else source.parse_vote(document, vote)
 
     def record(self, key: str, parsed: Mapping[str, Any]) -> Record:
-        vote, ballots = parsed[SITE], parsed[BALLOTS]
+        vote, ballots = parsed[SITE], parsed[BALLOTS].ballots
         return Record(
             key,
             {
@@ -122,7 +122,7 @@ class VoteDataset(Dataset):
     def unfinished(self, db: Session, parsed: Mapping[str, Mapping[str, Any]]) -> set[str]:
         """The totals may be published before the ballots are."""
         return {
-            key for key, by_source in parsed.items() if _has_voted(by_source[SITE].division) > bool(by_source[BALLOTS])
+            key for key, by_source in parsed.items() if _has_voted(by_source[SITE].division) > bool(by_source[BALLOTS].ballots)
         }
 
     def rank(self, key: str) -> VoteKey:

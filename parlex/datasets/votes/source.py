@@ -6,7 +6,7 @@ A ballot has no address of its own: those of a division are one list, asked for 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, TypeVar
@@ -15,11 +15,12 @@ import msgspec
 from msgspec import Meta, Raw, Struct, field
 
 from parlex.datasets.politicians.source import membership_of, slug_of
-from parlex.datasets.votes.vote import Ballot, Choice, Division, PartyLine, Position, Result, Vote, VoteKey
+from parlex.datasets.votes.vote import Ballot, Ballots, Choice, Division, PartyLine, Position, Result, Vote, VoteKey
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
-from parlex.fetching.pages import NAME, PAGE_SIZE, joined, rows_of, walk
+from parlex.fetching.pages import NAME, PAGE_SIZE, joined, rows_of, rows_of_pages, walk
+from parlex.fetching.rows import read_parts, read_rows
 from parlex.fetching.strict import Place, Text, decode, json_of, optional, plausible, quoted
 from parlex.parliament import BillKey, SessionId
 
@@ -71,7 +72,7 @@ def _address(key: VoteKey) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VoteList:
-    """What the pages of one session say; as ``legisinfo.SessionList``."""
+    """What the pages of one session say; see :class:`parlex.fetching.rows.Rows`."""
 
     divisions: tuple[Division, ...]
     doubled: tuple[str, ...]
@@ -103,19 +104,29 @@ class _Row(_Identity):
     paired_total: _Total
 
 
-class _Line(Struct):
+class _Whose(Struct):
+    party: _Party
+
+
+class _Line(_Whose):
     vote: Text
     disagreement: Annotated[float, Meta(ge=0, le=1)]
-    party: _Party
 
 
 class _Detail(_Row):
     context_statement: Text | None
-    party_votes: list[_Line]
+    party_votes: Raw
 
 
-class _Ballot(Struct):
+class _OfDivision(Struct):
     vote_url: Text
+
+
+class _OfMember(Struct):
+    politician_url: Text
+
+
+class _Ballot(_OfDivision):
     politician_url: Text
     politician_membership_url: Text | None
     ballot: Text
@@ -124,36 +135,27 @@ class _Ballot(Struct):
 _IDENTITIES = msgspec.json.Decoder(_Identity)
 _ROWS = msgspec.json.Decoder(_Row)
 _DETAILS = msgspec.json.Decoder(_Detail)
+_PARTY_VOTES = msgspec.json.Decoder(list[Raw])
+_LINES = msgspec.json.Decoder(_Line)
+_PARTIES = msgspec.json.Decoder(_Whose)
+_DIVISIONS = msgspec.json.Decoder(_OfDivision)
+_MEMBERS = msgspec.json.Decoder(_OfMember)
 _BALLOTS = msgspec.json.Decoder(_Ballot)
 
 
 def parse_list(documents: Sequence[Document], session: SessionId) -> VoteList:
     """Read the pages of a session. DocumentError for a page that is none; a single bad row is rejected."""
-    divisions: dict[VoteKey, Division] = {}
-    doubled: dict[VoteKey, None] = {}
-    rejected: list[DocumentError] = []
-    for raw, place in _rows(documents):
-        try:
-            division = _division(raw, session, place)
-        except DocumentError as error:
-            rejected.append(error)
-            continue
-        if divisions.setdefault(division.key, division) is not division:
-            doubled[division.key] = None
-    return VoteList(tuple(divisions.values()), tuple(map(str, doubled)), tuple(rejected))
+    rows = read_rows(
+        rows_of_pages(documents), lambda raw, place: _division(raw, session, place), lambda division: division.key
+    )
+    return VoteList(rows.read, rows.doubled, rows.rejected)
 
 
 def session_of(newest: Document) -> SessionId:
     """The session of the newest division. DocumentError where there is none."""
-    for raw, place in _rows([newest]):
+    for raw, place in rows_of_pages([newest]):
         return _key(decode(_IDENTITIES, raw, place), place).session
     raise Place(NAME, newest.url).error("lists no division at all", "objects")
-
-
-def _rows(pages: Sequence[Document]) -> Iterator[tuple[Raw, Place]]:
-    for page in pages:
-        place = Place(NAME, page.url)
-        yield from ((raw, place) for raw in rows_of(page, place))
 
 
 def _division(raw: Raw, session: SessionId, place: Place) -> Division:
@@ -201,49 +203,109 @@ def _no_bill(url: str, place: Place) -> BillKey:
 
 
 def parse_vote(document: Document, key: VoteKey) -> Vote:
-    """Read a detail, which must be that of the division asked for. DocumentError if not."""
+    """Read a detail, which must be that of the division asked for. DocumentError if not.
+
+    How the parties voted are parts: ``odd`` has an error for each line that cannot be read.
+    """
     place = Place(NAME, document.url, str(key))
     detail = decode(_DETAILS, json_of(document, place), place)
     if _key(detail, place) != key:
         raise place.error(f"is the detail of {detail.session} {detail.number}", "number")
-    lines = tuple(_line(raw, place) for raw in detail.party_votes)
-    if len({line.party for line in lines}) < len(lines):
-        raise place.error("names a party twice", "party_votes")
-    return Vote(_facts(detail, key, place), optional(detail.context_statement), lines)
+    lines, odd = _lines(detail.party_votes, place)
+    return Vote(_facts(detail, key, place), optional(detail.context_statement), lines, odd)
 
 
-def _line(raw: _Line, place: Place) -> PartyLine:
-    name = optional(raw.party.name.en)
-    party = optional(raw.party.short_name.en) or name
+def _lines(raw: Raw, place: Place) -> tuple[tuple[PartyLine, ...], tuple[DocumentError, ...]]:
+    """Of a party that is named twice with different words, no line is believed."""
+    place = place.at("parties", "party_votes")
+    try:
+        raws = decode(_PARTY_VOTES, raw, place)
+    except DocumentError as error:
+        return (), (error,)
+    read, odd = read_parts(((raw, place.at("parties", f"party_votes[{n}]")) for n, raw in enumerate(raws)), _line)
+    lines: dict[str, PartyLine] = {}
+    contradicted = {line.party for line in read if lines.setdefault(line.party, line) != line}
+    told = [
+        place.at(f"parties.{party}").error(f"names {quoted(party)} twice, with different words")
+        for party in lines
+        if party in contradicted
+    ]
+    return tuple(line for line in lines.values() if line.party not in contradicted), (*odd, *told)
+
+
+def _line(raw: Raw, place: Place) -> PartyLine:
+    named = decode(_PARTIES, raw, place).party
+    name = optional(named.name.en)
+    party = optional(named.short_name.en) or name
     if party is None:
-        raise place.error("names a party without a name", "party_votes.party")
-    return PartyLine(party, name, _one_of(Position, raw.vote, "party_votes.vote", place), raw.disagreement)
+        raise place.error("names a party without a name", "party")
+    place = place.at(f"parties.{party}")
+    row = decode(_LINES, raw, place)
+    return PartyLine(party, name, _one_of(Position, row.vote, "vote", place), row.disagreement)
 
 
-def parse_ballots(document: Document, key: VoteKey) -> tuple[Ballot, ...]:
-    """Read the ballots of a division, and none of another: a filter that the site ignores would give those of all.
+def parse_ballots(document: Document, key: VoteKey) -> Ballots:
+    """Read the ballots of a division, one a member. The same one twice, as on two pages, counts once.
 
-    DocumentError also for a member with two different ballots. The same one twice, as on two pages, counts once.
+    ``odd`` has an error for each that cannot be believed. Of a member with two ballots, as on the day of a change of
+    party, what both say stands: the choice without a membership, or neither. DocumentError for a ballot of another
+    division (a filter that the site ignores would give those of all), and where most cannot be read.
     """
     place = Place(NAME, document.url, str(key))
-    ballots: dict[str, Ballot] = {}
-    for raw in rows_of(document, place):
-        row = decode(_BALLOTS, raw, place)
-        if row.vote_url != _address(key):
-            raise place.error(f"is a ballot of {quoted(row.vote_url)}", "vote_url")
-        ballot = _ballot(row, place)
-        if ballots.setdefault(ballot.slug, ballot) != ballot:
-            raise place.error(f"{ballot.slug} has two ballots", "politician_url")
-    return tuple(ballots.values())
+    rows = [(raw, place) for raw in rows_of(document, place)]
+    read, odd = read_parts(rows, lambda raw, place: _ballot(raw, key, place))
+    if 2 * len(odd) > len(rows) or any(error.part is None for error in odd):
+        raise next((error for error in odd if error.part is None), odd[0])
+    by_member: dict[str, set[Ballot]] = {}
+    for ballot in read:
+        by_member.setdefault(ballot.slug, set()).add(ballot)
+    kept = [agreed for held in by_member.values() if (agreed := _agreed(held))]
+    told = [
+        place.at(f"ballots.{slug}").error(f"{slug} has {len(held)} ballots", "politician_url")
+        for slug, held in by_member.items()
+        if len(held) > 1
+    ]
+    return Ballots(tuple(kept), (*odd, *told))
 
 
-def _ballot(row: _Ballot, place: Place) -> Ballot:
+def _agreed(ballots: set[Ballot]) -> Ballot | None:
+    """What all ballots of one member say."""
+    first, *others = ballots
+    if not others:
+        return first
+    return Ballot(first.slug, None, first.choice) if all(one.choice is first.choice for one in others) else None
+
+
+def _ballot(raw: Raw, key: VoteKey, place: Place) -> Ballot:
+    """DocumentError without a part for a ballot of another division."""
+    try:
+        return _believed(raw, key, place)
+    except DocumentError:
+        # Only now, since there are a million of them and few are odd.
+        return _believed(raw, key, _of_member(raw, key, place))
+
+
+def _of_member(raw: Raw, key: VoteKey, place: Place) -> Place:
+    """The place of a ballot, as far as it tells whose it is."""
+    _require_division(decode(_DIVISIONS, raw, place), key, place)
+    place = place.at("ballots")
+    return place.at(f"ballots.{slug_of(decode(_MEMBERS, raw, place).politician_url, 'politician_url', place)}")
+
+
+def _believed(raw: Raw, key: VoteKey, place: Place) -> Ballot:
+    row = decode(_BALLOTS, raw, place)
+    _require_division(row, key, place)
     membership = row.politician_membership_url
     return Ballot(
         slug=slug_of(row.politician_url, "politician_url", place),
         membership_id=membership_of(membership, "politician_membership_url", place) if membership else None,
         choice=_one_of(Choice, row.ballot, "ballot", place),
     )
+
+
+def _require_division(row: _OfDivision, key: VoteKey, place: Place) -> None:
+    if row.vote_url != _address(key):
+        raise place.error(f"is a ballot of {quoted(row.vote_url)}", "vote_url")
 
 
 def _one_of(kind: type[E], text: str, name: str, place: Place) -> E:

@@ -12,6 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Self
 
+from parlex.errors import DocumentError
 from parlex.parliament import BillKey, SessionId
 
 
@@ -92,11 +93,12 @@ class PartyLine:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A division's detail."""
+    """A division's detail. ``odd`` has an error for each party whose line could not be read."""
 
     division: Division
     context_statement: str | None
     lines: tuple[PartyLine, ...]
+    odd: tuple[DocumentError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +108,11 @@ class Ballot:
     slug: str
     membership_id: int | None
     choice: Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Ballots:
+    """Those of a division, one a member. ``odd`` has an error for each that could not be believed."""
+
+    ballots: tuple[Ballot, ...]
+    odd: tuple[DocumentError, ...] = ()

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from parlex.local.sandbox import legisinfo, openparliament
+from parlex.local.sandbox import legisinfo, legisinfo_lists, openparliament
 from parlex.local.sandbox.sample import current_session
 from parlex.local.sandbox.web import Answer, Request
 from parlex.local.sandbox.world import World
@@ -56,7 +56,7 @@ class LegisinfoHost:
         return _html(404, "404 - Page not found", "not_found")
 
     def _list(self, session: str) -> Answer:
-        row = legisinfo.row_a if self.world.shape == "A" else legisinfo.row_b
+        row = legisinfo_lists.row_a if self.world.shape == "A" else legisinfo_lists.row_b
         states = [state for state in self.world.states if session in ("all", state.bill.session)]
         return self._json([row(state) for state in states], "list")
 

@@ -124,6 +124,12 @@ def refused(field: str, **changes: Any) -> DocumentError:
     return error
 
 
+def told(bill: LegisinfoBill) -> list[tuple[str | None, str]]:
+    """The odd parts of a bill: which, and where in the document."""
+    assert {(error.source, error.key, error.document) for error in bill.odd} == {("legisinfo", "45-1 C-4", URL)}
+    return [(error.part, error.field or "") for error in bill.odd]
+
+
 def listed(moment: str | None) -> str | None:
     """As the lists print it: Ottawa's time taken for UTC, shown in Eastern time."""
     return datetime.fromisoformat(moment).replace(tzinfo=UTC).astimezone(OTTAWA).isoformat() if moment else None
@@ -402,8 +408,6 @@ def test_both_languages_are_there(field: str, blank: str) -> None:
         ("PassedHouseFirstReadingDateTime", 20250605),
         ("PassedHouseFirstReadingDateTime", "0001-01-02T00:00:00"),
         ("ReceivedRoyalAssentDateTime", "1066-10-14T00:00:00"),
-        ("Publications", None),
-        ("BillStages", []),
         ("OriginatingChamberOrganizationId", 2),
         ("OriginatingChamberOrganizationId", 3),
         ("ReinstatedFromBillNumberCode", "C-3"),  # there is no session before the first
@@ -434,14 +438,35 @@ def test_no_key_may_be_missing(field: str) -> None:
     ],
 )
 def test_stages_are_from_a_closed_set(path: str, bad: dict[str, Any]) -> None:
-    refused(path, BillStages={"HouseBillStages": [bad], "SenateBillStages": [], "RoyalAssent": []})
+    good = stage(60030, 1)
+    bill = parsed(BillStages={"HouseBillStages": [bad, good], "SenateBillStages": [], "RoyalAssent": []})
+    assert [found.code for found in bill.stages] == [StageCode.SECOND_READING]
+    assert told(bill) == [("stages", path)]
 
 
 @pytest.mark.parametrize("bad", [stage(60029, 0), stage(60050, 6)])
 def test_assent_is_a_stage_of_its_own(bad: dict[str, Any]) -> None:
-    stages = {"HouseBillStages": [], "SenateBillStages": [], "RoyalAssent": [bad]}
-    with pytest.raises(DocumentError, match=r"RoyalAssent\[0\]"):
-        parsed(BillStages=stages, ReceivedRoyalAssentDateTime=None)
+    stages = {"HouseBillStages": [stage(60029, 1)], "SenateBillStages": [], "RoyalAssent": [bad]}
+    bill = parsed(BillStages=stages, ReceivedRoyalAssentDateTime=None)
+    assert [found.code for found in bill.stages] == [StageCode.FIRST_READING]
+    ((part, field),) = told(bill)
+    assert (part, field.rpartition(".")[0]) == ("stages", "BillStages.RoyalAssent[0]")
+
+
+@pytest.mark.parametrize("bad", [None, {}, "none", [None], [{}], [{"PublicationId": None}]])
+def test_texts_that_cannot_be_read_are_an_odd_part_of_the_bill(bad: object) -> None:
+    bill = parsed(Publications=bad)
+    ((part, field),) = told(bill)
+    assert (part, field.partition("[")[0].partition(".")[0]) == ("text_url", "Publications")
+    assert replace(bill, odd=()) == replace(parsed(), text_url=None)
+
+
+@pytest.mark.parametrize("bad", [[], {}, "none", {"HouseBillStages": None, "SenateBillStages": [], "RoyalAssent": []}])
+def test_stages_that_are_none_are_an_odd_part_of_the_bill(bad: object) -> None:
+    bill = parsed(BillStages=bad)
+    ((part, field),) = told(bill)
+    assert (part, field.partition(".")[0]) == ("stages", "BillStages")
+    assert replace(bill, odd=()) == replace(parsed(), stages=())
 
 
 def test_a_stage_whose_state_is_not_stated() -> None:
@@ -598,6 +623,13 @@ def test_two_rows_that_contradict_each_other_are_both_rejected() -> None:
     (error,) = sessions.rejected
     assert error.key == "45-1 S-1"
     assert "twice" in error.reason
+    assert sessions.doubled == ("45-1 S-1",)
+
+
+def test_a_row_that_comes_once_well_and_once_badly_is_doubled_too() -> None:
+    sessions = parse_list(document([*rows(), rows()[0] | {"LongTitleEn": ""}]))
+    assert len(sessions.listings) == 2
+    assert (sessions.doubled, [error.key for error in sessions.rejected]) == (("45-1 S-1",), ["45-1 S-1"])
 
 
 @pytest.mark.parametrize("shape", ["A", "B"])

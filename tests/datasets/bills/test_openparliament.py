@@ -230,6 +230,21 @@ def test_a_list_has_listings_doubles_and_rejects() -> None:
     ]
 
 
+def test_bills_listed_twice_are_told_across_pages() -> None:
+    pages = [document(page([row(), row(number="C-3")])), document(page([row(number="C-3"), row(law=True)]))]
+    companions = parse_list(pages, SESSION)
+    assert [str(one.key) for one in companions.listings] == ["45-1 C-2", "45-1 C-3"]
+    assert (companions.doubled, companions.rejected) == (("45-1 C-2", "45-1 C-3"), ())
+
+
+def test_rows_that_contradict_each_other_are_both_rejected() -> None:
+    companions = parse_list([document(page([row(), row(legisinfo_id=7)]))], SESSION)
+    assert (companions.listings, companions.doubled) == ((), ("45-1 C-2",))
+    assert [(error.key, error.reason) for error in companions.rejected] == [
+        ("45-1 C-2", "is listed twice, with different facts")
+    ]
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b'{"objects": null}', b"[" * 100_000, b"\xff", json.dumps(page([row()])).encode()[:-9]]
 )
