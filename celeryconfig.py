@@ -11,14 +11,14 @@ from kombu import Exchange, Queue
 
 from parlex.errors import ConfigurationError
 from parlex.local.embedded import resolve
-from parlex.settings import settings
+from parlex.settings import UNREACHABLE, settings
 
 _settings = settings()
 try:
     broker_url = resolve(_settings).redis_url
 except ConfigurationError:
     # Importing this must not fail where nothing runs yet; whoever dispatches is then refused a connection.
-    broker_url = "redis://127.0.0.1:1/0"
+    broker_url = UNREACHABLE
 result_backend = broker_url
 
 if broker_url.startswith("rediss://"):

@@ -26,6 +26,10 @@ Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+# Where no Redis is, for what needs an address and never asks. Port 1 refuses at once.
+UNREACHABLE = "redis://127.0.0.1:1/0"
+
+
 class Settings(BaseSettings):
     """The configuration of one process. Field names are the variables, ``PARLEX_`` left off where they have it."""
 

@@ -29,11 +29,10 @@ from parlex.local.embedded import resolve
 from parlex.resources import Resources
 from parlex.runs import run_keys
 from parlex.runs.pipeline import LONGEST_COUNTDOWN
-from parlex.settings import settings
+from parlex.settings import UNREACHABLE, settings
 from parlex.watch import broker
 
 # What celeryconfig names where there is no Redis.
-NOWHERE = "redis://127.0.0.1:1/0"
 
 
 class ParlexTask(Task):
@@ -52,7 +51,7 @@ class ParlexTask(Task):
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """ConfigurationError, in one line, where no Redis was set or running when the application was configured."""
-        if self.app.conf.broker_url == NOWHERE:
+        if self.app.conf.broker_url == UNREACHABLE:
             resolve(settings())
             raise ConfigurationError("the servers started after this process: start it again to use them")
         return super().apply_async(*args, **options)

@@ -10,25 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from parlex.cli.frame import (
+    BILLS,
     LOOK,
     Commands,
     Json,
     Limit,
     SessionArgument,
     SessionOption,
+    looking,
     note,
     print_json,
     print_records,
-    reading,
     to_fetch,
 )
 from parlex.errors import ParlexError, UsageError
-from parlex.parliament import BillKey
+from parlex.parliament import BillKey, moment_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from parlex.datasets.bills.reads import BillStory
+    from parlex.datasets.dataset import Dataset
 
 commands = typer.Typer(cls=Commands)
 
@@ -48,7 +50,7 @@ def bills(
 
     if status is not None and status not in list(StatusCode):
         raise UsageError(f"{status!r} is not a status; known: {', '.join(StatusCode)}")
-    with reading() as db:
+    with looking() as resources, resources.db() as db:
         found = bill_reads.bills(db, session, status=status, limit=limit)
         if as_json:
             print_records(found)
@@ -56,7 +58,7 @@ def bills(
         rows = list(found)
     if rows:
         layout.console().print(tables.bills(rows))
-    note(f"{len(rows)} bills" if rows else f"no such bills are held; {to_fetch(session)}")
+    note(f"{len(rows)} bills" if rows else f"no such bills are held; {to_fetch(resources.datasets[BILLS], session)}")
 
 
 @commands.command(rich_help_panel=LOOK)
@@ -71,17 +73,15 @@ def bill(
     as_json: Json = False,
 ) -> None:
     """Show one bill: what is known of it, its stages and the time in each, its history."""
-    from parlex.datasets.bills import past
-
     try:
         key = BillKey(session, number.upper())
     except ValueError as error:
         raise UsageError(str(error)) from None
     if as_of is not None and (provenance or lineage):
         raise UsageError("--provenance and --lineage tell of today; leave --as-of out")
-    moment = past.moment_of(as_of) if as_of is not None else None
-    with reading() as db:
-        answer = _bill(db, key, moment, provenance=provenance, lineage=lineage)
+    moment = moment_of(as_of) if as_of is not None else None
+    with looking() as resources, resources.db() as db:
+        answer = _bill(db, resources.datasets[BILLS], key, moment, provenance=provenance, lineage=lineage)
         if as_json:
             print_json(answer.as_json())
         else:
@@ -117,7 +117,10 @@ class _Answer:
         return answer
 
 
-def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: bool, lineage: bool) -> _Answer:
+def _bill(
+    db: Session, dataset: Dataset, key: BillKey, moment: datetime | None, *, provenance: bool, lineage: bool
+) -> _Answer:
+    from parlex.datasets import provenance as origins
     from parlex.datasets.bills import lineage as lines
     from parlex.datasets.bills import past
     from parlex.datasets.bills import reads as bill_reads
@@ -126,7 +129,7 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
 
     now = bill_reads.bill(db, key)
     if now is None:
-        raise _not_held(db, key)
+        raise _not_held(db, dataset, key)
     story = past.as_of(db, key, moment) if moment else now
     if story is None:
         seen = now.bill.first_seen_at.astimezone(UTC).isoformat(timespec="seconds")
@@ -136,20 +139,20 @@ def _bill(db: Session, key: BillKey, moment: datetime | None, *, provenance: boo
     answer.divisions = list(vote_reads.votes(db, bill=key))
     answer.inherited = None if moment else lines.introduced_inherited_on(db, key)
     answer.times = past.times_in_stage(db, story, moment or datetime.now(UTC))
-    answer.provenance = past.provenance(db, key) if provenance else None
+    answer.provenance = origins.provenance(db, dataset, str(key)) if provenance else None
     answer.lineage = lines.lineage(db, key) if lineage else None
     return answer
 
 
-def _not_held(db: Session, key: BillKey) -> UsageError:
+def _not_held(db: Session, dataset: Dataset, key: BillKey) -> UsageError:
     """Fetching is advised only where it may help: not before the first session, nor where the list has no such bill."""
     from parlex.datasets import verify
 
-    if key.session in verify.known_sessions(db):
-        (held,) = verify.verify(db, [key.session])
+    if str(key.session) in dataset.scopes(db):
+        (held,) = verify.verify(db, dataset, [str(key.session)])
         if held.swept_at is not None and str(key) not in held.missing:
             return UsageError(f"session {key.session} is held, and has no bill {key.number}")
-    return UsageError(f"the mirror does not hold {key}; {to_fetch(key.session)}")
+    return UsageError(f"the mirror does not hold {key}; {to_fetch(dataset, key.session)}")
 
 
 def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
@@ -170,7 +173,11 @@ def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
         console.print(table)
     from parlex.mirror import history
 
-    changes = [c for c in history.changes(db, key=answer.story.bill.key) if moment is None or c.observed_at <= moment]
+    changes = [
+        c
+        for c in history.changes(db, dataset=BILLS, key=str(answer.story.bill.key))
+        if moment is None or c.observed_at <= moment
+    ]
     console.print(mirror.changes(changes, title="History"))
     if answer.story.summary_en:
         console.print(tables.summary(answer.story.summary_en))

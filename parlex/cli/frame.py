@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -23,13 +23,14 @@ from parlex.parliament import SessionId
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from parlex.datasets.dataset import Dataset
     from parlex.resources import Resources
     from parlex.settings import Settings
 
 T = TypeVar("T")
 
 SHOWN = 20  # lines of a list without an end that a person sees unless asked otherwise; --json gives all
-FIRST_SESSIONS = {"bills": SessionId(35, 1), "votes": SessionId(38, 1)}  # the sources have none before
+BILLS = "bills"  # the dataset of a command that names none
 
 # The headings of the help.
 RUN, LOOK, PROVE, OPERATE = "Run", "Look", "Prove", "Operate"
@@ -135,12 +136,19 @@ def page(found: Iterable[T], limit: int | None) -> tuple[list[T], bool]:
     return (rows, False) if limit else (rows[:SHOWN], len(rows) > SHOWN)
 
 
-def to_fetch(session: SessionId | None, dataset: str = "bills") -> str:
+def to_fetch(dataset: Dataset, session: SessionId | None = None) -> str:
     """The advice where nothing is held: how to fetch it, unless no source has it."""
-    first = FIRST_SESSIONS[dataset]
-    if session is not None and session < first:
-        return f"sessions with {dataset} begin with {first}"
-    return f"to fetch: parlex backfill {'' if dataset == 'bills' else f'--dataset {dataset} '}{session or '45-1'}"
+    first = dataset.first_session
+    if session is not None and first is not None and session < first:
+        return f"sessions with {dataset.name} begin with {first}"
+    option = "" if dataset.name == BILLS else f"--dataset {dataset.name} "
+    if not dataset.by_session:
+        return f"to fetch them: parlex fetch {option}".rstrip()
+    return f"to fetch: parlex backfill {option}{session or '45-1'}"
+
+
+def nothing_held(dataset: Dataset) -> str:
+    return f"nothing is held; {to_fetch(dataset)}"
 
 
 # What a command opens.
@@ -177,16 +185,42 @@ def working(settings: Settings) -> Iterator[Resources]:
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
-    """A database session to read with. Needs no Redis."""
+def looking() -> Iterator[Resources]:
+    """What reads need: the database, and the datasets by name. Needs no Redis."""
     from parlex.local import embedded
-    from parlex.resources import open_database
+    from parlex.local.embedded import Addresses
+    from parlex.resources import Resources
+    from parlex.settings import UNREACHABLE
 
     settings = load_settings()
     with database_errors(), embedded.database(settings) as database_url:
         _prepare(settings, database_url)
-        with open_database(database_url) as db:
-            yield db
+        resources = Resources(settings, Addresses(database_url, UNREACHABLE))
+        try:
+            yield resources
+        finally:
+            resources.close()
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A database session to read with; what it writes is kept at the end. Needs no Redis."""
+    with looking() as resources, resources.db() as db:
+        yield db
+
+
+def scopes_of(resources: Resources, dataset: str, sessions: Sequence[SessionId] | None) -> list[str]:
+    """The sessions that a person named, as scopes. UsageError for a dataset that has none."""
+    if sessions and not dataset_of(resources, dataset).by_session:
+        raise UsageError(f"{dataset} have no sessions: leave {sessions[0]} out")
+    return [str(session) for session in sessions or ()]
+
+
+def dataset_of(resources: Resources, name: str) -> Dataset:
+    """UsageError for a dataset that does not exist."""
+    if name not in resources.datasets:
+        raise UsageError(f"{name!r} is not a dataset; known: {', '.join(resources.datasets)}")
+    return resources.datasets[name]
 
 
 def _prepare(settings: Settings, database_url: str) -> None:

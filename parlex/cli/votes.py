@@ -13,10 +13,10 @@ from parlex.cli.frame import (
     Limit,
     SessionArgument,
     SessionOption,
+    looking,
     note,
     print_json,
     print_records,
-    reading,
     to_fetch,
 )
 from parlex.errors import UsageError
@@ -31,7 +31,7 @@ def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = Fa
     from parlex.cli.tables import votes as tables
     from parlex.datasets.votes import reads as vote_reads
 
-    with reading() as db:
+    with looking() as resources, resources.db() as db:
         found = vote_reads.votes(db, session, limit=limit)
         if as_json:
             print_records(found)
@@ -39,7 +39,7 @@ def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = Fa
         rows = list(found)
     if rows:
         layout.console().print(tables.votes(rows))
-    note(f"{len(rows)} divisions" if rows else f"none are held; {to_fetch(session, 'votes')}")
+    note(f"{len(rows)} divisions" if rows else f"none are held; {to_fetch(resources.datasets['votes'], session)}")
 
 
 @commands.command(rich_help_panel=LOOK)
@@ -56,11 +56,11 @@ def vote(
     from parlex.datasets.votes.vote import VoteKey
 
     key = VoteKey(session, number)
-    with reading() as db:
+    with looking() as resources, resources.db() as db:
         record = vote_reads.vote(db, key)
         parties, ballots = vote_reads.parties(db, key), vote_reads.ballots(db, key)
     if record is None:
-        raise UsageError(f"the mirror does not hold {key}; {to_fetch(session, 'votes')}")
+        raise UsageError(f"the mirror does not hold {key}; {to_fetch(resources.datasets['votes'], session)}")
     if as_json:
         print_json(record.as_json())
         print_records(parties if by_party else ballots)

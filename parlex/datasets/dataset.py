@@ -17,7 +17,7 @@ from parlex.answers import as_json
 from parlex.datasets import due
 from parlex.datasets.kind import CURRENT, Kind
 from parlex.datasets.reading import Found, Reading
-from parlex.datasets.record import Record, differences, with_held_parts, withheld
+from parlex.datasets.record import Record, States, differences, with_held_parts, withheld
 from parlex.db import advisory
 from parlex.db.bulk import upsert_rows
 from parlex.errors import DocumentError, UnknownSession
@@ -257,6 +257,16 @@ class Dataset(Kind):
         filled = [(key, field) for key, field in states if records[key].facts.get(field) is not None]
         quarantine.resolve_fields(db, self.name, filled, now=context.now)
         return kept, parked, trips
+
+    def believed(
+        self, records: Mapping[str, Record], held: Mapping[str, Record], reading: Reading, states: States
+    ) -> dict[str, Record]:
+        """The records as a fetch would keep them: with held values where parts are odd, or a blank is not believed."""
+        found = {}
+        for key, record in records.items():
+            whole = with_held_parts(record, held.get(key), reading.odd.get(key, ()))
+            found[key] = self.derive(withheld(whole, held.get(key), states, self.guarded)[0])
+        return found
 
     def _blanked(self, key: str, field: str, value: Any, reading: Reading) -> Parked:
         source = self.decider(field)

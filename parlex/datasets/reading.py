@@ -40,8 +40,7 @@ class Reading:
                     self.refused.add(key)
             else:
                 self.fresh.add((key, source))
-                odd = self.parsed[key][source].odd
-                self.odd.setdefault(key, []).extend(error.part for error in odd if error.part)
+                odd = _odd(self.parsed[key][source])
                 self.parked += [_parked("part", key, source, document, error, scope_of(key)) for error in odd]
 
     def fill(self, standing: Found) -> None:
@@ -58,6 +57,7 @@ class Reading:
     def _read(self, key: str, source: str, document: Document) -> None:
         self.parsed.setdefault(key, {})[source] = self._parse(key, source, document)
         self.documents[key, source] = document
+        self.odd.setdefault(key, []).extend(error.part for error in _odd(self.parsed[key][source]) if error.part)
 
     @property
     def whole(self) -> dict[str, dict[str, Any]]:
@@ -83,6 +83,11 @@ class Reading:
             if key in wanted:
                 found.setdefault(key, str(error))
         return found
+
+
+def _odd(parsed: Any) -> tuple[DocumentError, ...]:
+    """The parts of a document that could not be read, where its kind has such parts."""
+    return tuple(getattr(parsed, "odd", ()))
 
 
 def _parked(kind: str, key: str, source: str, document: Document, error: DocumentError, scope: str) -> Parked:

@@ -40,8 +40,8 @@ def differences(held: Record, offered: Record) -> list[tuple[str, Any, Any]]:
 def with_held_parts(record: Record, held: Record | None, odd: Iterable[str]) -> Record:
     """The record with its held values where parts of its documents could not be read.
 
-    ``odd`` names them: a column, a part as a whole, or one entry of it, as ``ballots.mark-carney``. What a document says
-    beside an unreadable part stands; what it does not say may be in that part, and is kept.
+    ``odd`` names them: a column, a part as a whole, or one entry of it, as ``ballots.mark-carney``. What a document
+    says beside an unreadable part stands; what it does not say may be in that part, and is kept.
     """
     facts, parts = dict(record.facts), dict(record.parts)
     for name in odd if held is not None else ():

@@ -21,7 +21,6 @@ from sqlalchemy.orm import Session
 from parlex.answers import Record as Answer
 from parlex.datasets import standing
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.record import withheld
 from parlex.fetching.document import Document
 from parlex.mirror import documents, history, quarantine
 from parlex.mirror.documents import Archived
@@ -107,10 +106,7 @@ def rebuild(
     dataset.complement(db, records)
     held = dataset.held(db, records)
     states = quarantine.withheld_fields(db, dataset.name, held)
-    believed = {
-        key: dataset.derive(withheld(record, held.get(key), states, dataset.guarded)[0])
-        for key, record in records.items()
-    }
+    believed = dataset.believed(records, held, reading, states)
     result = dataset.compare(believed, held, reading, kind)
     if apply:
         dataset.write(db, result.to_write, held, now=now)

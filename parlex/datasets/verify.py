@@ -17,7 +17,7 @@ from parlex.answers import as_json
 from parlex.datasets import standing
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.kind import Flagged
-from parlex.datasets.record import differences, withheld
+from parlex.datasets.record import differences
 from parlex.db.models import ListingRow, QuarantineRow
 from parlex.errors import NotFound, ParlexError, UsageError
 from parlex.fetching.document import Document
@@ -247,8 +247,8 @@ def _compare(db: Session, dataset: Dataset, chosen: Sequence[str], answers: Answ
     dataset.complement(db, records)
     held = dataset.held(db, records)
     states = quarantine.withheld_fields(db, dataset.name, held)
+    believed = dataset.believed(records, held, reading, states)
     for key, before in held.items():
-        believed = dataset.derive(withheld(records[key], before, states, dataset.guarded)[0])
-        for field, mirror, source_value in differences(before, believed):
+        for field, mirror, source_value in differences(before, believed[key]):
             if field not in dataset.derived:
                 yield Mismatch(key, field, mirror, source_value, None)

@@ -15,9 +15,9 @@ from parlex.cli.tables import layout
 
 if TYPE_CHECKING:
     from parlex.datasets.bills.lineage import Lineage
-    from parlex.datasets.bills.past import Origin
     from parlex.datasets.bills.reads import BillRecord, BillStory, StageRecord
     from parlex.datasets.bills.stages import TimeInStage
+    from parlex.datasets.provenance import Origin
 
 _BREAK = "\0"  # of a line; a newline in HTML is only a space
 SHA256_SHOWN = 12

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -13,74 +13,81 @@ from parlex.cli.tables import layout
 
 if TYPE_CHECKING:
     from parlex.datasets.bills.disagreements import Disagreement, Lag
-    from parlex.datasets.list_check import ListCheck
     from parlex.datasets.replay import Difference
     from parlex.datasets.verify import Completeness, Sample
-    from parlex.mirror.history import ChangeRecord, RecordChange, RecordChangeRecord
+    from parlex.mirror.history import ChangeRecord
     from parlex.mirror.quarantine import QuarantineRecord
 
 
 def changes(found: Sequence[ChangeRecord], *, title: str | None = None) -> Table:
     table = layout.widest(layout.table(title))
     table.add_column("Seq", justify="right", no_wrap=True)
-    for name in ("When (UTC)", "Bill", "What"):
+    for name in ("When (UTC)", "Key", "What"):
         table.add_column(name, no_wrap=True)
     for name in ("Old", "New"):
         table.add_column(name, ratio=1, overflow="fold")
     for change in found:
-        key = f"{change.parliament}-{change.session} {change.number}"
         what = change.kind if change.field is None else change.field
-        layout.add(table, change.seq, change.observed_at, key, what, change.old, change.new)
+        layout.add(table, change.seq, change.observed_at, change.key, what, change.old, change.new)
     return table
 
 
 def completeness(found: Sequence[Completeness]) -> Table:
     table = layout.table(None)
-    for name in ("Session", "Complete"):
+    for name in ("Scope", "Complete"):
         table.add_column(name, no_wrap=True)
     for name in ("Listed", "Held", "Missing", "Extra", "Stale", "Doubled", "Parked", "Flagged"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("LEGIS only", "OpenP only"):
-        table.add_column(name, justify="right")
+    sources = list(found[0].only) if found else []
+    for source in sources:
+        table.add_column(f"{_NAMES.get(source, source)} only", justify="right")
     table.add_column("Listed on", no_wrap=True)
     for one in found:
         lists = (one.missing, one.extra, one.stale, one.doubled, one.quarantined, one.flagged)
-        only = (None if keys is None else len(keys) for keys in (one.legisinfo_only, one.openparliament_only))
+        only = [None if (keys := one.only[source]) is None else len(keys) for source in sources]
         answer = Text("yes", "green") if one.complete else Text("NO", "red")
         cells = [
             layout.cell(value)
             for value in (one.listed, one.held, *map(len, lists), *only, one.swept_at and one.swept_at.date())
         ]
-        table.add_row(one.session, answer, *cells)
+        table.add_row(one.scope, answer, *cells)
     return table
+
+
+_NAMES = {"legisinfo": "LEGISinfo", "openparliament": "OpenParliament"}
 
 
 def findings(found: Sequence[Completeness]) -> Table:
     """What the counts of ``completeness`` are made of, one line a finding."""
-    table = layout.widest(layout.table("Findings", "Session", "What"))
+    table = layout.widest(layout.table("Findings", "Scope", "What"))
     table.add_column("Which", ratio=1, overflow="fold")
     for one in found:
-        if one.swept_at is None:
-            layout.add(table, one.session, "never listed", None)
-        if one.refused_at is not None:
-            layout.add(
-                table, one.session, "not believed", f"the list of {layout.cell(one.refused_at)}: {one.refused_reason}"
-            )
-        for name in ("missing", "extra", "stale", "doubled", "quarantined", "withdrawn"):
-            if keys := getattr(one, name):
-                layout.add(table, one.session, name, ", ".join(keys))
-        for bill in one.flagged:
-            layout.add(table, one.session, "flagged", f"{bill.key}: {', '.join(map(layout.words, bill.flags))}")
-        for name, keys in (("LEGISinfo", one.legisinfo_only), ("OpenParliament", one.openparliament_only)):
-            if keys:
-                layout.add(table, one.session, f"only {name}", ", ".join(keys))
+        for what, which in _findings(one):
+            layout.add(table, one.scope, what, which)
     return table
 
 
-def sample(found: Sample) -> Table:
+def _findings(one: Completeness) -> Iterator[tuple[str, str | None]]:
+    if one.swept_at is None:
+        yield "never listed", None
+    if one.refused_at is not None:
+        yield "not believed", f"the list of {layout.cell(one.refused_at)}: {one.refused_reason}"
+    if one.torn:
+        yield "torn", "the pages of the newest list overlapped: nobody knows who is missing"
+    for name in ("missing", "extra", "stale", "doubled", "quarantined", "withdrawn"):
+        if keys := getattr(one, name):
+            yield name, ", ".join(keys)
+    for item in one.flagged:
+        yield "flagged", f"{item.key}: {', '.join(map(layout.words, item.flags))}"
+    for source, keys in one.only.items():
+        if keys:
+            yield f"only {_NAMES.get(source, source)}", ", ".join(keys)
+
+
+def sample(found: Sample, what: str) -> Table:
     """What asking again came to."""
-    title = f"{len(found.bills)} bills asked for again: {len(found.mismatches) or 'no'} differences"
-    table = layout.widest(layout.table(title, "Bill", "Field"))
+    title = f"{len(found.bills)} {what} asked for again: {len(found.mismatches) or 'no'} differences"
+    table = layout.widest(layout.table(title, "Key", "Field"))
     for name in ("Mirror", "Source now"):
         table.add_column(name, ratio=1, overflow="fold")
     for item in found.mismatches:
@@ -113,7 +120,7 @@ def parked(row: QuarantineRecord) -> Table:
 
 def differences(found: Sequence[Difference], *, title: str | None = None) -> Table:
     """Cells of rows, before and after."""
-    table = layout.widest(layout.table(title, "Bill", "What"))
+    table = layout.widest(layout.table(title, "Key", "What"))
     for name in ("Row", "Document"):
         table.add_column(name, ratio=1, overflow="fold")
     for item in found:
@@ -143,36 +150,4 @@ def lags(found: Sequence[Lag]) -> Table:
             None if seconds is None else layout.span(seconds) for seconds in (lag.median_seconds, lag.longest_seconds)
         )
         layout.add(table, lag.session, lag.bills, *spans, lag.longest, len(lag.waiting))
-    return table
-
-
-def record_changes(found: Sequence[RecordChangeRecord]) -> Table:
-    table = layout.widest(layout.table(None))
-    table.add_column("Seq", justify="right", no_wrap=True)
-    for name in ("When (UTC)", "Key", "What"):
-        table.add_column(name, no_wrap=True)
-    for name in ("Old", "New"):
-        table.add_column(name, ratio=1, overflow="fold")
-    for one in found:
-        layout.add(table, one.seq, one.observed_at, one.key, one.field or one.kind, one.old, one.new)
-    return table
-
-
-def record_differences(found: Sequence[RecordChange]) -> Table:
-    table = layout.widest(layout.table(None, "Key", "What"))
-    for name in ("Old", "New"):
-        table.add_column(name, ratio=1, overflow="fold")
-    for one in found:
-        layout.add(table, one.key, one.field or one.kind, one.old, one.new)
-    return table
-
-
-def checks(found: Sequence[ListCheck]) -> Table:
-    table = layout.table(None, "List", "Complete")
-    names = ("Listed", "Held", "Missing", "Extra", "Stale", "Quarantined", "Unmatched")
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for one in found:
-        lists = (one.missing, one.extra, one.stale, one.quarantined, one.unmatched)
-        layout.add(table, one.scope, "yes" if one.complete else "no", one.listed, one.held, *map(len, lists))
     return table

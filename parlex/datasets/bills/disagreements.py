@@ -15,6 +15,7 @@ from parlex.answers import Record, as_json
 from parlex.datasets import standing
 from parlex.datasets.bills.bill import LegisinfoBill, OpenParliamentBill, fold
 from parlex.datasets.bills.dataset import COMPANION, COMPANION_SINCE, SPINE, BillDataset
+from parlex.datasets.dataset import Dataset
 from parlex.db.models import SweepRow
 from parlex.mirror import listings, sweeps
 from parlex.parliament import BillKey, SessionId
@@ -36,7 +37,7 @@ class Disagreement(Record):
 _TEXTS = ("title_en", "title_fr", "short_title_en", "short_title_fr", "status_code", "chamber", "text_url")
 
 
-def disagreements(db: Session, dataset: BillDataset, session: SessionId | None = None) -> Iterator[Disagreement]:
+def disagreements(db: Session, dataset: Dataset, session: SessionId | None = None) -> Iterator[Disagreement]:
     """Where the documents that stand differ, bill by bill, in a session or in all.
 
     Texts are compared without what the sources vary (blanks, quotes, dashes). ``introduced_on``: the days differ, or

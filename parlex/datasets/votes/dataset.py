@@ -122,7 +122,9 @@ class VoteDataset(Dataset):
     def unfinished(self, db: Session, parsed: Mapping[str, Mapping[str, Any]]) -> set[str]:
         """The totals may be published before the ballots are."""
         return {
-            key for key, by_source in parsed.items() if _has_voted(by_source[SITE].division) > bool(by_source[BALLOTS].ballots)
+            key
+            for key, by_source in parsed.items()
+            if _has_voted(by_source[SITE].division) and not by_source[BALLOTS].ballots
         }
 
     def rank(self, key: str) -> VoteKey:
