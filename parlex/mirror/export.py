@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -77,7 +77,7 @@ class Snapshot:
     def of(cls, db: Connection, datasets: Iterable[Exported]) -> Snapshot:
         every = list(datasets)
         models: list[type[Base]] = [*(model for dataset in every for model in dataset.tables), ChangeRow]
-        tables = [Base.metadata.tables[model.__tablename__] for model in models]
+        tables = [cast(Table, model.__table__) for model in models]
         searched = {table: columns for dataset in every for table, columns in dataset.searched.items()}
         return cls(db, (*tables, *VIEWS), searched)
 
