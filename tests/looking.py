@@ -16,7 +16,7 @@ from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
 
 SESSION = SessionId(45, 1)
@@ -33,7 +33,7 @@ def companion(number: str) -> str:
 
 
 def fetch(mirror: Resources) -> Figures:
-    return pipeline.run_session(mirror, SESSION)
+    return alone.run_session(mirror.pipeline, SESSION)
 
 
 def fetch_again(mirror: Resources) -> Figures:
