@@ -180,7 +180,7 @@ def test_a_run_under_way_is_ended_by_hand(live: Resources, db: Session) -> None:
     assert parlex(live.settings, "runs", "revoke", str(opened.run.run_id)).returncode == 0
     row = db.get(RunRow, opened.run.run_id)
     assert row is not None
-    assert (row.status, row.errors) == ("abandoned", [fetch_logs.REVOKED])
+    assert (row.status, row.errors) == ("revoked", [])
 
 
 # Lines.
@@ -193,7 +193,7 @@ def test_each_line_of_a_run_names_it_and_its_bill(live: Resources, sandbox: Sand
     with capture_logs(processors=[merge_contextvars]) as lines:
         figures = alone.run_session(live.pipeline, SessionId(44, 1))
     assert {line["run_id"] for line in lines} == {figures.run_id}
-    told = {(line["event"], line["bill"]) for line in lines if "bill" in line}
+    told = {(line["event"], line["key"]) for line in lines if "key" in line}
     assert ("failed", "44-1 C-11") in told
     assert ("retry", "44-1 C-12") in told
     assert ("quarantine", "44-1 C-14") in told
