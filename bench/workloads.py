@@ -21,7 +21,6 @@ from parlex.fetching.http import Tally
 from parlex.local import embedded
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
 from parlex.settings import environment
 
 Sample = dict[str, Any]
@@ -415,19 +414,19 @@ def profile(bench: Bench) -> dict[str, Any]:
     """Where the processor time of a backfill goes: its steps one after the other in one process, and PostgreSQL."""
     resources = Resources(bench.servers.settings, embedded.resolve(bench.servers.settings))
     session = bench.one_session
-    request = pipeline.session_request(SessionId.parse(session))
+    request = resources.pipeline.session_request(SessionId.parse(session))
 
     def run() -> Sample:
         bench.servers.empty()
         steps = {"plan": 0.0, "fetch": 0.0, "persist": 0.0, "close": 0.0, "requests": 0.0}
         database = bench.servers.postgres()
         began, base = time.monotonic(), processes.cpu_seconds(database)
-        run_id = pipeline.open_run(resources, request, carrier="process").run.run_id
-        _spend(steps, "plan", lambda: pipeline.plan(resources, run_id))
-        while keys := pipeline.take_chunk(resources, run_id):
-            report = _spend(steps, "fetch", lambda keys=keys: pipeline.fetch(resources, run_id, keys))
-            _spend(steps, "persist", lambda report=report: pipeline.persist(resources, run_id, report.persist))
-        _spend(steps, "close", lambda: pipeline.close_if_complete(resources, run_id))
+        opened = resources.pipeline.open_run(request, carrier="process").run
+        _spend(steps, "plan", lambda: resources.pipeline.plan(opened))
+        while keys := resources.pipeline.take_chunk(opened):
+            report = _spend(steps, "fetch", lambda keys=keys: resources.pipeline.fetch(opened, keys))
+            _spend(steps, "persist", lambda report=report: resources.pipeline.persist(opened, report.persist))
+        _spend(steps, "close", lambda: resources.pipeline.close_if_complete(opened))
         sample = {"seconds": time.monotonic() - began, "postgres": processes.cpu_seconds(database) - base}
         addresses = [row[0] for row in bench.servers.rows("SELECT url FROM document_fetches WHERE kind = 'detail'")]
         _spend(steps, "requests", lambda: _ask_again(resources, addresses))

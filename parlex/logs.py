@@ -29,7 +29,7 @@ _SECRET_NAME = re.compile(r"secret|password|passwd|token|authorization|api_?key|
 
 # One icon for each kind of event, told by the first word of its name; most events have none, so that these are seen.
 ICONS = {"planned": "▶", "retry": "↻", "quarantine": "⚠", "guard": "⚠", "failed": "✖", "alert": "🔔", "exported": "⇪"}
-_OUTCOME_ICONS = {"success": "✔", "partial": "◐", "failure": "✖", "abandoned": "✖", "skipped": "↷"}
+_OUTCOME_ICONS = {"success": "✔", "partial": "◐", "failure": "✖", "abandoned": "✖", "skipped": "↷", "revoked": "↷"}
 # Chatter that repeats what our own events say; DEBUG shows it all the same.
 _CHATTY = ("httpx", "httpcore", "alembic", "kombu", "urllib3")
 

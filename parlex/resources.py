@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 
 from redis import Redis
@@ -26,6 +27,8 @@ from parlex.fetching.throttle import RedisThrottle, Throttle, host_of
 from parlex.local.embedded import Addresses
 from parlex.mirror.archive import Archive, open_archive
 from parlex.mirror.guards import Thresholds
+from parlex.runs.pipeline import Pipeline
+from parlex.runs.run_log import Patience
 from parlex.settings import Settings
 
 
@@ -112,6 +115,25 @@ class Resources:
         """What the guards of every dataset go by."""
         settings = self.settings
         return Thresholds(settings.guard_max_shrink, settings.guard_max_blanked, settings.guard_min_rows)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """What moves the runs. Its threads are built when the first source is asked."""
+        settings = self.settings
+        patience = Patience(
+            lease=timedelta(seconds=settings.lease_seconds),
+            retry_delay=settings.retry_delay,
+            resend_after=timedelta(seconds=settings.resend_after_seconds),
+            abandon_after=timedelta(minutes=settings.abandon_after_minutes),
+            run_deadline=timedelta(minutes=settings.run_deadline_minutes),
+        )
+        return Pipeline(
+            self.db,
+            self.datasets,
+            patience,
+            fetchers=lambda: self.fetchers,
+            require_contact=settings.require_contact,
+        )
 
     def close(self) -> None:
         """Close what was opened, and nothing else: a property that was never read was never built."""

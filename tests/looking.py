@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import DateTime, text, update
 
 from parlex.datasets import replay, verify
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.bills.reads import BillStory
 from parlex.datasets.replay import Replayed
 from parlex.datasets.verify import Completeness, Sample
+from parlex.db.models import Base
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
 
 SESSION = SessionId(45, 1)
@@ -33,7 +34,7 @@ def companion(number: str) -> str:
 
 
 def fetch(mirror: Resources) -> Figures:
-    return pipeline.run_session(mirror, SESSION)
+    return alone.run_session(mirror.pipeline, SESSION)
 
 
 def fetch_again(mirror: Resources) -> Figures:
@@ -45,6 +46,15 @@ def fetch_again(mirror: Resources) -> Figures:
 def execute(mirror: Resources, statement: str, **values: Any) -> None:
     with mirror.db() as db:
         db.execute(text(statement), values)
+
+
+def let_pass(mirror: Resources, **span: float) -> None:
+    """Leave the mirror alone for so long: every instant that it holds moves back, since its clock is PostgreSQL's."""
+    with mirror.db() as db:
+        for table in Base.metadata.sorted_tables:
+            instants = [column for column in table.columns if isinstance(column.type, DateTime)]
+            if instants:
+                db.execute(update(table).values({column: column - timedelta(**span) for column in instants}))
 
 
 def rows(mirror: Resources, query: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -8,11 +8,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from sqlalchemy import event, text
 
 from parlex.db.models import Base
@@ -20,9 +18,10 @@ from parlex.local.sandbox import Sandbox
 from parlex.local.sandbox.sample import RECORDED
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone, asking, pipeline
 from parlex.runs.fetch_logs import Figures
 from parlex.settings import environment
+from tests.looking import let_pass
 
 CURRENT = SessionId(45, 1)
 
@@ -48,7 +47,7 @@ def requests(sandbox: Sandbox) -> int:
 def hourly(sandbox: Sandbox, mirror: Resources) -> tuple[Figures, int]:
     """A run as beat's hourly tick makes it, and how many requests it made."""
     sandbox.reset()
-    figures = pipeline.run_latest(mirror, limit=50)
+    figures = alone.run_latest(mirror.pipeline, limit=50)
     return figures, requests(sandbox)
 
 
@@ -59,7 +58,7 @@ def written(mirror: Resources, table: str) -> set[tuple[Any, ...]]:
 
 
 def test_an_hourly_run_asks_once_and_writes_no_bill_when_nothing_changed(sandbox: Sandbox, mirror: Resources) -> None:
-    pipeline.run_latest(mirror, limit=1000)
+    alone.run_latest(mirror.pipeline, limit=1000)
     before = {table: written(mirror, table) for table in ("bills", "bill_stages", "listings", "latest_documents")}
     figures, asked = hourly(sandbox, mirror)
     assert (figures.status, figures.bills_fetched, asked) == ("success", 0, 1)
@@ -68,7 +67,7 @@ def test_an_hourly_run_asks_once_and_writes_no_bill_when_nothing_changed(sandbox
 
 def test_an_hourly_run_asks_twice_for_each_changed_bill_at_most(sandbox: Sandbox, mirror: Resources) -> None:
     sandbox.move("2025-11-01")
-    pipeline.run_latest(mirror, limit=1000)
+    alone.run_latest(mirror.pipeline, limit=1000)
     seen = []
     for to in ("2025-11-20", "2025-12-05", RECORDED):
         sandbox.move(to)
@@ -81,21 +80,21 @@ def test_an_hourly_run_asks_twice_for_each_changed_bill_at_most(sandbox: Sandbox
 
 
 def test_the_companion_is_listed_once_a_day(sandbox: Sandbox, mirror: Resources) -> None:
-    pipeline.run_latest(mirror, limit=1000)
+    alone.run_latest(mirror.pipeline, limit=1000)
     assert hourly(sandbox, mirror)[1] == 1
-    with time_machine.travel(datetime.now(UTC) + timedelta(hours=25)):
-        assert hourly(sandbox, mirror)[1] == 2
-        assert hourly(sandbox, mirror)[1] == 1
+    let_pass(mirror, hours=25)
+    assert hourly(sandbox, mirror)[1] == 2
+    assert hourly(sandbox, mirror)[1] == 1
 
 
 def test_what_a_validator_covers_is_not_sent_again(make_resources: Callable[..., Resources]) -> None:
     with Sandbox(etag=True) as sandbox:
         mirror = make_resources(legisinfo_url=sandbox.legisinfo_url, openparliament_url=sandbox.openparliament_url)
-        first = pipeline.run_session(mirror, CURRENT)
+        first = alone.run_session(mirror.pipeline, CURRENT)
         whole = sum(host["bytes"] for host in sandbox.stats().values())
         sandbox.reset()
-        with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
-            again = pipeline.run_latest(mirror, limit=1000, recheck_after_days=7)
+        let_pass(mirror, days=8)
+        again = alone.run_latest(mirror.pipeline, limit=1000, recheck_after_days=7)
         statuses = {name: host["statuses"] for name, host in sandbox.stats().items()}
     assert (again.bills_fetched, again.unchanged) == (first.created, first.created)
     assert statuses["legisinfo"] == {"200": 1, "304": first.created}, "the list anew, each detail not modified"
@@ -113,22 +112,22 @@ def wide(make_resources: Callable[..., Resources]) -> Iterator[Resources]:
 
 def steps(mirror: Resources, size: int) -> tuple[list[str], list[str]]:
     """The statements that fetching and persisting ``size`` new bills, at most a slice, take."""
-    run_id = pipeline.open_run(mirror, pipeline.session_request(CURRENT, size)).run.run_id
-    pipeline.plan(mirror, run_id)
-    keys = pipeline.take_chunk(mirror, run_id)
+    run = mirror.pipeline.open_run(mirror.pipeline.session_request(CURRENT, size)).run
+    mirror.pipeline.plan(run)
+    keys = mirror.pipeline.take_chunk(run)
     assert len(keys) == size
     with counted(mirror) as fetching:
-        report = pipeline.fetch(mirror, run_id, keys)
+        report = mirror.pipeline.fetch(run, keys)
     assert len(report.persist) == size
     with counted(mirror) as persisting:
-        pipeline.persist(mirror, run_id, report.persist)
-    assert pipeline.close_if_complete(mirror, run_id) is not None
+        mirror.pipeline.persist(run, report.persist)
+    assert mirror.pipeline.close_if_complete(run) is not None
     return fetching, persisting
 
 
 def test_the_statements_of_a_slice_do_not_grow_with_it(wide: Resources) -> None:
     few_fetching, few_persisting = steps(wide, 5)
-    fetching, persisting = steps(wide, pipeline.SLICE)
+    fetching, persisting = steps(wide, asking.SLICE)
     assert len(fetching) <= len(few_fetching)
     assert len(persisting) <= len(few_persisting)
     assert len(fetching) + len(persisting) < 40
@@ -136,14 +135,14 @@ def test_the_statements_of_a_slice_do_not_grow_with_it(wide: Resources) -> None:
 
 def test_planning_does_not_read_bill_by_bill(sandbox: Sandbox, mirror: Resources) -> None:
     with counted(mirror) as first:
-        pipeline.plan(mirror, pipeline.open_run(mirror, pipeline.session_request(CURRENT)).run.run_id)
+        mirror.pipeline.plan(mirror.pipeline.open_run(mirror.pipeline.session_request(CURRENT)).run)
     assert len(first) < 40
 
 
 def test_a_list_that_did_not_move_is_compared_with_one_reading_of_the_lines(mirror: Resources) -> None:
-    pipeline.run_latest(mirror, limit=1000)
+    alone.run_latest(mirror.pipeline, limit=1000)
     with counted(mirror) as sent:
-        pipeline.run_latest(mirror, limit=50)
+        alone.run_latest(mirror.pipeline, limit=50)
     assert len(sent) < 40
     # Besides, the keys alone are read once to say what the list has against what the mirror holds.
     assert sum("listings.facts" in one for one in sent) == 1
@@ -187,7 +186,7 @@ def test_messages_carry_keys_and_nothing_else(wide: Resources) -> None:
     with wide.db() as db:
         keys = set(db.scalars(text("SELECT key FROM run_keys")))
         assert set(db.scalars(text("SELECT status FROM fetch_logs"))) == {"success"}
-    for queue, most in (("fetch", pipeline.SMALLEST_CHUNK), ("persist", pipeline.SLICE)):
+    for queue, most in (("fetch", pipeline.SMALLEST_CHUNK), ("persist", asking.SLICE)):
         messages = [args for name, args, _, _ in sent if name == queue]
         assert len(messages) <= -(-len(keys) // most) + 1, "one message a chunk, one a slice"
         assert sorted(key for _, carried in messages for key in carried) == sorted(keys), "each key once"
@@ -197,10 +196,10 @@ def test_messages_carry_keys_and_nothing_else(wide: Resources) -> None:
 
 def test_the_hourly_run_reads_no_table_as_a_whole(mirror: Resources) -> None:
     """By key or by scope: its cost must not grow with the mirror."""
-    pipeline.run_latest(mirror, limit=1000)
+    alone.run_latest(mirror.pipeline, limit=1000)
     with counted(mirror) as sent:
-        pipeline.run_latest(mirror, limit=50)
-    large = ("bills", "bill_stages", "bill_changes", "documents", "document_fetches", "latest_documents", "listings")
+        alone.run_latest(mirror.pipeline, limit=50)
+    large = ("bills", "bill_stages", "changes", "documents", "document_fetches", "latest_documents", "listings")
     assert set(large) <= set(Base.metadata.tables)
     for table in large:
         reads = [one for one in sent if f"FROM {table}" in one and "WHERE" not in one]

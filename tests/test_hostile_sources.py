@@ -20,7 +20,7 @@ from parlex.db.models import BillRow, RunRow
 from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from parlex.runs import reads as run_reads
 from parlex.settings import Settings, environment
 
@@ -86,7 +86,7 @@ def held(mirror: Resources) -> set[str]:
 def test_one_bad_bill_is_named_and_its_neighbours_land(mirror: Resources, sandbox: Sandbox, fault: str) -> None:
     options, named = FAULTS[fault]
     sandbox.fault(host="legisinfo", path=VICTIM, **options)
-    figures = pipeline.run_session(mirror, SESSION)
+    figures = alone.run_session(mirror.pipeline, SESSION)
     assert (figures.status, figures.created, figures.failed) == ("partial", BILLS - 1, 1)
     found = story(mirror)
     (failed,) = [key for key in found.keys if key.outcome == "failed"]
@@ -99,18 +99,18 @@ def test_one_bad_bill_is_named_and_its_neighbours_land(mirror: Resources, sandbo
     assert len(held(mirror)) == BILLS - 1
     # When the source is well again, so is the bill.
     sandbox.clear_faults()
-    again = pipeline.run_session(mirror, SESSION)
+    again = alone.run_session(mirror.pipeline, SESSION)
     assert (again.status, again.created) == ("success", 1)
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name not in ("404", "500", "520")])
 def test_a_bad_list_of_the_spine_is_named_and_changes_nothing(mirror: Resources, sandbox: Sandbox, fault: str) -> None:
-    pipeline.run_session(mirror, SESSION)
+    alone.run_session(mirror.pipeline, SESSION)
     before = held(mirror)
     options, named = FAULTS[fault]
     sandbox.advance()
     sandbox.fault(host="legisinfo", path="/bills/json", **options)
-    figures = pipeline.run_session(mirror, SESSION)
+    figures = alone.run_session(mirror.pipeline, SESSION)
     assert (figures.status, figures.bills_fetched) == ("failure", 0)
     errors = story(mirror).run.errors
     assert any(re.search(named, error) for error in errors), errors
@@ -133,7 +133,7 @@ def test_a_bad_list_of_the_spine_is_named_and_changes_nothing(mirror: Resources,
 def test_a_bad_companion_costs_no_bill(mirror: Resources, sandbox: Sandbox, fault: str) -> None:
     options, named = FAULTS.get(fault, ({"kind": "endless_pages"}, "page"))
     sandbox.fault(host="openparliament", path=r"^/bills/\?", **options)
-    figures = pipeline.run_session(mirror, SESSION)
+    figures = alone.run_session(mirror.pipeline, SESSION)
     assert (figures.status, figures.created) == ("partial", BILLS)
     errors = story(mirror).run.errors
     assert any(re.search(named, error) for error in errors), errors
@@ -146,7 +146,7 @@ def test_what_a_source_asks_us_to_wait_is_waited_and_costs_no_bill(mirror: Resou
     sandbox.fault("rate_limit", host="legisinfo", path=VICTIM, first=2, retry_after=1)
     sandbox.fault("rate_limit", host="legisinfo", path=r"/c-14/json", first=1, retry_after=soon)
     sandbox.fault("error", host="openparliament", path=r"/C-16/", first=3)
-    figures = pipeline.run_session(mirror, SESSION)
+    figures = alone.run_session(mirror.pipeline, SESSION)
     assert (figures.created, figures.failed) == (BILLS, 0)
 
 
@@ -155,11 +155,11 @@ import json, re
 from parlex.local.embedded import resolve
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from parlex.settings import load
 settings = load()
 mirror = Resources(settings, resolve(settings))
-figures = pipeline.run_session(mirror, SessionId(45, 1))
+figures = alone.run_session(mirror.pipeline, SessionId(45, 1))
 mirror.close()
 # Not ru_maxrss: that begins with what the process that started this one held.
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])

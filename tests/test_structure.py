@@ -33,11 +33,11 @@ FLOORS = [
     ["parlex.settings", "parlex.parliament", "parlex.answers"],
     ["parlex.logs"],
     ["parlex.db"],
-    ["parlex.local"],
     ["parlex.fetching"],
     ["parlex.mirror"],
     ["parlex.runs"],
     ["parlex.datasets"],
+    ["parlex.local"],
     ["parlex.resources"],
     ["parlex.watch"],
     ["parlex.cli"],
@@ -380,11 +380,11 @@ def test_no_countdown_in_the_code_exceeds_the_visibility_timeout(config: Any) ->
 
 def test_what_the_library_waits_for_fits_too(config: Any) -> None:
     """The last retry's wait with the default delay and the worst jitter, and the longest countdown that a task sets."""
-    from parlex.runs import pipeline, run_keys
+    from parlex.runs import run_keys, steps
     from parlex.settings import Settings
 
     last_retry = Settings.model_fields["retry_delay"].default * 2 ** (run_keys.MAX_RETRIES - 1) * 1.2
-    for wait in (last_retry, pipeline.LONGEST_COUNTDOWN):
+    for wait in (last_retry, steps.LONGEST_COUNTDOWN):
         assert config.task_time_limit + wait < config.broker_transport_options["visibility_timeout"]
 
 

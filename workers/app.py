@@ -28,18 +28,15 @@ from parlex.errors import ConfigurationError, ParlexError, Retryable
 from parlex.local.embedded import resolve
 from parlex.resources import Resources
 from parlex.runs import run_keys
-from parlex.runs.pipeline import LONGEST_COUNTDOWN
 from parlex.settings import UNREACHABLE, settings
 from parlex.watch import broker
-
-# What celeryconfig names where there is no Redis.
 
 
 class ParlexTask(Task):
     """Retries what may succeed later, three times, after about 60, 120 and 240 s (``PARLEX_RETRY_DELAY``).
 
-    Celery's own back-off draws the whole wait at random; ours varies by a fifth, and a source that says how long to
-    wait is obeyed.
+    That is for servers that are away; a source that is asked again later is a row, and no retry of a task. Celery's own
+    back-off draws the whole wait at random; ours varies by a fifth.
     """
 
     # A database or a Redis that restarts is worth another try as well.
@@ -60,10 +57,7 @@ class ParlexTask(Task):
         self, *args: Any, exc: BaseException | None = None, countdown: float | None = None, **options: Any
     ) -> Any:
         if countdown is None:
-            asked = exc.retry_after if isinstance(exc, Retryable) else None
-            delay = run_keys.backoff(self.request.retries + 1, settings().retry_delay)
-            # A longer countdown would outlive the visibility timeout and run twice; what is due later is a row.
-            countdown = min(asked if asked is not None else delay, LONGEST_COUNTDOWN)
+            countdown = run_keys.backoff(self.request.retries + 1, settings().retry_delay)
         return super().retry(*args, exc=exc, countdown=countdown, **options)
 
 

@@ -18,7 +18,7 @@ from parlex.errors import UsageError
 from parlex.mirror import history, sweeps
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline, run_keys
+from parlex.runs import alone
 from parlex.runs import reads as run_reads
 from parlex.watch import monitor
 from workers import tasks
@@ -54,9 +54,10 @@ class Shell:
         """Every name that the shell starts with."""
         ours = {task.run.__name__: task for name, task in app.tasks.items() if name.startswith("parlex.")}
         verbs = {name: getattr(self, name) for name in ("ask", "retry", "revoke", "run_of", "show", "watch")}
-        modules = {"monitor": monitor, "pipeline": pipeline, "queries": QUERIES, "tasks": tasks}
+        modules = {"alone": alone, "monitor": monitor, "queries": QUERIES, "tasks": tasks}
         values = {"app": app, "BillKey": BillKey, "SessionId": SessionId}
-        return ours | verbs | modules | values | {"db": self.resources.db, "resources": self.resources}
+        parts = {"db": self.resources.db, "pipeline": self.resources.pipeline, "resources": self.resources}
+        return ours | verbs | modules | values | parts
 
     def ask(self, query: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """The answer of one of ``queries``, in a transaction of its own; what streams as a list."""
@@ -78,8 +79,7 @@ class Shell:
         run_id = self.run_of(result)
         if run_id is None:
             return "waiting for a worker"
-        with self.resources.db() as db:
-            done, total = run_keys.progress(db, run_id)
+        done, total = self.resources.pipeline.progress(run_id)
         return f"run {str(run_id)[:8]}: " + (f"{done} of {total} done" if total else "asking for the list")
 
     @staticmethod
@@ -96,7 +96,7 @@ class Shell:
     def retry(self, run: str | UUID) -> AsyncResult:
         """Dispatch what failed in a run; watch the result. UsageError where nothing failed."""
         run_id = self._run_id(run)
-        pipeline.retry_request(self.resources, run_id)
+        self.resources.pipeline.retry_request(run_id)
         return tasks.retry_run.delay(str(run_id))
 
     def revoke(self, what: AsyncResult | str | UUID) -> str:
@@ -106,9 +106,9 @@ class Shell:
             what.revoke()
         if run_id is None:
             return "revoked before a worker took it up"
-        if not pipeline.revoke(self.resources, run_id):
+        if not self.resources.pipeline.revoke(run_id):
             return f"run {str(run_id)[:8]} is over already"
-        tasks._deliver(run_id)
+        tasks.finish(self.resources.pipeline.run(run_id))
         return f"run {str(run_id)[:8]} is ended"
 
     def show(self, run: str | UUID) -> None:

@@ -7,6 +7,7 @@ The tasks that start a run do not return its figures: the run goes on after them
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,11 +15,19 @@ from uuid import UUID
 import kombu.exceptions
 from celery import Task, states
 from celery.exceptions import Ignore
+from celery.result import AsyncResult
 
-from parlex.errors import ParlexError, Retryable, UsageError
+from parlex.datasets.bills.dataset import BillDataset
+from parlex.datasets.politicians.dataset import PoliticianDataset
+from parlex.datasets.votes.dataset import VoteDataset
+from parlex.db.models import RunRow
+from parlex.errors import Retryable, UsageError
 from parlex.mirror import export
 from parlex.parliament import SessionId
-from parlex.runs import fetch_logs, pipeline, run_keys
+from parlex.runs import run_keys
+from parlex.runs.fetch_logs import Ended
+from parlex.runs.run_log import RETRY
+from parlex.runs.steps import Again
 from parlex.runs.work import Request
 from parlex.watch import alerts, digest, monitor, notify, upkeep
 from workers import beat
@@ -30,44 +39,48 @@ MOST_HOURS = 24 * 366 * 100
 
 
 @app.task(bind=True, name="parlex.fetch_latest_bills", ignore_result=False)
-def fetch_latest_bills(self: Task, limit: int = 50, recheck_after_days: int | None = None) -> dict[str, Any]:
+def fetch_latest_bills(
+    self: Task, limit: int | None = BillDataset.usual_limit, recheck_after_days: int | None = None
+) -> dict[str, Any]:
     """Fetch the current session's bills that are new or changed, newest activity first.
 
     Answers the run's final figures. ``recheck_after_days`` also takes details that nobody looked at for so long.
     """
-    return _start(self, pipeline.latest_request(limit, recheck_after_days))
+    return _start(self, resources().pipeline.latest_request(limit, recheck_after_days))
 
 
 @app.task(bind=True, name="parlex.fetch_session_bills", ignore_result=False)
 def fetch_session_bills(self: Task, parliament: int, session: int, limit: int | None = None) -> dict[str, Any]:
     """Fetch a whole session, 35-1 to the current one. Answers the run's final figures."""
-    return _start(self, pipeline.session_request(_session(parliament, session), limit))
+    return _start(self, resources().pipeline.session_request(_session(parliament, session), limit))
 
 
 @app.task(bind=True, name="parlex.retry_run", ignore_result=False)
 def retry_run(self: Task, run_id: str) -> dict[str, Any]:
     """Fetch again what failed in a run. Answers the figures of the run that does so."""
-    return _start(self, pipeline.retry_request(resources(), _run(run_id)))
+    return _start(self, resources().pipeline.retry_request(_id(run_id)))
 
 
 @app.task(bind=True, name="parlex.fetch_latest_politicians", ignore_result=False)
 def fetch_latest_politicians(
-    self: Task, limit: int | None = 300, recheck_after_days: int | None = None
+    self: Task, limit: int | None = PoliticianDataset.usual_limit, recheck_after_days: int | None = None
 ) -> dict[str, Any]:
     """Fetch the politicians who are new or changed. Answers the run's final figures."""
-    return _start(self, pipeline.latest_request(limit, recheck_after_days, dataset="politicians"))
+    return _start(self, resources().pipeline.latest_request(limit, recheck_after_days, dataset="politicians"))
 
 
 @app.task(bind=True, name="parlex.fetch_latest_votes", ignore_result=False)
-def fetch_latest_votes(self: Task, limit: int | None = 100, recheck_after_days: int | None = None) -> dict[str, Any]:
+def fetch_latest_votes(
+    self: Task, limit: int | None = VoteDataset.usual_limit, recheck_after_days: int | None = None
+) -> dict[str, Any]:
     """Fetch the current session's divisions that are new or changed, with their ballots, newest first."""
-    return _start(self, pipeline.latest_request(limit, recheck_after_days, dataset="votes"))
+    return _start(self, resources().pipeline.latest_request(limit, recheck_after_days, dataset="votes"))
 
 
 @app.task(bind=True, name="parlex.fetch_session_votes", ignore_result=False)
 def fetch_session_votes(self: Task, parliament: int, session: int, limit: int | None = None) -> dict[str, Any]:
     """Fetch a whole session's divisions and ballots, 38-1 to the current one. Answers the run's final figures."""
-    return _start(self, pipeline.session_request(_session(parliament, session), limit, dataset="votes"))
+    return _start(self, resources().pipeline.session_request(_session(parliament, session), limit, dataset="votes"))
 
 
 @app.task(name="parlex.plan_run")
@@ -80,23 +93,20 @@ def plan_run(run_id: str) -> None:
 def fetch_bills(run_id: str, keys: list[str]) -> None:
     """Fetch the documents of these keys of a run."""
     run = _run(run_id)
-    report = pipeline.fetch(resources(), run, _keys(keys), lambda fetched: _send_persist(run_id, fetched))
+    report = resources().pipeline.fetch(run, _keys(keys), lambda fetched: _send_persist(run_id, fetched))
+    _send_again(run_id, report.again)
     _send_chunks(run)
     if not report.persist:  # else it cannot be over yet; whoever saves them looks
-        _finish(run)
-    if report.retry_after is not None:
-        raise Retryable("some keys are due again", retry_after=report.retry_after)
+        finish(run)
 
 
 @app.task(name="parlex.persist_bills")
 def persist_bills(run_id: str, keys: list[str]) -> None:
     """Turn the documents of these keys of a run into rows."""
     run = _run(run_id)
-    retry_after = pipeline.persist(resources(), run, _keys(keys))
-    if retry_after is not None and retry_after <= pipeline.LONGEST_COUNTDOWN:
-        fetch_bills.apply_async((run_id, keys), countdown=retry_after)
+    _send_again(run_id, resources().pipeline.persist(run, _keys(keys)))
     _send_chunks(run)
-    _finish(run)
+    finish(run)
 
 
 @app.task(name="parlex.sweep_sessions")
@@ -164,35 +174,60 @@ def archive_documents(most: int = 2000) -> int:
 @app.task(bind=True, name="parlex.keep_house")
 def keep_house(self: Task) -> None:
     """Send again what is overdue, close what is dead, run missed slots, and leave a heartbeat."""
+    pipeline = resources().pipeline
     upkeep.heartbeat(resources(), "beat")
-    for dead in pipeline.abandon_dead(resources()):
-        _deliver(UUID(dead.run_id))
-    patience = timedelta(seconds=resources().settings.resend_after_seconds)
-    overdue = pipeline.sweep(resources(), patience=patience)
+    for run in pipeline.abandon_dead():
+        finish(run)
+    overdue = pipeline.sweep()
     for run_id in overdue.plan:
         plan_run.delay(str(run_id))
     _send_overdue(fetch_bills, overdue.fetch)
     _send_overdue(persist_bills, overdue.persist)
-    for run_id in upkeep.open_runs(resources()):
-        _send_chunks(run_id)
-        _finish(run_id)
-    for run_id in upkeep.undelivered(resources(), patience):
-        _deliver(run_id)
+    for run in pipeline.open_runs():
+        _send_chunks(run)
+        finish(run)
+    for run in pipeline.undelivered():
+        finish(run)
     for tick in beat.missed(app.conf.beat_schedule, resources()):
         app.send_task(tick.task, kwargs=tick.kwargs, headers=tick.headers())
+
+
+# Which task does the work of a request.
+JOBS: dict[str, Task] = {
+    "fetch_latest_bills": fetch_latest_bills,
+    "fetch_session_bills": fetch_session_bills,
+    "fetch_latest_politicians": fetch_latest_politicians,
+    "fetch_latest_votes": fetch_latest_votes,
+    "fetch_session_votes": fetch_session_votes,
+    RETRY: retry_run,
+}
+
+
+def dispatch(request: Request) -> AsyncResult:
+    """Send the task that does a request. UsageError where there is none."""
+    task = JOBS.get(request.job)
+    if task is None:
+        raise UsageError(f"no task does {request.job}: see parlex fetch --help")
+    if request.retry_of is not None:
+        return task.delay(request.retry_of)
+    if request.scope is None:
+        return task.delay(limit=request.limit, recheck_after_days=request.recheck_after_days)
+    session = SessionId.parse(request.scope)
+    return task.delay(session.parliament, session.session, limit=request.limit)
 
 
 # What a message says is checked here: whoever reaches the broker can send one, and old ones outlive their run.
 
 
-def _run(run_id: object) -> UUID:
+def _run(run_id: object) -> RunRow:
+    return resources().pipeline.run(_id(run_id))
+
+
+def _id(run_id: object) -> UUID:
     try:
-        found = UUID(run_id if isinstance(run_id, str) else "")
+        return UUID(run_id if isinstance(run_id, str) else "")
     except ValueError:
         raise UsageError(f"{run_id!r:.50} is not the id of a run") from None
-    if not upkeep.is_known(resources(), found):
-        raise UsageError(f"no run {found} is in the log")
-    return found
 
 
 def _keys(keys: object) -> list[str]:
@@ -221,8 +256,7 @@ def _session(parliament: int, session: int) -> SessionId:
 def _start(task: Task, request: Request) -> dict[str, Any]:
     """Open or join the run; answer its figures if it is over, else leave the answer to whoever closes it."""
     tick = beat.tick_of(task.request)
-    opened = pipeline.open_run(
-        resources(),
+    opened = resources().pipeline.open_run(
         request,
         entry=tick.entry if tick else None,
         slot=tick.slot if tick else None,
@@ -230,46 +264,41 @@ def _start(task: Task, request: Request) -> dict[str, Any]:
         waiter=None if tick else task.request.id,
     )
     if opened.open and (not opened.joined or not opened.run.planned):
-        _carry_on(opened.run.run_id, task.request.id)
-    figures = pipeline.figures(resources(), opened.run.run_id)
+        _carry_on(opened.run, task.request.id)
+    figures = resources().pipeline.figures(opened.run.run_id)
     if figures.status == "running":
         raise Ignore
     return figures.to_dict()
 
 
-def _carry_on(run_id: UUID, task_id: str | None = None) -> None:
+def _carry_on(run: RunRow, task_id: str | None = None) -> None:
     """Plan the run and send its first chunks. A run that could not be planned is closed, and its figures are the
     answer.
 
     A wrong request is raised in the task that made it, and answered with the figures to all others that joined it.
     """
-    due: int | None = 0
     try:
-        due = pipeline.plan(resources(), run_id)
-    except Retryable as error:
-        if error.retry_after is not None:
-            plan_run.apply_async((str(run_id),), countdown=min(error.retry_after, pipeline.LONGEST_COUNTDOWN))
-            return
+        report = resources().pipeline.plan(run)
     except UsageError:
-        _deliver(run_id, leave_out=task_id)
+        finish(run, leave_out=task_id)
         raise
-    except ParlexError:
-        # The run says why; the figures are the answer.
-        pass
-    if due != 0:  # None: somebody else planned it
-        _send_chunks(run_id)
-    _finish(run_id)
+    if report.retry_after is not None:
+        _send_later(plan_run, report.retry_after, str(run.run_id))
+        return
+    if report.due != 0:  # None: somebody else planned it
+        _send_chunks(run)
+    finish(run)
 
 
 def _open_and_plan(request: Request) -> str:
-    opened = pipeline.open_run(resources(), request)
+    opened = resources().pipeline.open_run(request)
     plan_run.delay(str(opened.run.run_id))
     return str(opened.run.run_id)
 
 
-def _send_chunks(run_id: UUID) -> None:
-    while keys := pipeline.take_chunk(resources(), run_id):
-        fetch_bills.delay(str(run_id), keys)
+def _send_chunks(run: RunRow) -> None:
+    while keys := resources().pipeline.take_chunk(run):
+        fetch_bills.delay(str(run.run_id), keys)
 
 
 def _send_persist(run_id: str, keys: Sequence[str]) -> None:
@@ -279,37 +308,44 @@ def _send_persist(run_id: str, keys: Sequence[str]) -> None:
         raise Retryable(f"the broker is away: {error}") from error
 
 
+def _send_again(run_id: str, again: Again | None) -> None:
+    if again is not None:
+        _send_later(fetch_bills, again.seconds, run_id, list(again.keys))
+
+
+def _send_later(task: Task, seconds: float, *args: Any) -> None:
+    """A countdown, for what its row says is due soon. What is due later, and what a lost message stood for, the sweeper
+    sends."""
+    task.apply_async(args, countdown=seconds)
+
+
 def _send_overdue(task: Task, batches: Iterable[run_keys.Batch]) -> None:
     for batch in batches:
         task.delay(str(batch.run_id), list(batch.keys))
 
 
-def _finish(run_id: UUID) -> None:
-    if pipeline.close_if_complete(resources(), run_id) is not None or upkeep.is_closed(resources(), run_id):
-        _deliver(run_id)
+def finish(run: RunRow, leave_out: str | None = None) -> None:
+    """Close the run if its work is done. Once it is over, give the figures to the tasks that wait for them, but for one
+    that answers itself."""
+    ended = resources().pipeline.finish(run)
+    if ended is not None:
+        waiters = tuple(task_id for task_id in ended.waiters if task_id != leave_out)
+        _deliver(run.run_id, replace(ended, waiters=waiters))
 
 
-def _deliver(run_id: UUID, leave_out: str | None = None) -> None:
-    """Give the figures to the tasks that wait for them, and let Flower know that they succeeded."""
-    figures, waiting = upkeep.take_waiters(resources(), run_id)
-    waiters = [task_id for task_id in waiting if task_id != leave_out]
-    for task_id in waiters:
-        app.backend.store_result(task_id, figures.to_dict(), states.SUCCESS)
-    _tell_flower(waiters, figures)
-    upkeep.mark_delivered(resources(), run_id)
+def _deliver(run_id: UUID, ended: Ended) -> None:
+    for task_id in ended.waiters:
+        app.backend.store_result(task_id, ended.figures.to_dict(), states.SUCCESS)
+    _tell_flower(ended)
+    resources().pipeline.mark_delivered(run_id)
 
 
-def _tell_flower(task_ids: Iterable[str], figures: fetch_logs.Figures) -> None:
+def _tell_flower(ended: Ended) -> None:
     with app.events.default_dispatcher() as dispatcher:
-        for task_id in task_ids:
-            dispatcher.send("task-succeeded", uuid=task_id, result=repr(figures), runtime=figures.duration_seconds)
-
-
-# The task that does what a request asks for, by the request's job.
-JOBS: dict[str, Task] = {
-    "fetch_latest_bills": fetch_latest_bills,
-    "fetch_session_bills": fetch_session_bills,
-    "fetch_latest_politicians": fetch_latest_politicians,
-    "fetch_latest_votes": fetch_latest_votes,
-    "fetch_session_votes": fetch_session_votes,
-}
+        for task_id in ended.waiters:
+            dispatcher.send(
+                "task-succeeded",
+                uuid=task_id,
+                result=repr(ended.figures),
+                runtime=ended.figures.duration_seconds,
+            )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from parlex.errors import ParlexError, UsageError
-from parlex.parliament import SessionId
+from parlex.runs.queues import QUEUES
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,35 +23,23 @@ POLL_SECONDS = 0.5
 
 
 def dispatched(
-    resources: Resources, requests: Mapping[str, Any], progress: Progress
+    resources: Resources, requests: Mapping[str, Request], progress: Progress
 ) -> Iterator[tuple[str, Mapping[str, Any] | UsageError]]:
     """Send all, then wait for them. The rows tell how far each is; the task's own result ends it."""
     from parlex.cli.bars import Bar
+    from workers import tasks
 
     require_workers()
-    sent = {asked: (_send(request), Bar(progress, asked)) for asked, request in requests.items()}
+    sent = {asked: (tasks.dispatch(request), Bar(progress, asked)) for asked, request in requests.items()}
     yield from _await_all(resources, sent)
-
-
-def _send(request: Request) -> Any:
-    from workers.tasks import JOBS
-
-    task = JOBS.get(request.job)
-    if task is None:
-        raise UsageError(f"no task does {request.job}: see parlex fetch --help")
-    if request.scope is None:
-        return task.delay(limit=request.limit)
-    session = SessionId.parse(request.scope)
-    return task.delay(session.parliament, session.session, limit=request.limit)
 
 
 def dispatched_retry(resources: Resources, run_id: UUID, bar: Bar) -> Mapping[str, Any]:
     """What failed in a run, sent to the workers; what that came to. UsageError where nothing can be retried."""
-    from parlex.runs import pipeline
     from workers import tasks
 
     require_workers()
-    pipeline.retry_request(resources, run_id)  # what cannot be retried is refused here, not in a worker
+    resources.pipeline.retry_request(run_id)  # what cannot be retried is refused here, not in a worker
     result = tasks.retry_run.delay(str(run_id))
     ((_, outcome),) = _await_all(resources, {"retry": (result, bar)})
     if isinstance(outcome, UsageError):
@@ -104,7 +92,7 @@ def _outcome(result: Any) -> Mapping[str, Any] | UsageError:
 
 
 def require_workers() -> None:
-    missing = sorted({"control", "fetch", "persist"} - queues_alive())
+    missing = sorted(set(QUEUES) - queues_alive())
     if missing:
         raise ParlexError(f"no worker for {', '.join(missing)}: start `parlex up`, or leave --dispatch out")
 

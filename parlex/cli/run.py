@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from parlex.resources import Resources
+    from parlex.runs.pipeline import Pipeline
+    from parlex.runs.work import Request
 
 commands = typer.Typer(cls=Commands)
 runs = typer.Typer(cls=Commands, help="What was fetched: the runs, newest first; or one run's whole story.")
@@ -98,21 +100,24 @@ def sandbox(
 def fetch(
     session: SessionOption = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many; of bills without a session 50 unless given.")
+        int | None,
+        typer.Option(
+            min=1, help="At most so many; of the latest 50 bills, 300 politicians or 100 votes."
+        ),
     ] = None,
     dataset: DatasetOption = "bills",
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
     """Fetch what is new or changed: of the current session, newest activity first, or of a whole session."""
-    from parlex.runs import pipeline
+    from parlex.runs.run_log import USUAL
 
-    def ask() -> Any:
+    def ask(pipeline: Pipeline) -> dict[str, Request]:
         if session:
-            return pipeline.session_request(session, limit, dataset=dataset)
-        return pipeline.latest_request(limit or (50 if dataset == "bills" else None), dataset=dataset)
+            return {str(session): pipeline.session_request(session, limit, dataset=dataset)}
+        return {"latest": pipeline.latest_request(limit or USUAL, dataset=dataset)}
 
-    _fetch_all({str(session or "latest"): ask()}, dispatch=dispatch, as_json=as_json)
+    _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
 
 @commands.command(rich_help_panel=RUN)
@@ -128,16 +133,17 @@ def backfill(
 
     One that no source knows stops none of the others; the exit code tells of it.
     """
-    from parlex.runs import pipeline
-
     if not sessions and dataset != "politicians":
         raise UsageError(f"name the sessions: parlex backfill --dataset {dataset} 44-1 45-1")
-    requests = {str(session): pipeline.session_request(session, dataset=dataset) for session in sessions or ()}
-    requests = requests or {dataset: pipeline.latest_request(dataset=dataset)}
-    _fetch_all(requests, dispatch=dispatch, as_json=as_json)
+
+    def ask(pipeline: Pipeline) -> dict[str, Request]:
+        whole = {str(session): pipeline.session_request(session, dataset=dataset) for session in sessions or ()}
+        return whole or {dataset: pipeline.latest_request(None, dataset=dataset)}
+
+    _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
 
-def _fetch_all(requests: Mapping[str, Any], *, dispatch: bool, as_json: bool) -> None:
+def _fetch_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, dispatch: bool, as_json: bool) -> None:
     from parlex.cli import bars
     from parlex.cli.tables import layout
     from parlex.cli.tables import runs as tables
@@ -148,7 +154,7 @@ def _fetch_all(requests: Mapping[str, Any], *, dispatch: bool, as_json: bool) ->
     figures: dict[str, Mapping[str, Any]] = {}
     complaints: list[str] = []
     with working(settings) as resources, bars.progress() as progress:
-        for asked, outcome in (dispatched if dispatch else _fetched)(resources, requests, progress):
+        for asked, outcome in (dispatched if dispatch else _fetched)(resources, ask(resources.pipeline), progress):
             if not isinstance(outcome, UsageError):
                 figures[asked] = outcome
                 if as_json:
@@ -164,15 +170,15 @@ def _fetch_all(requests: Mapping[str, Any], *, dispatch: bool, as_json: bool) ->
 
 
 def _fetched(
-    resources: Resources, requests: Mapping[str, Any], progress: Progress
+    resources: Resources, requests: Mapping[str, Request], progress: Progress
 ) -> Iterator[tuple[str, Mapping[str, Any] | UsageError]]:
     from parlex.cli.bars import Bar
-    from parlex.runs import pipeline
+    from parlex.runs import alone
 
     for asked, request in requests.items():
         bar = Bar(progress, asked)
         try:
-            figures = pipeline.run_here(resources, request, bar).to_dict()
+            figures = alone.run_here(resources.pipeline, request, bar).to_dict()
         except UsageError as error:
             bar.remove()
             yield asked, error
@@ -225,7 +231,7 @@ def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> No
     from parlex.cli.bars import Bar
     from parlex.cli.tables import layout
     from parlex.cli.tables import runs as tables
-    from parlex.runs import pipeline
+    from parlex.runs import alone
     from parlex.runs import reads as run_reads
 
     settings = load_settings()
@@ -236,7 +242,7 @@ def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> No
         if dispatch:
             found = dispatched_retry(resources, run_id, Bar(progress, "retry"))
         else:
-            found = pipeline.rerun_failures(resources, run_id, on_progress=Bar(progress, "retry")).to_dict()
+            found = alone.rerun_failures(resources.pipeline, run_id, on_progress=Bar(progress, "retry")).to_dict()
     if as_json:
         print_json(found)
     else:
@@ -247,13 +253,12 @@ def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> No
 @runs.command("revoke")
 def revoke_run(run: Run) -> None:
     """End a run that is under way. What it has saved stays."""
-    from parlex.runs import pipeline
     from parlex.runs import reads as run_reads
 
     with working(load_settings()) as resources:
         with resources.db() as db:
             run_id = run_reads.find_run(db, run)
-        if not pipeline.revoke(resources, run_id):
+        if not resources.pipeline.revoke(run_id):
             raise ParlexError(f"run {str(run_id)[:8]} is over already")
     note(f"run {str(run_id)[:8]} is ended")
 

@@ -450,7 +450,8 @@ class RunRow(Base):
 
     __table_args__ = (
         CheckConstraint(
-            "status in ('running', 'success', 'partial', 'failure', 'skipped', 'abandoned')", name="status"
+            "status in ('running', 'success', 'partial', 'failure', 'skipped', 'abandoned', 'revoked', 'refused')",
+            name="status",
         ),
         Index("uq_fetch_logs_entry_slot", "entry", "slot", unique=True, postgresql_where=_SLOT_TAKEN),
         Index(None, "started_at"),

@@ -28,6 +28,7 @@ from parlex.errors import ConfigurationError
 from parlex.local import embedded
 from parlex.local.keeper import BACKOFF_SECONDS, GRACE_SECONDS, STEADY_SECONDS, Plan, Program, labelled
 from parlex.local.locks import held, is_held, wait_until, write_private
+from parlex.runs.queues import CONTROL, FETCH, PERSIST
 from parlex.settings import Settings, environment, load
 
 APP = "workers.app"
@@ -35,7 +36,7 @@ HOST = "127.0.0.1"
 READY_SECONDS = 60.0
 TICK_SECONDS = 0.2
 SERVERS_SECONDS = 1.0
-QUEUES = {"control": 1, "fetch": 2, "persist": 1}  # queue: processes that work on it
+QUEUES = {CONTROL: 1, FETCH: 2, PERSIST: 1}  # queue: processes that work on it
 
 _AWAY = "(psycopg2.OperationalError) "  # how SQLAlchemy begins to tell that it could not connect
 _WORKER_OPTIONS = ("--without-gossip", "--without-mingle")  # they cost connections; the heartbeat stays, for Flower

@@ -11,24 +11,27 @@ lease; what lies longer than its lease is free for the next one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import and_, delete, func, insert, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from parlex.db.bulk import write_rows
 from parlex.db.models import RunKeyRow, RunRow
 from parlex.parliament import Outcome
-from parlex.runs.run_keys import MAX_RETRIES, _counts, _give_up_keys, _key_row, _open_keys
+from parlex.runs.run_keys import MAX_RETRIES, any_open, count_outcomes, give_up_keys, key_row
 from parlex.runs.work import Due, Plan, Request
 
 KEPT_ERRORS = 20
-REVOKED = "revoked by hand"  # the error of a run that a person ended
-WRONG = "wrong request: "  # how the error of a run begins that asked for what cannot be
 
+# A run is judged by how it ended: success / all of these. What a person ended (revoked), or asked for in vain
+# (refused), says nothing of mirror and sources; a skipped tick did nothing, and a running one has not ended.
+ENDED = ("success", "partial", "failure", "abandoned")
+STATUSES = ("running", *ENDED, "skipped", "revoked", "refused")
+UNSUCCESSFUL = ("failure", "abandoned", "revoked", "refused")  # such a run may never have come to have keys
 
 Carrier = Literal["worker", "process"]
 
@@ -50,6 +53,15 @@ class Figures:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that is over, and the tasks that wait for its figures. ``just_now``: this call closed it."""
+
+    figures: Figures
+    waiters: tuple[str, ...]
+    just_now: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +166,6 @@ def get_recent_logs(db: Session, limit: int) -> Sequence[RunRow]:
     return db.scalars(select(RunRow).order_by(RunRow.started_at.desc()).limit(limit)).all()
 
 
-def tells_of_us() -> ColumnElement[bool]:
-    """Whether a run's end says how mirror and sources are. What a person revoked, or asked for in vain, does not."""
-    first = func.coalesce(RunRow.errors[0].as_string(), "")
-    return and_(~RunRow.errors.contains([REVOKED]), ~first.startswith(WRONG))
-
-
 def get_run(db: Session, run_id: UUID) -> RunRow:
     """LookupError for one that is not in the log."""
     run = db.get(RunRow, run_id)
@@ -209,24 +215,16 @@ def claim_planning(db: Session, run_id: UUID, *, now: datetime, lease: timedelta
     return db.scalars(claim, execution_options={"populate_existing": True}).first()
 
 
-def planning_failed(db: Session, run: RunRow, *, now: datetime, wait: float | None, error: str, attempts: int) -> None:
-    """Give the planning back. It is due again after ``wait`` seconds; None means never: the caller closes the run.
-
-    An error is noted only when it is the last: what is tried again has not failed yet. ``attempts`` is how many count.
-    """
-    values: dict[str, Any] = {"lease_until": None, "progress_at": now, "attempt": attempts}
-    if wait is not None:
-        values["next_attempt_at"] = now + timedelta(seconds=wait)
-    db.execute(update(RunRow).where(RunRow.run_id == run.run_id).values(**values))
-    note_errors(db, run.run_id, [error] if wait is None else [])
+def plan_later(db: Session, run_id: UUID, *, until: datetime, attempts: int, now: datetime) -> None:
+    """Give the planning back. It is due again at ``until``; ``attempts`` is how many count."""
+    values = {"lease_until": None, "progress_at": now, "attempt": attempts, "next_attempt_at": until}
+    db.execute(update(RunRow).where(RunRow.run_id == run_id).values(**values))
 
 
-def planned(
-    db: Session, run_id: UUID, plan: Plan, due: Sequence[Due], deferred: int, errors: Sequence[str], *, now: datetime
-) -> None:
-    """Write the plan down: the keys as rows, the counts on the run."""
+def planned(db: Session, run_id: UUID, plan: Plan, due: Sequence[Due], deferred: int, *, now: datetime) -> None:
+    """Write the plan down: the keys that this run fetches as rows, the counts on the run."""
     if due:
-        rows = [_key_row(run_id, position, one, now) for position, one in enumerate(due)]
+        rows = [key_row(run_id, position, one, now) for position, one in enumerate(due)]
         write_rows(db, insert(RunKeyRow), rows)
     db.execute(
         update(RunRow)
@@ -236,12 +234,11 @@ def planned(
             lease_until=None,
             scope=plan.scope,
             listed=plan.listed,
-            not_due=max(0, plan.listed - len(due) - deferred) if plan.failure is None else 0,
+            not_due=0 if plan.failure else plan.listed - len(due) - deferred,
             deferred=deferred,
             progress_at=now,
         )
     )
-    note_errors(db, run_id, errors)
 
 
 def account(db: Session, run_id: UUID, *, requests: int, received: int, errors: Sequence[str], now: datetime) -> None:
@@ -266,17 +263,21 @@ def note_errors(db: Session, run_id: UUID, errors: Sequence[str]) -> None:
     db.flush()
 
 
-def close_if_complete(db: Session, run_id: UUID, *, now: datetime) -> RunRow | None:
-    """Close a planned run whose keys have all ended; None where it is not so, or somebody closed it already."""
-    run = _lock(db, run_id)
-    if run.status != "running" or not run.planned or _open_keys(db, run_id):
+def close_if_complete(db: Session, run_id: UUID, *, now: datetime) -> Ended | None:
+    """Close a planned run whose keys have all ended. How it ended, also if somebody closed it before and nobody told
+    those who wait for it; else None."""
+    run = lock(db, run_id)
+    just_now = run.status == "running" and run.planned and not any_open(db, run_id)
+    if just_now:
+        close(db, run, now=now)
+    elif run.status == "running" or run.delivered_at is not None:
         return None
-    return close(db, run, now=now)
+    return Ended(figures(run), tuple(run.waiters), just_now)
 
 
 def close(db: Session, run: RunRow, *, now: datetime, status: str | None = None) -> RunRow:
     """Close a run: count its keys and give it its status, or the one given."""
-    counts = _counts(db, run.run_id)
+    counts = count_outcomes(db, run.run_id)
     run.created = counts.get(Outcome.CREATED, 0)
     run.updated = counts.get(Outcome.UPDATED, 0)
     run.unchanged = counts.get(Outcome.UNCHANGED, 0)
@@ -297,9 +298,24 @@ def _status(run: RunRow) -> str:
     return "partial" if run.failed or run.error_count else "success"
 
 
-def _lock(db: Session, run_id: UUID) -> RunRow:
+def lock(db: Session, run_id: UUID) -> RunRow:
     query = select(RunRow).where(RunRow.run_id == run_id).with_for_update()
     return db.scalars(query, execution_options={"populate_existing": True}).one()
+
+
+def live_figures(db: Session, run: RunRow) -> Figures:
+    """The figures of a run as they stand: while it is under way, those of the keys that have ended."""
+    if run.status != "running":
+        return figures(run)
+    counts = count_outcomes(db, run.run_id)
+    return replace(
+        figures(run),
+        bills_fetched=sum(counts.values()),
+        created=counts.get(Outcome.CREATED, 0),
+        updated=counts.get(Outcome.UPDATED, 0),
+        unchanged=counts.get(Outcome.UNCHANGED, 0),
+        failed=counts.get(Outcome.FAILED, 0),
+    )
 
 
 def figures(run: RunRow) -> Figures:
@@ -318,10 +334,10 @@ def figures(run: RunRow) -> Figures:
     )
 
 
-def open_runs(db: Session) -> list[UUID]:
+def open_runs(db: Session) -> Sequence[RunRow]:
     """Worker-carried runs that are still running."""
-    query = select(RunRow.run_id).where(RunRow.status == "running", RunRow.carrier == "worker")
-    return list(db.scalars(query.order_by(RunRow.started_at)))
+    query = select(RunRow).where(RunRow.status == "running", RunRow.carrier == "worker")
+    return db.scalars(query.order_by(RunRow.started_at)).all()
 
 
 def abandon_dead(
@@ -346,30 +362,23 @@ def abandon_dead(
     query = select(RunRow).where(RunRow.status == "running", dead).with_for_update(skip_locked=True)
     runs = db.scalars(query).all()
     for run in runs:
-        _give_up(db, run, now)
+        _give_up(db, run, "abandoned", now)
     return list(runs)
 
 
-def abandon(db: Session, run_id: UUID, *, now: datetime) -> None:
-    """Close a run that its carrier gives up, unless it is closed already."""
-    run = _lock(db, run_id)
-    if run.status == "running":
-        _give_up(db, run, now)
-
-
-def revoke(db: Session, run_id: UUID, *, now: datetime) -> bool:
-    """End a run as a person wishes; whether it was still running. What is under way is dropped by its workers."""
-    run = _lock(db, run_id)
+def end(db: Session, run_id: UUID, status: Literal["abandoned", "revoked"], *, now: datetime) -> bool:
+    """End a run that its carrier gives up, or that a person ends; whether it was under way. What is under way in it is
+    dropped by its workers."""
+    run = lock(db, run_id)
     if run.status != "running":
         return False
-    note_errors(db, run_id, [REVOKED])
-    _give_up(db, run, now)
+    _give_up(db, run, status, now)
     return True
 
 
-def _give_up(db: Session, run: RunRow, now: datetime) -> None:
-    _give_up_keys(db, run.run_id)
-    close(db, run, now=now, status="abandoned")
+def _give_up(db: Session, run: RunRow, status: str, now: datetime) -> None:
+    give_up_keys(db, run.run_id, f"{status} with its run")
+    close(db, run, now=now, status=status)
 
 
 def touch(db: Session, run_id: UUID, *, now: datetime) -> None:

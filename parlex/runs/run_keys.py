@@ -30,7 +30,7 @@ MAX_DEATHS = 3
 BATCH = 50  # keys in one message of the sweeper
 
 
-def _key_row(run_id: UUID, position: int, due: Due, now: datetime) -> dict[str, Any]:
+def key_row(run_id: UUID, position: int, due: Due, now: datetime) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "key": due.key,
@@ -226,7 +226,7 @@ def outcomes(db: Session, run_id: UUID, keys: Iterable[str]) -> dict[str, str | 
     return {row.key: row.outcome for row in db.execute(query)}
 
 
-def _counts(db: Session, run_id: UUID) -> dict[str, int]:
+def count_outcomes(db: Session, run_id: UUID) -> dict[str, int]:
     query = (
         select(RunKeyRow.outcome, func.count())
         .where(RunKeyRow.run_id == run_id, RunKeyRow.outcome.is_not(None))
@@ -235,7 +235,7 @@ def _counts(db: Session, run_id: UUID) -> dict[str, int]:
     return {outcome: count for outcome, count in db.execute(query) if outcome}
 
 
-def _open_keys(db: Session, run_id: UUID) -> bool:
+def any_open(db: Session, run_id: UUID) -> bool:
     query = select(RunKeyRow.key).where(RunKeyRow.run_id == run_id, RunKeyRow.state.not_in(("done", "failed")))
     return db.scalars(query.limit(1)).first() is not None
 
@@ -359,9 +359,10 @@ def failed_keys(db: Session, run_id: UUID) -> list[str]:
     return list(db.scalars(query.order_by(RunKeyRow.position)))
 
 
-def _give_up_keys(db: Session, run_id: UUID) -> None:
+def give_up_keys(db: Session, run_id: UUID, epitaph: str) -> None:
+    """Fail the keys that have not ended."""
     db.execute(
         update(RunKeyRow)
         .where(RunKeyRow.run_id == run_id, RunKeyRow.state.not_in(("done", "failed")))
-        .values(state="failed", error=func.coalesce(RunKeyRow.error, "abandoned with its run"))
+        .values(state="failed", error=func.coalesce(RunKeyRow.error, epitaph))
     )

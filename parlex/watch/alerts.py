@@ -24,7 +24,7 @@ from parlex.db.models import AlertRow, QuarantineRow, RunRow
 from parlex.errors import Retryable
 from parlex.fetching.throttle import host_of
 from parlex.resources import Resources
-from parlex.runs import fetch_logs
+from parlex.runs.fetch_logs import ENDED
 from parlex.settings import Settings
 from parlex.watch import broker, monitor, notify
 from parlex.watch.broker import Broker
@@ -215,8 +215,7 @@ def _last_runs(scene: Scene) -> dict[str, list[_Ended]]:
     by_hand = row.entry.is_(None) & (row.started_at < scene.now - _BY_HAND_MEMORY)
     ended = (
         select(row.run_id, row.job, scope.label("scope"), row.status, row.errors, place.label("place"))
-        .where(row.status.in_(monitor.ENDED), row.started_at > scene.now - _MEMORY, ~by_hand)
-        .where(fetch_logs.tells_of_us())
+        .where(row.status.in_(ENDED), row.started_at > scene.now - _MEMORY, ~by_hand)
         .subquery()
     )
     newest = select(ended).where(ended.c.place <= scene.settings.alert_failures_in_row).order_by(ended.c.place)

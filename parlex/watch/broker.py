@@ -13,7 +13,8 @@ from typing import Any
 
 from redis import Redis
 
-QUEUES = ("control", "fetch", "persist")
+from parlex.runs.queues import QUEUES
+
 PREFIX = "parlex:"  # celeryconfig's global_keyprefix, which kombu puts before each of its keys
 SENT_AT = "parlex_sent_at"  # header of each message: kombu itself does not say when it was sent
 

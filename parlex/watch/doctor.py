@@ -17,7 +17,7 @@ from parlex.db.engine import build_engine
 from parlex.errors import ConfigurationError
 from parlex.local import embedded
 from parlex.local.embedded import Addresses
-from parlex.local.supervisor import QUEUES
+from parlex.runs.queues import QUEUES
 from parlex.settings import Settings
 from parlex.watch import monitor
 

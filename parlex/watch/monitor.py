@@ -13,11 +13,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunKeyRow, RunRow, SweepRow
-from parlex.runs import fetch_logs
+from parlex.runs.fetch_logs import ENDED, STATUSES
 
-# A run is judged by how it ended; a skipped tick did nothing, and a running one has not ended.
-ENDED = ("success", "partial", "failure", "abandoned")
-STATUSES = ("running", *ENDED, "skipped")
 RECORDS = {
     "fetched": RunRow.attempted,
     "created": RunRow.created,
@@ -51,7 +48,7 @@ class Report:
     dataset: str
     runs: int
     by_status: Mapping[str, int]
-    # Of the runs that ended, but for those that a person revoked or asked for in vain:
+    # Of the runs that ended by themselves (not those that a person revoked or asked for in vain):
     # success / (success + partial + failure + abandoned).
     success_rate: float | None
     mean_duration_seconds: float | None
@@ -147,7 +144,7 @@ def statistics(
         dataset=dataset,
         runs=sum(by_status.values()),
         by_status=by_status,
-        success_rate=_success_rate(_by_status(db, (*within, fetch_logs.tells_of_us()))),
+        success_rate=_success_rate(by_status),
         mean_duration_seconds=mean,
         p95_duration_seconds=p95,
         records={name: sums[name] for name in RECORDS},
@@ -220,7 +217,7 @@ def _last_good_run(db: Session, dataset: str) -> GoodRun | None:
 def _last_failed_jobs(db: Session, within: tuple[ColumnElement[bool], ...]) -> tuple[str, ...]:
     newest = (
         select(RunRow.job, RunRow.status)
-        .where(*within, RunRow.status.in_(ENDED), fetch_logs.tells_of_us())
+        .where(*within, RunRow.status.in_(ENDED))
         .ext(distinct_on(RunRow.job))
         .order_by(RunRow.job, RunRow.started_at.desc())
         .subquery()

@@ -27,7 +27,7 @@ from parlex.local.sandbox import Sandbox
 from parlex.local.sandbox.sample import RECORDED, START
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from parlex.settings import Settings, environment
 from tests.chaos.crew import Crew
 from tests.chaos.mirror import Picture, Reader, Verdict, compare_with_sandbox
@@ -227,7 +227,7 @@ class Site:
         self.sandbox.move(day)
         resources = Resources(self.settings, self.addresses)
         try:
-            figures = pipeline.run_session(resources, SESSION)
+            figures = alone.run_session(resources.pipeline, SESSION)
         finally:
             resources.close()
         assert figures.status == "success", figures

@@ -149,21 +149,21 @@ def test_a_day_on_which_clocks_change_has_twenty_four_slots(change: str) -> None
 @pytest.mark.chaos_short
 def test_a_clock_that_goes_back_over_a_slot_runs_it_once(make_resources: Any) -> None:
     """An hour back, the tick of 11:00 comes twice; forward over three slots, one run stands for them."""
-    from parlex.runs import fetch_logs, pipeline
+    from parlex.runs import fetch_logs
 
     resources: Resources = make_resources()
-    request = pipeline.latest_request(5)
+    request = resources.pipeline.latest_request(5)
     schedule = {HOURLY: {"task": "parlex.fetch_latest_bills", "schedule": crontab(minute=0), "kwargs": {"limit": 5}}}
     opened = []
     for now in ("2026-11-22T11:00:01+00:00", "2026-11-22T10:59:58+00:00", "2026-11-22T11:00:01+00:00"):
         moment = datetime.fromisoformat(now)
         slot = beat.latest_slot(crontab(minute=0), moment)
         with time_machine.travel(moment, tick=False):
-            opened.append(pipeline.open_run(resources, request, entry=HOURLY, slot=slot))
+            opened.append(resources.pipeline.open_run(request, entry=HOURLY, slot=slot))
     assert [one.joined for one in opened] == [False, False, True]
     assert opened[2].run.run_id == opened[0].run.run_id
     with resources.db() as db:
-        fetch_logs.close(db, fetch_logs.get_run(db, opened[0].run.run_id), now=pipeline.now())
+        fetch_logs.close(db, fetch_logs.get_run(db, opened[0].run.run_id), now=datetime.now(UTC))
     with time_machine.travel(datetime.fromisoformat("2026-11-22T15:10:00+00:00"), tick=False):
         (tick,) = beat.missed(schedule, resources)
     assert (tick.slot, tick.missed) == (datetime.fromisoformat("2026-11-22T15:00:00+00:00"), 3)
@@ -172,33 +172,35 @@ def test_a_clock_that_goes_back_over_a_slot_runs_it_once(make_resources: Any) ->
 @pytest.mark.chaos_short
 def test_missed_slots_wait_for_a_run_that_was_interrupted(make_resources: Any) -> None:
     """Beside it their tick would be skipped, and they would never be run."""
-    from parlex.runs import fetch_logs, pipeline
+    from parlex.runs import fetch_logs
 
     resources: Resources = make_resources()
     schedule = {HOURLY: {"task": "parlex.fetch_latest_bills", "schedule": crontab(minute=0), "kwargs": {"limit": 5}}}
     slot = datetime.fromisoformat("2026-11-22T11:00:00+00:00")
-    run = pipeline.open_run(resources, pipeline.latest_request(5), entry=HOURLY, slot=slot).run
+    run = resources.pipeline.open_run(resources.pipeline.latest_request(5), entry=HOURLY, slot=slot).run
     with time_machine.travel(slot + timedelta(hours=3, minutes=10), tick=False):
         assert beat.missed(schedule, resources) == []
         with resources.db() as db:
-            fetch_logs.close(db, fetch_logs.get_run(db, run.run_id), now=pipeline.now())
+            fetch_logs.close(db, fetch_logs.get_run(db, run.run_id), now=datetime.now(UTC))
         (tick,) = beat.missed(schedule, resources)
     assert (tick.slot, tick.missed) == (slot + timedelta(hours=3), 2)
 
 
 @pytest.mark.chaos_short
 def test_an_entry_whose_only_run_was_abandoned_is_run_again(make_resources: Any) -> None:
-    from parlex.runs import fetch_logs, pipeline
+    from parlex.runs import fetch_logs
 
     resources: Resources = make_resources()
     schedule = {HOURLY: {"task": "parlex.fetch_latest_bills", "schedule": crontab(minute=0), "kwargs": {"limit": 5}}}
     slot = datetime.fromisoformat("2026-11-22T11:00:00+00:00")
     with time_machine.travel(slot + timedelta(minutes=10), tick=False):
         assert beat.missed(schedule, resources) == []
-        run = pipeline.open_run(resources, pipeline.latest_request(5), entry=HOURLY, slot=slot).run
+        run = resources.pipeline.open_run(resources.pipeline.latest_request(5), entry=HOURLY, slot=slot).run
         assert beat.missed(schedule, resources) == []
         with resources.db() as db:
-            fetch_logs.abandon(db, run.run_id, now=pipeline.now())
+            fetch_logs.end(db, run.run_id, "abandoned", now=datetime.now(UTC))
         (tick,) = beat.missed(schedule, resources)
         assert (tick.slot, tick.missed) == (slot, 0)
-        assert pipeline.open_run(resources, pipeline.latest_request(5), entry=HOURLY, slot=slot).joined is False
+        assert (
+            resources.pipeline.open_run(resources.pipeline.latest_request(5), entry=HOURLY, slot=slot).joined is False
+        )

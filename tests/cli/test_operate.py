@@ -22,7 +22,7 @@ from parlex.errors import UsageError
 from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import fetch_logs, pipeline
+from parlex.runs import alone, fetch_logs
 from parlex.settings import Settings, environment
 from tests import rows
 from tests.webhook import Webhook, serving
@@ -137,7 +137,7 @@ def test_export_says_what_it_wrote(make_settings: Callable[..., Settings], db: S
 def failed_run(live: Resources, sandbox: Sandbox) -> UUID:
     """A run of 44-1 in which two bills could not be had."""
     sandbox.fault("error", host="legisinfo", path="(?i)/c-1[12]/", status=404)
-    figures = pipeline.run_session(live, SessionId(44, 1))
+    figures = alone.run_session(live.pipeline, SessionId(44, 1))
     sandbox.clear_faults()
     assert (figures.status, figures.failed) == ("partial", 2)
     return UUID(figures.run_id)
@@ -146,23 +146,23 @@ def failed_run(live: Resources, sandbox: Sandbox) -> UUID:
 def test_a_retry_fetches_what_failed_and_nothing_else(live: Resources, sandbox: Sandbox) -> None:
     run_id = failed_run(live, sandbox)
     before = len(sandbox.log("legisinfo"))
-    again = pipeline.rerun_failures(live, run_id)
+    again = alone.rerun_failures(live.pipeline, run_id)
     assert (again.status, again.bills_fetched, again.created) == ("success", 2, 2)
     asked = sandbox.log("legisinfo")[before:]
     assert sum("/bill/" in line.lower() for line in asked) == 2
     with live.db() as db:
         assert fetch_logs.get_run(db, UUID(again.run_id)).params == {"scope": "44-1", "retry_of": str(run_id)}
-    assert pipeline.rerun_failures(live, run_id).bills_fetched == 0  # nothing is due any more
+    assert alone.rerun_failures(live.pipeline, run_id).bills_fetched == 0  # nothing is due any more
     with pytest.raises(UsageError, match="nothing failed"):
-        pipeline.rerun_failures(live, UUID(again.run_id))
+        alone.rerun_failures(live.pipeline, UUID(again.run_id))
 
 
 def test_a_run_that_never_had_its_list_is_run_again_whole(live: Resources, sandbox: Sandbox) -> None:
     sandbox.fault("html_200", host="legisinfo", first=4)
-    figures = pipeline.run_latest(live, limit=3)
+    figures = alone.run_latest(live.pipeline, limit=3)
     assert figures.status == "failure"
     sandbox.clear_faults()
-    assert pipeline.rerun_failures(live, UUID(figures.run_id)).created == 3
+    assert alone.rerun_failures(live.pipeline, UUID(figures.run_id)).created == 3
 
 
 def test_the_command_retries_and_shows(live: Resources, sandbox: Sandbox) -> None:
@@ -176,11 +176,11 @@ def test_the_command_retries_and_shows(live: Resources, sandbox: Sandbox) -> Non
 
 
 def test_a_run_under_way_is_ended_by_hand(live: Resources, db: Session) -> None:
-    opened = pipeline.open_run(live, pipeline.session_request(SessionId(44, 1)))
+    opened = live.pipeline.open_run(live.pipeline.session_request(SessionId(44, 1)))
     assert parlex(live.settings, "runs", "revoke", str(opened.run.run_id)).returncode == 0
     row = db.get(RunRow, opened.run.run_id)
     assert row is not None
-    assert (row.status, row.errors) == ("abandoned", [fetch_logs.REVOKED])
+    assert (row.status, row.errors) == ("revoked", [])
 
 
 # Lines.
@@ -191,9 +191,9 @@ def test_each_line_of_a_run_names_it_and_its_bill(live: Resources, sandbox: Sand
     sandbox.fault("error", host="legisinfo", path="(?i)/c-12/", status=500, first=1)
     sandbox.fault("garbage", host="legisinfo", path="(?i)/c-14/", first=1)
     with capture_logs(processors=[merge_contextvars]) as lines:
-        figures = pipeline.run_session(live, SessionId(44, 1))
+        figures = alone.run_session(live.pipeline, SessionId(44, 1))
     assert {line["run_id"] for line in lines} == {figures.run_id}
-    told = {(line["event"], line["bill"]) for line in lines if "bill" in line}
+    told = {(line["event"], line["key"]) for line in lines if "key" in line}
     assert ("failed", "44-1 C-11") in told
     assert ("retry", "44-1 C-12") in told
     assert ("quarantine", "44-1 C-14") in told

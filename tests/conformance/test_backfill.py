@@ -18,7 +18,7 @@ from sqlalchemy import text
 from parlex.local.embedded import resolve
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
 from parlex.settings import Settings
 from tests.conformance.conftest import StandIn
@@ -89,7 +89,7 @@ def mirror(
 
 
 def sweep(mirror: Resources, sessions: list[str]) -> dict[str, Figures]:
-    return {session: pipeline.run_session(mirror, SessionId.parse(session)) for session in sessions}
+    return {session: alone.run_session(mirror.pipeline, SessionId.parse(session)) for session in sessions}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
 from tests.conformance.conftest import StandIn
 
@@ -24,7 +24,7 @@ DETAIL, LIST = "/bill/", "/bills/json"
 
 
 def fetch(mirror: Resources) -> Figures:
-    return pipeline.run_session(mirror, SESSION)
+    return alone.run_session(mirror.pipeline, SESSION)
 
 
 def rows(mirror: Resources, query: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -320,7 +320,7 @@ def test_a_session_that_nobody_knows_is_refused(
     from parlex.errors import UnknownSession
 
     with pytest.raises(UnknownSession, match="99-1"):
-        pipeline.run_session(mirror, SessionId(99, 1))
+        alone.run_session(mirror.pipeline, SessionId(99, 1))
     assert bills(mirror) == []
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from parlex.local.embedded import resolve
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from parlex.settings import Settings
 from tests.conformance.conftest import StandIn
 
@@ -48,8 +48,8 @@ def house(
         )
         resources = Resources(settings, resolve(settings))
         for session in whole.state()["sessions"]:
-            assert pipeline.run_session(resources, SessionId.parse(session)).status == "success"
-        run = pipeline.run_here(resources, pipeline.latest_request(dataset="politicians"))
+            assert alone.run_session(resources.pipeline, SessionId.parse(session)).status == "success"
+        run = alone.run_here(resources.pipeline, resources.pipeline.latest_request(None, dataset="politicians"))
         assert run.status == "success", run
         yield resources
         resources.close()
@@ -117,7 +117,7 @@ def test_every_sponsor_is_somebody(house: Resources) -> None:
 def test_a_second_look_at_the_politicians_writes_nothing(house: Resources, whole: StandIn) -> None:
     before = written(house)
     whole.forget()
-    run = pipeline.run_here(house, pipeline.latest_request(dataset="politicians"))
+    run = alone.run_here(house.pipeline, house.pipeline.latest_request(None, dataset="politicians"))
     assert (run.status, run.bills_fetched) == ("success", 0)
     assert whole.asked("openparliament") == {"politician_list": 3}
     assert written(house) == before
@@ -127,7 +127,7 @@ def test_a_second_look_at_the_politicians_writes_nothing(house: Resources, whole
 def voted(house: Resources) -> Resources:
     """The mirror with every division too."""
     for session in SESSIONS:
-        run = pipeline.run_here(house, pipeline.session_request(SessionId.parse(session), dataset="votes"))
+        run = alone.run_here(house.pipeline, house.pipeline.session_request(SessionId.parse(session), dataset="votes"))
         assert (run.status, run.failed, run.unchanged) == ("success", 0, 0), run
     return house
 
@@ -192,7 +192,7 @@ def test_every_bill_and_every_member_is_known(voted: Resources) -> None:
 def test_a_second_look_at_the_votes_writes_nothing(voted: Resources, whole: StandIn, session: str) -> None:
     before = written(voted)
     whole.forget()
-    run = pipeline.run_here(voted, pipeline.session_request(SessionId.parse(session), dataset="votes"))
+    run = alone.run_here(voted.pipeline, voted.pipeline.session_request(SessionId.parse(session), dataset="votes"))
     assert (run.status, run.bills_fetched) == ("success", 0)
     assert set(whole.asked("openparliament")) == {"vote_list"}
     assert written(voted) == before

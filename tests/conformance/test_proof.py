@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 
 from sqlalchemy import text
@@ -12,7 +12,7 @@ from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.bills.reads import BillStory
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from tests.conformance.conftest import StandIn
 from tests.conformance.test_replay import expected_by_day
 from tests.looking import again, sampled, verified
@@ -31,8 +31,8 @@ def test_every_day_of_a_session(replay: StandIn, mirror: Resources) -> None:
     past: list[tuple[datetime, list[BillStory]]] = []
     for day in islice(sorted(expected_by_day()), 0, None, 3):
         replay.as_of(day)
-        assert pipeline.run_session(mirror, SESSION).status == "success"
-        past.append((pipeline.now(), stories(mirror)))
+        assert alone.run_session(mirror.pipeline, SESSION).status == "success"
+        past.append((datetime.now(UTC), stories(mirror)))
         (found,) = verified(mirror)
         assert (found.complete, found.held, found.flagged) == (True, replay.state()["bills"], ())
         assert [part.differences for part in again(mirror)] == [()]
@@ -46,14 +46,14 @@ def test_every_day_of_a_session(replay: StandIn, mirror: Resources) -> None:
 def test_asking_again_finds_what_no_list_shows(replay: StandIn, mirror: Resources) -> None:
     """Sittings and committees move without a trace in the list: a sample finds them, looking again heals them."""
     replay.as_of("2020-02-26")
-    pipeline.run_session(mirror, SESSION)
+    alone.run_session(mirror.pipeline, SESSION)
     replay.as_of(None)
-    pipeline.run_session(mirror, SESSION)
+    alone.run_session(mirror.pipeline, SESSION)
     bills = replay.state()["bills"]
     found = sampled(mirror, bills)
     assert {str(item.field).partition(".")[0] for item in found.mismatches} == {"stages"}
 
     with mirror.db() as db:
         db.execute(text("UPDATE listings SET fetched_fingerprint = NULL WHERE source = 'legisinfo'"))
-    pipeline.run_session(mirror, SESSION)
+    alone.run_session(mirror.pipeline, SESSION)
     assert sampled(mirror, bills).clean

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from tests.conformance.conftest import FOLDER, StandIn
 
 SESSION = SessionId(43, 1)
@@ -62,12 +62,12 @@ def test_each_day_records_its_changes_and_no_other(replay: StandIn, mirror: Reso
     days = expected_by_day()
     for day, expected in sorted(days.items()):
         replay.as_of(day)
-        run = pipeline.run_session(mirror, SESSION)
+        run = alone.run_session(mirror.pipeline, SESSION)
         assert run.status == "success", day
         found = recorded(mirror, run.run_id)
         assert len(found) == len(set(found)), day
         assert set(found) == expected, day
-        assert recorded(mirror, pipeline.run_session(mirror, SESSION).run_id) == [], day
+        assert recorded(mirror, alone.run_session(mirror.pipeline, SESSION).run_id) == [], day
     with mirror.db() as db:
         assert db.scalar(text("SELECT count(*) FROM bills")) == replay.state()["bills"]
         assert db.scalar(text("SELECT count(*) = max(seq) FROM bill_changes"))
@@ -76,16 +76,16 @@ def test_each_day_records_its_changes_and_no_other(replay: StandIn, mirror: Reso
 def test_a_long_absence_is_caught_up_in_one_run(replay: StandIn, mirror: Resources) -> None:
     days = expected_by_day()
     replay.as_of(min(days))
-    pipeline.run_session(mirror, SESSION)
+    alone.run_session(mirror.pipeline, SESSION)
     replay.as_of(max(days))
-    run = pipeline.run_session(mirror, SESSION)
+    run = alone.run_session(mirror.pipeline, SESSION)
     assert (run.status, run.created, run.updated) == ("success", replay.state()["bills"] - 2, 0)
     new = {row[0] for day in days.values() for row in day if row[1] == "created"} - {"C-1", "S-1"}
     assert {row[0] for row in recorded(mirror, run.run_id) if row[1] == "created"} == new
 
 
 def test_a_limit_takes_the_newest_and_defers_the_rest(replay: StandIn, mirror: Resources) -> None:
-    run = pipeline.run_latest(mirror, limit=10)
+    run = alone.run_latest(mirror.pipeline, limit=10)
     assert (run.status, run.created, run.deferred) == ("success", 10, replay.state()["bills"] - 10)
     query = """
         SELECT min(h.activity_on) >= max(o.activity_on)

@@ -21,7 +21,7 @@ from parlex.errors import UnknownSession, UsageError
 from parlex.local.sandbox import Sandbox
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
 from parlex.settings import Settings, environment
 from parlex.watch import monitor, upkeep
@@ -101,13 +101,17 @@ def mend(front: Edited) -> None:
 
 
 def fetch_politicians(mirror: Resources, **options: Any) -> Figures:
-    return pipeline.run_here(mirror, pipeline.latest_request(dataset="politicians", **options))
+    return alone.run_here(
+        mirror.pipeline, mirror.pipeline.latest_request(dataset="politicians", **{"limit": None} | options)
+    )
 
 
 def fetch_votes(mirror: Resources, session: SessionId | None = CURRENT, **options: Any) -> Figures:
     if session is None:
-        return pipeline.run_here(mirror, pipeline.latest_request(dataset="votes", **options))
-    return pipeline.run_here(mirror, pipeline.session_request(session, dataset="votes", **options))
+        return alone.run_here(
+            mirror.pipeline, mirror.pipeline.latest_request(dataset="votes", **{"limit": None} | options)
+        )
+    return alone.run_here(mirror.pipeline, mirror.pipeline.session_request(session, dataset="votes", **options))
 
 
 def written(mirror: Resources) -> list[tuple[Any, ...]]:
@@ -255,7 +259,7 @@ def test_sponsors_are_joined_by_the_number_of_the_person(front: Edited, mirror: 
     fetch_politicians(mirror)
     assert rows(mirror, "SELECT count(person_id) FROM politicians") == [(0,)]
     for session in ("44-1", "45-1"):
-        pipeline.run_session(mirror, SessionId.parse(session))
+        alone.run_session(mirror.pipeline, SessionId.parse(session))
     run = fetch_politicians(mirror)
     unlinked = """SELECT parliament, session, number FROM bills WHERE sponsor_person_id IS NOT NULL AND NOT EXISTS
         (SELECT 1 FROM politicians p WHERE p.person_id = bills.sponsor_person_id)"""
@@ -285,7 +289,7 @@ SENATE_BILL = """SELECT parliament || '-' || session || ' ' || number FROM bills
 
 @pytest.mark.usefixtures("few")
 def test_a_senator_who_comes_to_the_house_is_one_person(front: Edited, mirror: Resources) -> None:
-    pipeline.run_session(mirror, CURRENT)
+    alone.run_session(mirror.pipeline, CURRENT)
     fetch_politicians(mirror)
     ((slug, person_id),) = rows(
         mirror, "SELECT slug, person_id FROM politicians WHERE origin = 'legisinfo' ORDER BY slug LIMIT 1"
@@ -306,9 +310,9 @@ def test_a_senator_who_comes_to_the_house_is_one_person(front: Edited, mirror: R
 
 def test_politicians_have_no_sessions(mirror: Resources) -> None:
     with pytest.raises(UsageError, match="no sessions"):
-        pipeline.run_here(mirror, pipeline.session_request(CURRENT, dataset="politicians"))
+        alone.run_here(mirror.pipeline, mirror.pipeline.session_request(CURRENT, dataset="politicians"))
     with pytest.raises(UsageError, match="not a dataset; known: bills, politicians, votes"):
-        pipeline.run_here(mirror, pipeline.latest_request(dataset="senators"))
+        alone.run_here(mirror.pipeline, mirror.pipeline.latest_request(dataset="senators"))
 
 
 # Votes.
@@ -429,17 +433,17 @@ def test_a_session_that_nobody_knows(mirror: Resources) -> None:
 
 
 def test_a_session_without_a_division_is_one_all_the_same(mirror: Resources) -> None:
-    pipeline.run_session(mirror, SessionId(44, 1))
+    alone.run_session(mirror.pipeline, SessionId(44, 1))
     run = fetch_votes(mirror, SessionId(44, 1))
     assert (run.status, run.bills_fetched) == ("success", 0)
 
 
 def test_a_killed_backfill_goes_on_where_it_was(mirror: Resources) -> None:
-    request = pipeline.session_request(CURRENT, dataset="votes")
-    opened = pipeline.open_run(mirror, request)
-    pipeline.plan(mirror, opened.run.run_id)
-    first = pipeline.take_chunk(mirror, opened.run.run_id)[:3]
-    pipeline.persist(mirror, opened.run.run_id, pipeline.fetch(mirror, opened.run.run_id, first).persist)
+    request = mirror.pipeline.session_request(CURRENT, dataset="votes")
+    opened = mirror.pipeline.open_run(request)
+    mirror.pipeline.plan(opened.run)
+    first = mirror.pipeline.take_chunk(opened.run)[:3]
+    mirror.pipeline.persist(opened.run, mirror.pipeline.fetch(opened.run, first).persist)
     assert rows(mirror, "SELECT count(*) FROM votes") == [(3,)]
     with mirror.db() as db:
         db.execute(text("UPDATE fetch_logs SET status = 'abandoned', finished_at = now()"))

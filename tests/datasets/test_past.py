@@ -16,7 +16,7 @@ from parlex.datasets.provenance import provenance
 from parlex.errors import UsageError
 from parlex.parliament import BillKey, SessionId, moment_of, start_of
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from tests.edited import Edited
 from tests.looking import (
     LIST,
@@ -49,7 +49,7 @@ def test_every_state_that_was_ever_known_comes_back(source: Edited, mirror: Reso
 
     def look() -> None:
         fetch(mirror)
-        past.append((pipeline.now(), stories(mirror)))
+        past.append((datetime.now(UTC), stories(mirror)))
 
     look()
     source.edit(LIST, lambda found: [row for row in found if row["NumberCode"] != "C-4"])
@@ -59,10 +59,10 @@ def test_every_state_that_was_ever_known_comes_back(source: Edited, mirror: Reso
         look()
     source.edit(detail("C-2"), _without_second_reading)
     fetch_again(mirror)
-    past.append((pipeline.now(), stories(mirror)))
+    past.append((datetime.now(UTC), stories(mirror)))
     source.edits.clear()
     fetch_again(mirror)
-    past.append((pipeline.now(), stories(mirror)))
+    past.append((datetime.now(UTC), stories(mirror)))
 
     assert len({change.kind for change in changes(mirror)}) == 4  # created, changed, withdrawn, reappeared
     for moment, then in past:
@@ -137,7 +137,7 @@ def test_time_runs_on_only_while_the_session_does(filled: Resources) -> None:
         assert (span.after, span.since, span.until) == ("house_first_reading", date(2025, 6, 3), None)
         assert span.days == (date(2026, 8, 31) - date(2025, 6, 3)).days
 
-    pipeline.run_session(filled, SessionId(44, 1))
+    alone.run_session(filled.pipeline, SessionId(44, 1))
     with filled.db() as db:
         numbers = [found.number for found in bill_reads.bills(db, SessionId(44, 1)) if not found.royal_assent_on]
         old = bill_reads.bill(db, BillKey(SessionId(44, 1), numbers[-1]))

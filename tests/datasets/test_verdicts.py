@@ -13,7 +13,6 @@ from parlex.datasets.replay import Difference
 from parlex.errors import UsageError
 from parlex.mirror.quarantine import QuarantineRecord
 from parlex.resources import Resources
-from parlex.runs import pipeline
 from tests.edited import Edited
 from tests.looking import LIST, SESSION, changes, detail, fetch, fetch_again, last_seq, rows, story
 
@@ -210,4 +209,4 @@ def test_entries_of_a_session(source: Edited, filled: Resources) -> None:
         assert list(verdicts.entries(db, session=type(SESSION)(44, 1))) == []
         assert list(verdicts.entries(db, limit=0)) == []
     assert last_seq(filled) == 60
-    assert pipeline.now() > entries(filled)[0].seen_at
+    assert datetime.now(UTC) > entries(filled)[0].seen_at

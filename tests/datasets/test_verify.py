@@ -9,7 +9,7 @@ from parlex.datasets.verify import Completeness
 from parlex.errors import UsageError
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone
 from tests import looking
 from tests.edited import Edited
 from tests.looking import LIST, SESSION, companion, detail, execute, fetch, fetch_again, last_seq, sampled
@@ -35,7 +35,7 @@ def test_a_session_that_is_held_whole(filled: Resources) -> None:
 
 
 def test_bills_that_were_deferred_are_missing(mirror: Resources) -> None:
-    pipeline.run_session(mirror, SESSION, limit=50)
+    alone.run_session(mirror.pipeline, SESSION, limit=50)
     found = verified(mirror)
     assert (found.complete, found.held, len(found.missing)) == (False, 50, 10)
     fetch(mirror)
@@ -130,7 +130,7 @@ def test_a_session_that_nobody_holds(filled: Resources) -> None:
 
 
 def test_every_session_that_is_known(filled: Resources) -> None:
-    pipeline.run_session(filled, SessionId(44, 1))
+    alone.run_session(filled.pipeline, SessionId(44, 1))
     assert [found.scope for found in looking.verified(filled)] == ["44-1", "45-1"]
 
 

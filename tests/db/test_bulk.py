@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from parlex.db.bulk import write_rows
 from parlex.db.models import BillStageRow, ChangeRow, DocumentRow, ListingRow, RunKeyRow
-from parlex.runs import fetch_logs, pipeline
+from parlex.runs import fetch_logs
+from parlex.runs.work import Request
 
 NOON = datetime(2026, 1, 15, 12, 0, 0, 123456, tzinfo=UTC)
 AWKWARD = 'l\'été \\ "sitting" {a,b} %(x)s :y \t\n \N{PARTY POPPER}\u2028 NULL'
@@ -80,7 +81,8 @@ def test_arrays_and_the_defaults_of_columns_that_are_not_named(db: Session) -> N
     run_id = uuid4()
     wants: list[list[str]] = [[], [AWKWARD, "NULL", ""]]
     rows = [{"run_id": run_id, "key": str(n), "position": n, "wants": w} for n, w in enumerate(wants)]
-    opened = fetch_logs.open_run(db, pipeline.latest_request(1), source="legisinfo", now=NOON, carrier="process")
+    request = Request("fetch_latest_bills", limit=1)
+    opened = fetch_logs.open_run(db, request, source="legisinfo", now=NOON, carrier="process")
     write_rows(db, insert(RunKeyRow), [row | {"run_id": opened.run.run_id, "next_attempt_at": NOON} for row in rows])
     kept = db.execute(select(RunKeyRow.wants, RunKeyRow.state, RunKeyRow.attempt).order_by(RunKeyRow.position)).all()
     assert [tuple(row) for row in kept] == [(w, "waiting", 0) for w in wants]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from parlex.db.models import RunKeyRow, RunRow
 from parlex.parliament import Outcome
 from parlex.runs import fetch_logs, run_keys
 from parlex.runs.run_keys import MAX_DEATHS, Progress
-from parlex.runs.work import Due, Plan, Request
+from parlex.runs.work import Due, Plan, Request, Survey
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=3)
@@ -34,15 +35,16 @@ def open_run(db: Session, request: Request = LATEST, **options: Any) -> fetch_lo
     return fetch_logs.open_run(db, request, **(usual | options))
 
 
-def plan(*keys: str, **changes: Any) -> Plan:
-    usual = {"scope": "45-1", "listed": len(keys), "not_due": 0, "deferred": 0}
-    return Plan(due=tuple(Due(key, ("legisinfo",), f"mark of {key}") for key in keys), **(usual | changes))
+def plan(db: Session, run_id: UUID, *keys: str, listed: int | None = None, deferred: int = 0) -> None:
+    due = tuple(Due(key, ("legisinfo",), f"mark of {key}") for key in keys)
+    found = Plan("45-1", len(keys) if listed is None else listed, Survey(()), (), due)
+    fetch_logs.planned(db, run_id, found, due, deferred, now=NOON)
 
 
 def planned_run(db: Session, *keys: str, **options: Any) -> UUID:
     run_id = open_run(db, **options).run.run_id
     fetch_logs.claim_planning(db, run_id, now=NOON, lease=LEASE)
-    fetch_logs.planned(db, run_id, plan(*keys), now=NOON)
+    plan(db, run_id, *keys)
     return run_id
 
 
@@ -123,9 +125,18 @@ def test_a_tick_whose_entry_still_runs_is_skipped(db: Session) -> None:
     assert open_run(db, entry="hourly", slot=minutes(120)).open
 
 
+def test_a_slot_whose_run_a_person_ended_is_taken(db: Session) -> None:
+    first = open_run(db, entry="hourly", slot=NOON)
+    assert fetch_logs.end(db, first.run.run_id, "revoked", now=NOON)
+    assert open_run(db, entry="hourly", slot=NOON).joined
+    assert fetch_logs.last_slot(db, "hourly") == NOON
+    assert (first.run.status, first.run.error_count) == ("revoked", 0)
+    assert not fetch_logs.end(db, first.run.run_id, "revoked", now=NOON), "it is over"
+
+
 def test_an_abandoned_run_gives_its_slot_back(db: Session) -> None:
     first = open_run(db, entry="hourly", slot=NOON)
-    fetch_logs.abandon(db, first.run.run_id, now=NOON)
+    fetch_logs.end(db, first.run.run_id, "abandoned", now=NOON)
     again = open_run(db, entry="hourly", slot=NOON)
     assert (again.joined, again.open) == (False, True)
     assert fetch_logs.last_slot(db, "hourly") == NOON
@@ -153,21 +164,18 @@ def test_planning_is_one_workers_until_its_lease_ends(db: Session) -> None:
     assert fetch_logs.claim_planning(db, run_id, now=NOON, lease=LEASE) is not None
     assert fetch_logs.claim_planning(db, run_id, now=minutes(2), lease=LEASE) is None
     assert fetch_logs.claim_planning(db, run_id, now=minutes(4), lease=LEASE) is not None
-    fetch_logs.planned(db, run_id, plan("45-1 C-2"), now=NOON)
+    plan(db, run_id, "45-1 C-2")
     assert fetch_logs.claim_planning(db, run_id, now=minutes(60), lease=LEASE) is None
 
 
 def test_planning_that_failed_is_due_again_after_its_wait(db: Session) -> None:
     run = open_run(db).run
     fetch_logs.claim_planning(db, run.run_id, now=NOON, lease=LEASE)
-    fetch_logs.planning_failed(db, run, now=NOON, wait=60, error="away", attempts=1)
+    fetch_logs.plan_later(db, run.run_id, until=minutes(1), attempts=1, now=NOON)
     db.refresh(run)
     assert (run.error_count, run.attempt) == (0, 1)
     assert fetch_logs.claim_planning(db, run.run_id, now=NOON, lease=LEASE) is None
     assert fetch_logs.claim_planning(db, run.run_id, now=minutes(1), lease=LEASE) is not None
-    fetch_logs.planning_failed(db, run, now=NOON, wait=None, error="away", attempts=4)
-    db.refresh(run)
-    assert (run.error_count, run.errors) == (1, ["away"])
 
 
 def test_the_first_errors_are_kept_and_all_are_counted(db: Session) -> None:
@@ -250,7 +258,7 @@ def test_two_workers_with_the_same_message_share_no_key(engine: Engine) -> None:
 
 def test_a_closed_run_hands_out_nothing(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2")
-    fetch_logs.abandon(db, run_id, now=NOON)
+    fetch_logs.end(db, run_id, "abandoned", now=NOON)
     assert states(db, run_id) == {"45-1 C-2": "failed"}
     db.execute(update(RunKeyRow).values(state="waiting"))
     assert run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE) == []
@@ -319,23 +327,27 @@ def test_a_run_closes_once_all_its_keys_ended(
         assert fetch_logs.close_if_complete(db, run_id, now=minutes(1)) is None
     finish(db, run_id, keys)
     fetch_logs.account(db, run_id, requests=3, received=4000, errors=errors, now=NOON)
-    closed = fetch_logs.close_if_complete(db, run_id, now=minutes(1))
-    assert closed is not None
-    figures = fetch_logs.figures(closed)
+    ended = fetch_logs.close_if_complete(db, run_id, now=minutes(1))
+    assert ended is not None
+    figures = ended.figures
     assert (figures.status, figures.error_count, figures.duration_seconds) == (status, len(errors), 60.0)
     assert figures.bills_fetched == figures.created + figures.updated + figures.unchanged + figures.failed == len(keys)
-    assert (closed.requests, closed.bytes) == (3, 4000)
-    assert fetch_logs.close_if_complete(db, run_id, now=minutes(1)) is None
+    run = fetch_logs.get_run(db, run_id)
+    assert (run.requests, run.bytes) == (3, 4000)
+    again = fetch_logs.close_if_complete(db, run_id, now=minutes(2))
+    assert (again, ended.just_now) == (replace(ended, just_now=False), True), "until somebody has told who waits"
+    fetch_logs.delivered(db, run_id, now=minutes(2))
+    assert fetch_logs.close_if_complete(db, run_id, now=minutes(2)) is None
 
 
 def test_deferred_keys_do_not_spoil_a_success(db: Session) -> None:
     run_id = open_run(db).run.run_id
     fetch_logs.claim_planning(db, run_id, now=NOON, lease=LEASE)
-    fetch_logs.planned(db, run_id, plan("45-1 C-2", listed=10, not_due=4, deferred=5), now=NOON)
+    plan(db, run_id, "45-1 C-2", listed=10, deferred=5)
     finish(db, run_id, {"45-1 C-2": Outcome.CREATED})
-    run = fetch_logs.close_if_complete(db, run_id, now=NOON)
-    assert run is not None
-    assert (run.status, run.listed, run.not_due + run.attempted + run.deferred) == ("success", 10, 10)
+    assert fetch_logs.close_if_complete(db, run_id, now=NOON) is not None
+    run = fetch_logs.get_run(db, run_id)
+    assert (run.status, run.listed, run.not_due, run.attempted, run.deferred) == ("success", 10, 4, 1, 5)
 
 
 # The dead.
@@ -397,8 +409,9 @@ def test_a_key_that_kills_each_worker_is_given_up(db: Session) -> None:
         assert run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=now, lease=LEASE) != []
         sweep(db, now + timedelta(minutes=5))
     assert states(db, run_id) == {"45-1 C-2": "failed", "45-1 C-3": "done"}
-    run = fetch_logs.close_if_complete(db, run_id, now=NOON)
-    assert run is not None
+    ended = fetch_logs.close_if_complete(db, run_id, now=NOON)
+    assert ended is not None
+    run = ended.figures
     assert (run.status, run.failed, run.created) == ("partial", 1, 1)
     assert "died over it" in str(db.scalar(text("SELECT error FROM run_keys WHERE state = 'failed'")))
 

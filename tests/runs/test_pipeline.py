@@ -8,22 +8,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
-import time_machine
 from sqlalchemy import event, text
 
 from parlex.datasets import verdicts
-from parlex.errors import Retryable, UnknownSession, UsageError
+from parlex.db.models import RunRow
+from parlex.errors import UnknownSession, UsageError
 from parlex.fetching.http import Client
 from parlex.fetching.throttle import NullThrottle
 from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
-from parlex.runs import pipeline
+from parlex.runs import alone, asking
 from parlex.runs.fetch_logs import Figures
+from parlex.runs.pipeline import FetchReport, PlanReport
+from tests.looking import let_pass
 
 CURRENT = SessionId(45, 1)
 LAST = SessionId(44, 1)
@@ -57,7 +58,7 @@ def asked(sandbox: Sandbox, host: str = "legisinfo") -> dict[str, int]:
 
 
 def fetch(mirror: Resources, session: SessionId = CURRENT, **options: Any) -> Figures:
-    return pipeline.run_session(mirror, session, **options)
+    return alone.run_session(mirror.pipeline, session, **options)
 
 
 class Edited(httpx.BaseTransport):
@@ -144,7 +145,7 @@ def test_what_moves_is_fetched_and_recorded_in_the_same_run(sandbox: Sandbox, mi
 
 
 def test_the_current_session_is_what_the_list_says(sandbox: Sandbox, mirror: Resources) -> None:
-    run = pipeline.run_latest(mirror, limit=3)
+    run = alone.run_latest(mirror.pipeline, limit=3)
     assert run.created == 3
     assert rows(mirror, "SELECT DISTINCT parliament, session FROM bills") == [(45, 1)]
     assert rows(mirror, "SELECT scope, is_current FROM sweeps WHERE source = 'legisinfo'") == [("45-1", True)]
@@ -169,14 +170,14 @@ def test_the_newest_activity_comes_first(sandbox: Sandbox, mirror: Resources) ->
 def test_details_that_nobody_looked_at_for_long_are_looked_at(sandbox: Sandbox, mirror: Resources) -> None:
     total = fetch(mirror).created
     sandbox.reset()
-    with time_machine.travel(datetime.now(UTC) + timedelta(days=6)):
-        assert pipeline.run_latest(mirror, limit=100, recheck_after_days=7).bills_fetched == 0
-    with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
-        run = pipeline.run_latest(mirror, limit=5, recheck_after_days=7)
-        assert (run.status, run.unchanged, run.deferred) == ("success", 5, total - 5)
-        assert pipeline.run_latest(mirror, limit=5).bills_fetched == 0
-        rest = pipeline.run_latest(mirror, limit=100, recheck_after_days=7)
-        assert rest.unchanged == total - 5
+    let_pass(mirror, days=6)
+    assert alone.run_latest(mirror.pipeline, limit=100, recheck_after_days=7).bills_fetched == 0
+    let_pass(mirror, days=2)
+    run = alone.run_latest(mirror.pipeline, limit=5, recheck_after_days=7)
+    assert (run.status, run.unchanged, run.deferred) == ("success", 5, total - 5)
+    assert alone.run_latest(mirror.pipeline, limit=5).bills_fetched == 0
+    rest = alone.run_latest(mirror.pipeline, limit=100, recheck_after_days=7)
+    assert rest.unchanged == total - 5
     assert asked(sandbox)["detail"] == total
 
 
@@ -189,7 +190,7 @@ def test_another_shape_of_the_list_changes_nothing(sandbox: Sandbox, mirror: Res
 @pytest.mark.parametrize("limit", [0, -1, True, 2.5])
 def test_a_wrong_limit_is_refused(mirror: Resources, limit: Any) -> None:
     with pytest.raises(UsageError, match="limit must be a whole number"):
-        pipeline.run_latest(mirror, limit=limit)
+        alone.run_latest(mirror.pipeline, limit=limit)
     assert rows(mirror, "SELECT * FROM fetch_logs") == []
 
 
@@ -197,28 +198,28 @@ def test_a_session_that_nobody_knows_leaves_no_bill(mirror: Resources) -> None:
     with pytest.raises(UnknownSession, match="99-1"):
         fetch(mirror, SessionId(99, 1))
     assert bills(mirror) == []
-    assert rows(mirror, "SELECT status, error_count FROM fetch_logs") == [("failure", 1)]
+    assert rows(mirror, "SELECT status, error_count FROM fetch_logs") == [("refused", 1)]
 
 
 # Each step twice.
 
 
 def test_each_step_twice_changes_nothing(sandbox: Sandbox, mirror: Resources) -> None:
-    opened = pipeline.open_run(mirror, pipeline.session_request(CURRENT))
-    run_id = opened.run.run_id
+    opened = mirror.pipeline.open_run(mirror.pipeline.session_request(CURRENT))
+    run = opened.run
     for _ in range(2):
-        pipeline.plan(mirror, run_id)
+        mirror.pipeline.plan(run)
     assert asked(sandbox)["list"] == 1
-    while keys := pipeline.take_chunk(mirror, run_id, in_flight=10):
-        report = pipeline.fetch(mirror, run_id, keys)
-        assert pipeline.fetch(mirror, run_id, keys).persist == ()
+    while keys := mirror.pipeline.take_chunk(run, in_flight=10):
+        report = mirror.pipeline.fetch(run, keys)
+        assert mirror.pipeline.fetch(run, keys).persist == ()
         assert set(report.persist) == set(keys)
-        pipeline.persist(mirror, run_id, keys)
-        assert pipeline.persist(mirror, run_id, keys) is None
-    figures = pipeline.close_if_complete(mirror, run_id)
+        mirror.pipeline.persist(run, keys)
+        assert mirror.pipeline.persist(run, keys) is None
+    figures = mirror.pipeline.close_if_complete(run)
     assert figures is not None
     assert figures.created == value(mirror, "SELECT count(*) FROM bill_changes")
-    assert pipeline.close_if_complete(mirror, run_id) is None
+    assert mirror.pipeline.close_if_complete(run) is None
     assert asked(sandbox)["detail"] == figures.created
 
 
@@ -238,13 +239,13 @@ def test_the_first_keys_are_handed_over_while_the_others_are_asked_for(
         handed.set()
 
     mirror = edited(hold)
-    run_id = pipeline.open_run(mirror, pipeline.session_request(CURRENT)).run.run_id
-    pipeline.plan(mirror, run_id)
-    keys = [*pipeline.take_chunk(mirror, run_id), *pipeline.take_chunk(mirror, run_id)]
-    late += keys[pipeline.SLICE :]
-    report = pipeline.fetch(mirror, run_id, keys, hand_over)
+    run = mirror.pipeline.open_run(mirror.pipeline.session_request(CURRENT)).run
+    mirror.pipeline.plan(run)
+    keys = [*mirror.pipeline.take_chunk(run), *mirror.pipeline.take_chunk(run)]
+    late += keys[asking.SLICE :]
+    report = mirror.pipeline.fetch(run, keys, hand_over)
     assert late
-    assert told[0] == keys[: pipeline.SLICE]
+    assert told[0] == keys[: asking.SLICE]
     assert [key for part in told for key in part] == keys == list(report.persist)
     assert all(in_time)
 
@@ -259,7 +260,7 @@ def test_both_lists_of_a_named_session_are_asked_for_at_once(
             meeting.wait(30)
 
     mirror = edited(meet)
-    pipeline.plan(mirror, pipeline.open_run(mirror, pipeline.session_request(CURRENT)).run.run_id)
+    mirror.pipeline.plan(mirror.pipeline.open_run(mirror.pipeline.session_request(CURRENT)).run)
     assert value(mirror, "SELECT count(*) FROM sweeps WHERE believed") == 2
 
 
@@ -275,30 +276,30 @@ def counted(mirror: Resources) -> Iterator[list[str]]:
     event.remove(mirror.engine, "before_cursor_execute", note)
 
 
-def drive(mirror: Resources, run_id: UUID) -> Figures:
+def drive(mirror: Resources, run: RunRow) -> Figures:
     """Carry a run to its end as workers would, each message at once."""
-    pipeline.plan(mirror, run_id)
-    while keys := pipeline.take_chunk(mirror, run_id):
-        pipeline.persist(mirror, run_id, pipeline.fetch(mirror, run_id, keys).persist)
-    figures = pipeline.close_if_complete(mirror, run_id)
+    mirror.pipeline.plan(run)
+    while keys := mirror.pipeline.take_chunk(run):
+        mirror.pipeline.persist(run, mirror.pipeline.fetch(run, keys).persist)
+    figures = mirror.pipeline.close_if_complete(run)
     assert figures is not None
     return figures
 
 
 def scheduled(mirror: Resources, slot: datetime, limit: int = 100) -> Figures:
-    opened = pipeline.open_run(mirror, pipeline.latest_request(limit), entry="hourly", slot=slot)
+    opened = mirror.pipeline.open_run(mirror.pipeline.latest_request(limit), entry="hourly", slot=slot)
     assert not opened.joined
-    return drive(mirror, opened.run.run_id)
+    return drive(mirror, opened.run)
 
 
 def test_no_step_makes_a_round_trip_for_each_bill(sandbox: Sandbox, make_resources: Callable[..., Resources]) -> None:
     urls = {"legisinfo_url": sandbox.legisinfo_url, "openparliament_url": sandbox.openparliament_url}
     mirror = make_resources(**urls)
     spent = []
-    for limit in (5, pipeline.SLICE):
-        opened = pipeline.open_run(mirror, pipeline.session_request(CURRENT, limit))
+    for limit in (5, asking.SLICE):
+        opened = mirror.pipeline.open_run(mirror.pipeline.session_request(CURRENT, limit))
         with counted(mirror) as sent:
-            assert drive(mirror, opened.run.run_id).bills_fetched == limit
+            assert drive(mirror, opened.run).bills_fetched == limit
         spent.append(len(sent))
     # The first run also keeps the companion's list, which is due once a day.
     assert spent[1] <= spent[0]
@@ -339,8 +340,8 @@ def test_what_failed_waits_a_day_on_the_schedule_and_not_by_hand(sandbox: Sandbo
     assert scheduled(mirror, now + timedelta(hours=1)).bills_fetched == 0
     assert fetch(mirror).failed == 1
     assert fault.fired == 2
-    with time_machine.travel(datetime.now(UTC) + timedelta(hours=25)):
-        assert scheduled(mirror, now + timedelta(hours=25)).failed == 1
+    let_pass(mirror, hours=25)
+    assert scheduled(mirror, now + timedelta(hours=25)).failed == 1
 
 
 def test_a_wait_that_the_source_asks_for_costs_no_retry(sandbox: Sandbox, mirror: Resources) -> None:
@@ -361,23 +362,21 @@ def test_a_limit_without_a_wait_costs_retries(sandbox: Sandbox, mirror: Resource
 
 def test_long_waits_are_rows_and_not_countdowns(sandbox: Sandbox, mirror: Resources) -> None:
     sandbox.fault("rate_limit", host="legisinfo", path=DETAIL, retry_after=1800)
-    run_id = pipeline.open_run(mirror, pipeline.session_request(CURRENT, 5)).run.run_id
-    pipeline.plan(mirror, run_id)
-    report = pipeline.fetch(mirror, run_id, pipeline.take_chunk(mirror, run_id))
-    assert (report.persist, report.retry_after) == ((), None)
+    run = mirror.pipeline.open_run(mirror.pipeline.session_request(CURRENT, 5)).run
+    mirror.pipeline.plan(run)
+    report = mirror.pipeline.fetch(run, mirror.pipeline.take_chunk(run))
+    assert report == FetchReport()
     waits = "SELECT DISTINCT state, next_attempt_at > now() + interval '29 minutes' FROM run_keys"
     assert rows(mirror, waits) == [("waiting", True)]
-    assert pipeline.take_chunk(mirror, run_id) == []
+    assert mirror.pipeline.take_chunk(run) == []
 
 
 def test_a_list_that_asks_to_wait_puts_the_planning_off(sandbox: Sandbox, mirror: Resources) -> None:
     sandbox.fault("rate_limit", host="legisinfo", path=LIST, retry_after=1800)
-    run_id = pipeline.open_run(mirror, pipeline.session_request(CURRENT)).run.run_id
-    with pytest.raises(Retryable) as caught:
-        pipeline.plan(mirror, run_id)
-    assert caught.value.retry_after is not None
-    assert caught.value.retry_after > 1700
-    pipeline.plan(mirror, run_id)  # not due: nobody is asked
+    run = mirror.pipeline.open_run(mirror.pipeline.session_request(CURRENT)).run
+    assert mirror.pipeline.plan(run) == PlanReport(), "no countdown lasts that long"
+    assert value(mirror, "SELECT next_attempt_at > now() + interval '29 minutes' FROM fetch_logs")
+    mirror.pipeline.plan(run)  # not due: nobody is asked
     assert asked(sandbox)["list"] == 1
 
 
@@ -401,8 +400,8 @@ def test_a_companion_that_does_not_show_a_bill_yet_is_asked_daily(sandbox: Sandb
     assert fault.fired == run.created
     assert fetch(mirror).bills_fetched == 0
     sandbox.clear_faults()
-    with time_machine.travel(datetime.now(UTC) + timedelta(hours=25)):
-        healed = fetch(mirror)
+    let_pass(mirror, hours=25)
+    healed = fetch(mirror)
     assert healed.bills_fetched == run.created
     assert healed.updated == value(mirror, "SELECT count(sponsor_slug) FROM bills") > 5
 
@@ -426,10 +425,10 @@ def test_an_empty_current_list_is_a_source_that_fails(sandbox: Sandbox, mirror: 
         fetch(mirror)
     before = bills(mirror)
     sandbox.fault("empty_list", host="legisinfo")
-    run = pipeline.run_latest(mirror)
+    run = alone.run_latest(mirror.pipeline)
     assert (run.status, bills(mirror), parked(mirror)) == ("failure", before, [("sweep", "empty", None)])
     sandbox.clear_faults()
-    assert (pipeline.run_latest(mirror).status, parked(mirror)) == ("success", [])
+    assert (alone.run_latest(mirror.pipeline).status, parked(mirror)) == ("success", [])
 
 
 def slugs(mirror: Resources) -> int:
@@ -483,11 +482,11 @@ def test_a_row_of_the_companion_s_that_cannot_be_read_hides_no_bill(
 
     fetch(mirror)
     every = slugs(mirror)
-    with time_machine.travel(datetime.now(UTC) + timedelta(hours=25)):
-        assert fetch(edited(nameless)).status == "partial"
-        assert value(mirror, "SELECT count(*) FROM listings WHERE gone_at IS NOT NULL") == 0
-        sandbox.reset()
-        assert fetch(mirror).status == "success"
+    let_pass(mirror, hours=25)
+    assert fetch(edited(nameless)).status == "partial"
+    assert value(mirror, "SELECT count(*) FROM listings WHERE gone_at IS NOT NULL") == 0
+    sandbox.reset()
+    assert fetch(mirror).status == "success"
     assert asked(sandbox, "openparliament") == {"list": 1}, "asked for again at the next run"
     assert slugs(mirror) == every
 
@@ -521,14 +520,14 @@ def test_a_field_that_goes_blank_in_all_details_keeps_its_values(
         if url.endswith("/json") and DETAIL in url:
             body[0]["SponsorPersonName"] = " "
 
-    with time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
-        run = pipeline.run_latest(edited(without_sponsors), limit=100, recheck_after_days=7)
+    let_pass(mirror, days=8)
+    run = alone.run_latest(edited(without_sponsors).pipeline, limit=100, recheck_after_days=7)
     assert rows(mirror, sponsors) == before
     assert changes(mirror, run) == []
     assert run.status == "partial"
     assert set(parked(mirror)) == {("field", "blanked", "sponsor_name")}
-    with time_machine.travel(datetime.now(UTC) + timedelta(days=16)):
-        assert pipeline.run_latest(mirror, limit=100, recheck_after_days=7).status == "success"
+    let_pass(mirror, days=8)
+    assert alone.run_latest(mirror.pipeline, limit=100, recheck_after_days=7).status == "success"
     assert parked(mirror) == []
 
 

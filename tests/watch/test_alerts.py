@@ -92,7 +92,7 @@ def test_a_success_between_failures_breaks_the_row(resources: Resources, db: Ses
 
 
 def test_what_a_person_revoked_or_saw_long_ago_is_no_alert(resources: Resources, db: Session) -> None:
-    revoked = rows.run(job="a", status="abandoned", errors=["revoked by hand"], started_at=NOON)
+    revoked = rows.run(job="a", status="revoked", started_at=NOON)
     yesterday = rows.run(job="b", status="failure", started_at=NOON - 25 * HOUR)
     today = rows.run(job="c", status="failure", params={"scope": "44-1"}, started_at=NOON - HOUR)
     db.add_all([revoked, yesterday, today])

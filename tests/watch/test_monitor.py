@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy.orm import Session
 
 from parlex.db.models import HeartbeatRow, QuarantineRow
-from parlex.runs import fetch_logs
 from parlex.watch.monitor import Report, statistics
 from tests import rows
 from tests.rows import NOON
@@ -49,6 +48,8 @@ def test_skipped_and_running_runs_are_counted_but_not_in_the_rate(db: Session) -
         "abandoned": 1,
         "skipped": 1,
         "running": 1,
+        "revoked": 0,
+        "refused": 0,
     }
     assert found.success_rate == 0.5
 
@@ -60,9 +61,10 @@ def test_only_skipped_runs_make_no_rate(db: Session) -> None:
 
 def test_what_was_asked_for_in_vain_is_no_failure_of_ours(db: Session) -> None:
     add_runs(db, "success")
-    add_runs(db, "failure", job="fetch_session_bills", errors=[f"{fetch_logs.WRONG}no source knows session 45-9"])
+    add_runs(db, "refused", job="fetch_session_bills", errors=["no source knows session 45-9"])
+    add_runs(db, "revoked", job="fetch_session_bills")
     found = report(db)
-    assert (found.by_status["failure"], found.success_rate, found.last_failed_jobs) == (1, 1.0, ())
+    assert (found.runs, found.success_rate, found.last_failed_jobs) == (3, 1.0, ())
 
 
 def test_durations_of_the_runs_that_ended(db: Session) -> None:

@@ -20,6 +20,8 @@ STATUS_STYLES = {
     "partial": "yellow",
     "failure": "red",
     "abandoned": "red",
+    "refused": "yellow",
+    "revoked": "yellow",
     "running": "cyan",
     "ok": "green",
     "warn": "yellow",
