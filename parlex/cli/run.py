@@ -101,9 +101,7 @@ def fetch(
     session: SessionOption = None,
     limit: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="At most so many; of the latest 50 bills, 300 politicians or 100 votes."
-        ),
+        typer.Option(min=1, help="At most so many; of the latest 50 bills, 300 politicians or 100 votes."),
     ] = None,
     dataset: DatasetOption = "bills",
     dispatch: Dispatch = False,
