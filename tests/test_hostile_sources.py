@@ -23,6 +23,7 @@ from parlex.resources import Resources
 from parlex.runs import alone
 from parlex.runs import reads as run_reads
 from parlex.settings import Settings, environment
+from tests.sandbox_faults import fault as add_fault
 
 SESSION = SessionId(45, 1)
 BILLS = 60
@@ -85,7 +86,7 @@ def held(mirror: Resources) -> set[str]:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_bad_bill_is_named_and_its_neighbours_land(mirror: Resources, sandbox: Sandbox, fault: str) -> None:
     options, named = FAULTS[fault]
-    sandbox.fault(host="legisinfo", path=VICTIM, **options)
+    add_fault(sandbox, host="legisinfo", path=VICTIM, **options)
     figures = alone.run_session(mirror.pipeline, SESSION)
     assert (figures.status, figures.created, figures.failed) == ("partial", BILLS - 1, 1)
     found = story(mirror)
@@ -109,7 +110,7 @@ def test_a_bad_list_of_the_spine_is_named_and_changes_nothing(mirror: Resources,
     before = held(mirror)
     options, named = FAULTS[fault]
     sandbox.advance()
-    sandbox.fault(host="legisinfo", path="/bills/json", **options)
+    add_fault(sandbox, host="legisinfo", path="/bills/json", **options)
     figures = alone.run_session(mirror.pipeline, SESSION)
     assert (figures.status, figures.bills_fetched) == ("failure", 0)
     errors = story(mirror).run.errors
@@ -132,7 +133,7 @@ def test_a_bad_list_of_the_spine_is_named_and_changes_nothing(mirror: Resources,
 )
 def test_a_bad_companion_costs_no_bill(mirror: Resources, sandbox: Sandbox, fault: str) -> None:
     options, named = FAULTS.get(fault, ({"kind": "endless_pages"}, "page"))
-    sandbox.fault(host="openparliament", path=r"^/bills/\?", **options)
+    add_fault(sandbox, host="openparliament", path=r"^/bills/\?", **options)
     figures = alone.run_session(mirror.pipeline, SESSION)
     assert (figures.status, figures.created) == ("partial", BILLS)
     errors = story(mirror).run.errors
@@ -184,7 +185,7 @@ def test_memory_stays_under_the_cap(make_settings: Callable[..., Settings], sand
         openparliament_url=sandbox.openparliament_url,
         max_body_bytes=4 * 1024 * 1024,
     )
-    sandbox.fault(kind, host="legisinfo", path=r"/bill/45-1/c-[12]\d?/json", first=16)
+    add_fault(sandbox, kind, host="legisinfo", path=r"/bill/45-1/c-[12]\d?/json", first=16)
     figures = peak_of_a_run(settings)
     assert figures["status"] == "partial"
     assert figures["failed"] >= 10

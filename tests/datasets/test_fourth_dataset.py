@@ -1,4 +1,4 @@
-"""A fourth dataset is a folder: toys, from list to rows and everything that is told of them, by the product's own path."""
+"""A fourth dataset is a folder: toys, from list to rows and all that is told of them, by the product's own path."""
 
 from __future__ import annotations
 

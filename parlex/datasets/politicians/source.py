@@ -244,7 +244,7 @@ def _memberships(raws: Sequence[Raw], place: Place) -> tuple[Iterable[Membership
             one = _membership(raw, at)
         except DocumentError as error:
             if not _is_past(raw, at):
-                raise
+                raise place.error(error.reason, error.field) from error
             odd.append(error)
             continue
         if found.setdefault(one.id, one) != one:

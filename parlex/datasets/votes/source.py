@@ -254,8 +254,10 @@ def parse_ballots(document: Document, key: VoteKey) -> Ballots:
     place = Place(NAME, document.url, str(key))
     rows = [(raw, place) for raw in rows_of(document, place)]
     read, odd = read_parts(rows, lambda raw, place: _ballot(raw, key, place))
-    if 2 * len(odd) > len(rows) or any(error.part is None for error in odd):
-        raise next((error for error in odd if error.part is None), odd[0])
+    strange = [error for error in odd if error.part is None]
+    if strange or 2 * len(odd) > len(rows):
+        first = [*strange, *odd][0]
+        raise place.error(first.reason, first.field) from first
     by_member: dict[str, set[Ballot]] = {}
     for ballot in read:
         by_member.setdefault(ballot.slug, set()).add(ballot)

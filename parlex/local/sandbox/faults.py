@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from parlex.local.sandbox.web import Answer, pack
+from parlex.local.sandbox.web import Answer
 
 HOSTS = ("legisinfo", "openparliament")
-MB = 1024 * 1024
-HUGE = 200 * MB  # of a body, on the wire or unpacked
+Spoiler = Callable[["Fault", Answer], Answer]
 _LISTS = ("list", "votes", "politicians", "memberships", "ballots")
 
 
 @dataclass
 class Fault:
     """One fault. It lets ``skip`` matching requests pass, then spoils ``first`` of them (None: all).
+
+    ``spoiler`` makes the bad answer of a good one, for a kind that is not one of ``KINDS``.
 
     ``path`` is a regular expression on path and query. ``retry_after`` is sent as it is with ``rate_limit`` and
     ``error`` (seconds or an HTTP date), and not at all when it is None. ``status`` is for ``error``, ``seconds``
@@ -33,12 +33,13 @@ class Fault:
     status: int = 503
     retry_after: int | str | None = None
     seconds: float = 1.0
+    spoiler: Spoiler | None = None
     id: int = 0
     matched: int = field(default=0, init=False)
     fired: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
+        if self.spoiler is None and self.kind not in KINDS:
             raise ValueError(f"unknown kind of fault {self.kind!r}; known: {', '.join(KINDS)}")
         if self.host not in (*HOSTS, "both"):
             raise ValueError(f"unknown host {self.host!r}; known: {', '.join((*HOSTS, 'both'))}")
@@ -58,17 +59,21 @@ class Fault:
         self.fired += 1
         return True
 
+    def told(self) -> dict[str, Any]:
+        """As the control port shows it."""
+        return {name: value for name, value in asdict(self).items() if name != "spoiler"}
+
     def spoil(self, answer: Answer) -> Answer:
-        return _SPOILERS[self.kind](self, answer)
+        return (self.spoiler or _SPOILERS[self.kind])(self, answer)
 
 
-def fault(options: dict[str, Any]) -> Fault:
-    """A fault from the control port's JSON; ValueError names an option that does not exist."""
-    known = {f.name for f in fields(Fault) if f.init and f.name != "id"}
+def fault(options: dict[str, Any], spoiler: Spoiler | None = None) -> Fault:
+    """A fault from its options, as the control port takes them; ValueError names one that does not exist."""
+    known = {f.name for f in fields(Fault) if f.init and f.name not in ("id", "spoiler")}
     unknown = sorted(set(options) - known)
     if unknown or "kind" not in options:
         raise ValueError(f"unknown option {unknown[0]!r}" if unknown else "a fault needs a kind")
-    return Fault(**options)
+    return Fault(**options, spoiler=spoiler)
 
 
 @dataclass
@@ -118,43 +123,7 @@ def _emptied(fault: Fault, answer: Answer) -> Answer:
     return Answer(200, body, answer.content_type, answer.kind, delay=answer.delay)
 
 
-def _redirected(fault: Fault, answer: Answer) -> Answer:
-    """To a new address at each step, so that no memory of addresses ends it."""
-    return Answer(302, kind=answer.kind, headers=(("Location", f"?again={fault.fired}"),), delay=answer.delay)
-
-
-def _endless(fault: Fault, answer: Answer) -> Answer:
-    """A page whose next page is always another one."""
-    target = f'"next_url": "/bills/?session=45-1&offset={fault.fired}"'
-    return replace(answer, body=re.sub(rb'"next_url": (null|"[^"]*")', target.encode(), answer.body), packed=None)
-
-
-def _bomb(fault: Fault, answer: Answer) -> Answer:
-    """Blanks, packed to a thousandth."""
-    return replace(answer, packed=pack(b" " * MB) * (HUGE // MB))
-
-
-def _recoded(fault: Fault, answer: Answer) -> Answer:
-    body = json.dumps(json.loads(answer.body.decode("utf-8-sig")), ensure_ascii=False)
-    coded = body.encode("cp1252", errors="replace")
-    return replace(answer, body=coded, packed=None, content_type="application/json; charset=windows-1252")
-
-
-def _deep(fault: Fault, answer: Answer) -> Answer:
-    return replace(answer, body=b"[" * 100_000 + b"]" * 100_000, packed=None)
-
-
-def _big_numbers(fault: Fault, answer: Answer) -> Answer:
-    body = re.sub(rb'("(?:Id|BillId|legisinfo_id)": ?)\d+', rb"\g<1>" + b"9" * 5000, answer.body)
-    return replace(answer, body=body, packed=None)
-
-
-def _with_nul(fault: Fault, answer: Answer) -> Answer:
-    """NUL and a bell in every text, as JSON writes them."""
-    return replace(answer, body=re.sub(rb'(: ?")(?=\w)', rb"\1\\u0000\\u0007", answer.body), packed=None)
-
-
-_SPOILERS: dict[str, Callable[[Fault, Answer], Answer]] = {
+_SPOILERS: dict[str, Spoiler] = {
     "rate_limit": lambda fault, answer: _failure(fault, answer, 429, "Too Many Requests"),
     "error": lambda fault, answer: _failure(fault, answer, fault.status, "Server Error"),
     "slow": lambda fault, answer: replace(answer, delay=answer.delay + fault.seconds),
@@ -163,13 +132,5 @@ _SPOILERS: dict[str, Callable[[Fault, Answer], Answer]] = {
     "garbage": _as_garbage,
     "empty_list": _emptied,
     "reset": lambda fault, answer: replace(answer, reset=True),
-    "redirect_loop": _redirected,
-    "endless_pages": _endless,
-    "huge": lambda fault, answer: replace(answer, padding=HUGE),
-    "gzip_bomb": _bomb,
-    "charset": _recoded,
-    "deep": _deep,
-    "big_numbers": _big_numbers,
-    "nul": _with_nul,
 }
 KINDS = tuple(_SPOILERS)

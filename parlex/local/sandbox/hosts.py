@@ -74,7 +74,7 @@ class LegisinfoHost:
 
     def _json(self, document: object, kind: str) -> Answer:
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        return Answer(200, _BOM + text if self.world.bom else text, "application/json; charset=utf-8", kind)
+        return Answer(200, _BOM + text, "application/json; charset=utf-8", kind)
 
 
 class OpenParliamentHost:

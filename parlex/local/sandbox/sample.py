@@ -139,7 +139,6 @@ class State:
     status_id: int
     latest: Event
     texts: tuple[tuple[int, int], ...]
-    as_recorded: bool
     session_ongoing: bool
 
     def when(self, step: str) -> str | None:
@@ -191,7 +190,6 @@ def state_on(bill: Bill, day: date) -> State | None:
         status_id=bill.status_id if recorded else _status_after(bill, reached),
         latest=bill.latest if recorded else Event(_EVENT_AFTER[reached], passed[reached], "", _where(reached)),
         texts=tuple((kind, text) for kind, text in bill.texts if _text_is_out(bill, kind, passed)),
-        as_recorded=recorded,
         session_ongoing=any(s.code == bill.session and (s.last is None or day <= s.last) for s in SESSIONS),
     )
 

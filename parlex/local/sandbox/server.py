@@ -8,12 +8,11 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
 from datetime import date
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from parlex.local.sandbox.faults import Fault, fault
+from parlex.local.sandbox.faults import Fault, Spoiler, fault
 from parlex.local.sandbox.hosts import LegisinfoHost, OpenParliamentHost
 from parlex.local.sandbox.sample import RECORDED, SESSIONS, START, current_session, load
 from parlex.local.sandbox.web import Answer, Listener, Request
@@ -46,7 +45,7 @@ class Control:
             ("POST", "/advance"): lambda body: {"advanced": self.world.advance(), **self.state()},
             ("GET", "/stats"): lambda body: self.stats(),
             ("GET", "/log"): lambda body: {host: list(stats.log) for host, stats in self.world.stats.items()},
-            ("GET", "/faults"): lambda body: {"faults": [asdict(one) for one in self.world.faults.active]},
+            ("GET", "/faults"): lambda body: {"faults": [one.told() for one in self.world.faults.active]},
             ("POST", "/faults"): lambda body: {"id": self.world.faults.add(fault(body))},
             ("DELETE", "/faults"): self._clear,
             ("POST", "/config"): self._configure,
@@ -147,9 +146,9 @@ class Servers:
 Shape = Literal["A", "B"]
 
 
-def build(as_of: date | str | None, list_shape: Shape, multiply: int, *, bom: bool, etag: bool) -> Servers:
+def build(as_of: date | str | None, list_shape: Shape, multiply: int, *, etag: bool = False) -> Servers:
     start = day(as_of) if isinstance(as_of, str) else as_of or START
-    world = World(load(multiply), start, list_shape, bom=bom, etag=etag)
+    world = World(load(multiply), start, list_shape, etag=etag)
     world.set_shape(list_shape)
     return Servers(world)
 
@@ -157,7 +156,8 @@ def build(as_of: date | str | None, list_shape: Shape, multiply: int, *, bom: bo
 class Sandbox:
     """The stand-in inside this process, on free ports of this machine unless told otherwise.
 
-    ``as_of`` is the day to begin with, ``multiply`` adds that many made-up copies of each bill.
+    ``as_of`` is the day to begin with, ``multiply`` adds that many made-up copies of each bill; with ``etag`` both
+    sites tell and heed what neither of the real ones promises.
     """
 
     def __init__(
@@ -168,10 +168,9 @@ class Sandbox:
         as_of: date | str | None = None,
         list_shape: Shape = "A",
         multiply: int = 0,
-        bom: bool = True,
         etag: bool = False,
     ) -> None:
-        self._servers = build(as_of, list_shape, multiply, bom=bom, etag=etag)
+        self._servers = build(as_of, list_shape, multiply, etag=etag)
         self._where = host, port_base
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox", daemon=True)
@@ -218,9 +217,9 @@ class Sandbox:
     def list_shape(self, shape: Shape) -> None:
         self._call(lambda: self._servers.world.set_shape(shape))
 
-    def fault(self, kind: str, **options: Any) -> Fault:
+    def fault(self, kind: str, *, spoiler: Spoiler | None = None, **options: Any) -> Fault:
         """Add a fault (see ``faults.Fault``); what is returned counts how often it matched and fired."""
-        new = fault({"kind": kind, **options})
+        new = fault({"kind": kind, **options}, spoiler)
         self._call(lambda: self._servers.world.faults.add(new))
         return new
 
@@ -264,14 +263,12 @@ def serve(
     as_of: date | str | None = None,
     list_shape: Shape = "A",
     multiply: int = 0,
-    bom: bool = True,
-    etag: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; the one line printed is ``ready control=… openparliament=… legisinfo=…``.
 
     Raises OSError when a port is taken, ValueError for a day before the sample.
     """
-    asyncio.run(_serve(build(as_of, list_shape, multiply, bom=bom, etag=etag), host, port_base))
+    asyncio.run(_serve(build(as_of, list_shape, multiply), host, port_base))
 
 
 async def _serve(servers: Servers, host: str, port_base: int) -> None:

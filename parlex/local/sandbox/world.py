@@ -59,10 +59,10 @@ class HostStats:
 class World:
     """The state behind both hosts. ``reset`` goes back to the day and shape it began with."""
 
-    def __init__(self, sample: Sample, start: date, shape: str, *, bom: bool, etag: bool) -> None:
+    def __init__(self, sample: Sample, start: date, shape: str, *, etag: bool) -> None:
         self.sample = sample
         self.start, self.first_shape = start, shape
-        self.bom, self.etag = bom, etag
+        self.etag = etag
         self.faults = Faults()
         self._cache: dict[tuple[str, ...], Answer] = {}
         self.reset()
