@@ -37,6 +37,10 @@ def fetch(mirror: Resources) -> Figures:
     return alone.run_session(mirror.pipeline, SESSION)
 
 
+def fetch_latest(mirror: Resources, dataset: str) -> Figures:
+    return alone.run_latest(mirror.pipeline, dataset=dataset)
+
+
 def fetch_again(mirror: Resources) -> Figures:
     """With every detail due, as after a change of each bill's line."""
     execute(mirror, "UPDATE listings SET fetched_fingerprint = 'older' WHERE source = 'legisinfo'")

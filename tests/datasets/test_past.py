@@ -10,9 +10,8 @@ import pytest
 
 from parlex.datasets.bills import merge, past
 from parlex.datasets.bills import reads as bill_reads
-from parlex.datasets.bills.past import Origin
 from parlex.datasets.bills.reads import BillStory
-from parlex.datasets.provenance import provenance
+from parlex.datasets.provenance import Origin, provenance
 from parlex.errors import UsageError
 from parlex.parliament import BillKey, SessionId, moment_of, start_of
 from parlex.resources import Resources
