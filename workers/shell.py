@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+from celery.exceptions import TimeoutError as NotYet
 from celery.result import AsyncResult
+from kombu.exceptions import OperationalError
 
 from parlex.cli import tables
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.politicians import reads as politician_reads
 from parlex.datasets.votes import reads as vote_reads
-from parlex.errors import UsageError
+from parlex.errors import ParlexError, UsageError
 from parlex.mirror import history, sweeps
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
@@ -131,14 +134,32 @@ def load() -> dict[str, Any]:
 
 def start(resources: Resources, version: str, code: str | None = None) -> int:
     """Talk to a person until they leave; with ``code`` run that instead. The exit code."""
+    names = Shell(resources).names()
+    if code is not None:
+        return _run(code, names)
     import IPython
     from traitlets.config import Config
 
-    names = Shell(resources).names()
     ours = sorted(name for name, task in names.items() if getattr(task, "name", "").startswith("parlex."))
     config = Config()
     config.TerminalInteractiveShell.banner1 = BANNER.format(version=version, tasks=", ".join(ours))
-    config.TerminalIPythonApp.force_interact = False
-    config.HistoryManager.enabled = code is None
-    arguments = [] if code is None else ["-c", code]
-    return int(IPython.start_ipython(argv=arguments, user_ns=names, config=config) or 0)
+    return int(IPython.start_ipython(argv=[], user_ns=names, config=config) or 0)
+
+
+def _run(code: str, names: dict[str, Any]) -> int:
+    """1 after an error. One of ours, and an answer that did not come, are one line; any other has its traceback."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell: Any = InteractiveShell.instance(user_ns=names, config=config)
+    shell.set_custom_exc((ParlexError, NotYet, OperationalError), _tell_error)
+    return 0 if shell.run_cell(code).success else 1
+
+
+def _tell_error(shell: Any, kind: type[BaseException], error: BaseException, *_: object, **__: object) -> None:
+    words = " ".join(str(error).split())
+    if isinstance(error, NotYet):
+        words = f"no answer yet ({words}): is a worker running? See parlex doctor, or start parlex up"
+    print(f"parlex: {words}", file=sys.stderr)

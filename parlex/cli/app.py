@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
+import parlex
 from parlex.cli import bills, mirror, operate, politicians, run, votes
 from parlex.cli.frame import LOOK, OPERATE, PROVE, Commands
 
 app = typer.Typer(
     cls=Commands,
-    help="An exact, fresh, provable copy of the bills of the Parliament of Canada in your own database.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -25,6 +26,25 @@ app.add_typer(run.runs, name="runs", rich_help_panel=LOOK)
 app.add_typer(mirror.quarantine, name="quarantine", rich_help_panel=PROVE)
 app.add_typer(operate.alerts, name="alerts", rich_help_panel=OPERATE)
 app.add_typer(operate.db, name="db", rich_help_panel=OPERATE)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"parlex {parlex.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """An exact, fresh, provable copy of the bills of the Parliament of Canada, and of its politicians and votes, in
+    your own database.
+
+    Each command tells more of itself, with examples: parlex fetch --help.
+    """
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from parlex.cli.frame import (
     Limit,
     SessionArgument,
     SessionOption,
+    command,
     looking,
     note,
     print_json,
@@ -35,14 +36,19 @@ if TYPE_CHECKING:
 commands = typer.Typer(cls=Commands)
 
 
-@commands.command(rich_help_panel=LOOK)
+@command(commands, LOOK)
 def bills(
     session: SessionOption = None,
-    status: Annotated[str | None, typer.Option(help="Only those with this status code, as HouseInCommittee.")] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Only those with this status, like HouseInCommittee.")
+    ] = None,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """List the bills that are held, of one session or of all."""
+    """List the bills that are held, of one session or of all.
+
+    Example: parlex bills --session 45-1 --status HouseInCommittee
+    """
     from parlex.cli.tables import bills as tables
     from parlex.cli.tables import layout
     from parlex.datasets.bills import reads as bill_reads
@@ -61,18 +67,24 @@ def bills(
     note(f"{len(rows)} bills" if rows else f"no such bills are held; {to_fetch(resources.datasets[BILLS], session)}")
 
 
-@commands.command(rich_help_panel=LOOK)
+@command(commands, LOOK)
 def bill(
     session: SessionArgument,
-    number: Annotated[str, typer.Argument(metavar="NUMBER", help="As C-2 or S-203.")],
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="The bill's number, like C-2 or S-203.")],
     as_of: Annotated[
-        str | None, typer.Option(metavar="MOMENT", help="As it was known then: 2026-03-01 (Ottawa), or an instant.")
+        str | None,
+        typer.Option(metavar="MOMENT", help="Show it as it was known then: on a day (in Ottawa), or at an instant."),
     ] = None,
-    provenance: Annotated[bool, typer.Option("--provenance", help="Where each field has its value.")] = False,
-    lineage: Annotated[bool, typer.Option("--lineage", help="Its whole life over prorogations.")] = False,
+    provenance: Annotated[bool, typer.Option("--provenance", help="Show where each field has its value.")] = False,
+    lineage: Annotated[bool, typer.Option("--lineage", help="Show its whole life over prorogations.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show one bill: what is known of it, its stages and the time in each, its history."""
+    """Show one bill: what is known of it, its stages and the time in each, its history.
+
+    Example: parlex bill 45-1 C-2 --lineage
+
+    Example: parlex bill 45-1 C-2 --as-of 2026-03-01
+    """
     try:
         key = BillKey(session, number.upper())
     except ValueError as error:
@@ -173,11 +185,9 @@ def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
         console.print(table)
     from parlex.mirror import history
 
-    changes = [
-        c
-        for c in history.changes(db, dataset=BILLS, key=str(answer.story.bill.key))
-        if moment is None or c.observed_at <= moment
-    ]
+    key = str(answer.story.bill.key)
+    found = history.changes(db, dataset=BILLS, key=key)
+    changes = [change for change in found if moment is None or change.observed_at <= moment]
     console.print(mirror.changes(changes, title="History"))
     if answer.story.summary_en:
         console.print(tables.summary(answer.story.summary_en))

@@ -1,21 +1,24 @@
-"""What all commands share: their options, how they print, how they fail, and what they open.
+"""What all commands share: their help and options, how they print, how they fail, and what they open.
 
 Exit codes: 0 success, 1 a failure or a finding (a run that is not a success, a mirror that is not well), 2 wrong use:
-an argument or a setting to be mended. Each command imports what it needs when it runs, so that ``--help`` and
-completion stay quick.
+an argument or a setting to be mended; 130 after Ctrl-C. Each command imports what it needs when it runs, so that
+``--help`` and completion stay quick.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from parlex.errors import ConfigurationError, ParlexError, UsageError
 from parlex.parliament import SessionId
@@ -28,18 +31,37 @@ if TYPE_CHECKING:
     from parlex.settings import Settings
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
-SHOWN = 20  # lines of a list without an end that a person sees unless asked otherwise; --json gives all
+SHOWN = 20  # lines of a list, newest first, that a person sees unless asked otherwise; --json gives all
 BILLS = "bills"  # the dataset of a command that names none
+INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 
-# The headings of the help.
-RUN, LOOK, PROVE, OPERATE = "Run", "Look", "Prove", "Operate"
+
+# Commands and their help.
+
+RUN, LOOK, PROVE, OPERATE = "Run", "Look", "Prove", "Operate"  # the headings
+WIDEST_HELP = 80  # columns
+NARROW_HELP = 60  # columns, below which an explanation stands below its name
+
+
+def command(noun: typer.Typer, heading: str | None = None, name: str | None = None) -> Callable[[F], F]:
+    """Make a function a command of ``noun``, below ``heading`` of the help."""
+    return noun.command(name, cls=Command, rich_help_panel=heading)
+
+
+class Command(TyperCommand):
+    """A command whose help speaks in words."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self, ctx, formatter)
 
 
 class Commands(TyperGroup):
-    """Turns what went wrong into one line on standard error."""
+    """Several commands. Their help stands below headings; what goes wrong in one is one line on standard error."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
+        extra.setdefault("terminal_width", min(shutil.get_terminal_size().columns, WIDEST_HELP))
         # Here the options before a command are read; those of the command itself are read in ``invoke``.
         with _one_line():
             return super().make_context(*args, **extra)
@@ -47,6 +69,44 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         with _one_line():
             return super().invoke(ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self, ctx, formatter)
+        headings: dict[str, list[tuple[str, str]]] = {}
+        room = max(map(len, self.commands))  # one for all headings, so that the eye finds the sentences
+        for name, found in self.commands.items():
+            heading = getattr(found, "rich_help_panel", None) or "Commands"
+            headings.setdefault(str(heading), []).append((name.ljust(room), _first_sentence(found.help or "")))
+        for heading, rows in headings.items():
+            _write_rows(formatter, heading, rows)
+
+
+def _write_options(found: Any, ctx: Any, formatter: Any) -> None:
+    parts: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for parameter in found.get_params(ctx):
+        if record := parameter.get_help_record(ctx):
+            heading = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            parts[heading].append((record[0], _in_words(record[1])))
+    for heading, rows in parts.items():
+        if rows:
+            _write_rows(formatter, heading, rows)
+
+
+def _write_rows(formatter: Any, heading: str, rows: Sequence[tuple[str, str]]) -> None:
+    narrow = formatter.width < NARROW_HELP
+    with formatter.section(heading):
+        formatter.write_dl([(name.rstrip() if narrow else name, told) for name, told in rows], 0 if narrow else 30)
+
+
+def _in_words(told: str) -> str:
+    """Bounds as people write them."""
+    told = re.sub(r"([-\d.]+)<=x<=([-\d.]+)", r"\1 to \2", told)
+    return re.sub(r"x>=([-\d.]+)", r"at least \1", told)
+
+
+def _first_sentence(told: str) -> str:
+    paragraph = " ".join(inspect.cleandoc(told).split("\n\n")[0].split())
+    return re.split(r"(?<=\.)\s", paragraph, maxsplit=1)[0]
 
 
 @contextmanager
@@ -91,14 +151,32 @@ def day(text: str) -> str:
         raise typer.BadParameter(f"{text!r} is not a day; write it like 2026-03-01") from None
 
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many.")]
-SessionOption = Annotated[
-    SessionId | None, typer.Option("--session", parser=session_id, metavar="SESSION", help="As 45-1.")
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Print at most so many.")]
+Newest = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="N",
+        help=f"Print at most so many. Without it, a table shows the newest {SHOWN}, and --json all.",
+    ),
 ]
-SessionArgument = Annotated[SessionId, typer.Argument(parser=session_id, metavar="SESSION", help="As 45-1.")]
-DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="bills, politicians or votes.")]
-Dispatch = Annotated[bool, typer.Option("--dispatch", help="Through the workers of parlex up, not in this process.")]
+SessionOption = Annotated[
+    SessionId | None,
+    typer.Option("--session", parser=session_id, metavar="SESSION", help="Only this session, written like 45-1."),
+]
+SessionArgument = Annotated[
+    SessionId, typer.Argument(parser=session_id, metavar="SESSION", help="The session, written like 45-1.")
+]
+DatasetOption = Annotated[
+    str, typer.Option("--dataset", metavar="NAME", help="Which dataset: bills, politicians or votes.")
+]
+Dispatch = Annotated[
+    bool, typer.Option("--dispatch", help="Let the workers of parlex up do it, instead of this process.")
+]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="Where to listen; 0 takes a free port.")]
 
 
 # Printing.
@@ -131,7 +209,7 @@ def stop(message: str, code: int) -> NoReturn:
 
 
 def page(found: Iterable[T], limit: int | None) -> tuple[list[T], bool]:
-    """What a person is shown, and whether there is more than that."""
+    """What a person is shown of a list, newest first, and whether there is more than that."""
     rows = list(found)
     return (rows, False) if limit else (rows[:SHOWN], len(rows) > SHOWN)
 
@@ -166,15 +244,17 @@ def load_settings(*, quiet: bool = False) -> Settings:
 
 
 @contextmanager
-def working(settings: Settings) -> Iterator[Resources]:
-    """Everything a run needs, on a database that has its tables."""
+def working(settings: Settings, *, begins: bool = False) -> Iterator[Resources]:
+    """Everything a run needs, on a database that has its tables. Where there is none, what ``begins`` makes one."""
     from redis.exceptions import RedisError
 
     from parlex.local import embedded
     from parlex.resources import Resources
 
+    if not begins:
+        _require_database(settings)
     with database_errors(), embedded.servers(settings) as addresses:
-        _prepare(settings, addresses.database_url)
+        _prepare(settings, addresses.database_url, begins=begins)
         resources = Resources(settings, addresses)
         try:
             yield resources
@@ -186,15 +266,16 @@ def working(settings: Settings) -> Iterator[Resources]:
 
 @contextmanager
 def looking() -> Iterator[Resources]:
-    """What reads need: the database, and the datasets by name. Needs no Redis."""
+    """What reads need: the database, and the datasets by name. Makes no database and no table, and needs no Redis."""
     from parlex.local import embedded
     from parlex.local.embedded import Addresses
     from parlex.resources import Resources
     from parlex.settings import UNREACHABLE
 
     settings = load_settings()
+    _require_database(settings)
     with database_errors(), embedded.database(settings) as database_url:
-        _prepare(settings, database_url)
+        _prepare(settings, database_url, begins=False)
         resources = Resources(settings, Addresses(database_url, UNREACHABLE))
         try:
             yield resources
@@ -223,29 +304,68 @@ def dataset_of(resources: Resources, name: str) -> Dataset:
     return resources.datasets[name]
 
 
-def _prepare(settings: Settings, database_url: str) -> None:
-    """Make the tables of an embedded or an empty database. One of the user's that is in use is upgraded only when they
-    say so: other versions of Parlex may be working on it."""
+def _require_database(settings: Settings) -> None:
+    """ConfigurationError where an embedded server would have to begin with an empty database."""
+    if settings.database_url is None and not (settings.home / "postgres").is_dir():
+        raise ConfigurationError(
+            f"nothing is held here: DATABASE_URL is not set, and PARLEX_HOME ({settings.home.absolute()}) has no "
+            "database; go to the folder where yours is, or fetch: parlex fetch"
+        )
+
+
+def _prepare(settings: Settings, database_url: str, *, begins: bool) -> None:
+    """See to it that the tables are those of this program.
+
+    An embedded database is brought up to date. One of the user's is so only when they say it: other versions of Parlex
+    may be working on it, and an empty one may be the wrong one.
+    """
     from parlex.db import migrate
 
     found, head = migrate.current(database_url), migrate.head()
+    require_known(found, head)
     if found == head:
         return
-    if found is None or settings.database_url is None:
+    if settings.database_url is None or (found is None and begins):
         migrate.upgrade(database_url)
+    elif found is None:
+        raise ConfigurationError(
+            "the database that DATABASE_URL names has no tables of Parlex; to make them: parlex db upgrade, or fetch"
+        )
     else:
         raise ConfigurationError(f"the database's schema is at {found}, not {head}: run parlex db upgrade")
 
 
+def require_known(found: str | None, head: str) -> None:
+    """ConfigurationError where a schema is newer than this program, whose newest is ``head``."""
+    if found is not None and found > head:
+        raise ConfigurationError(
+            f"this database is newer than this Parlex (schema {found}, this program knows {head}): use a newer Parlex"
+        )
+
+
+# What a database says that a person must mend, by PostgreSQL's code for it.
+REFUSALS = {
+    "25006": "it is read-only",
+    "42501": "its user lacks a right",
+    "42P01": "a table of Parlex is missing",
+    "53100": "its disk is full",
+}
+
+
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Turn what a database that is away says into one line."""
+    """Turn into one line what a database says that is away, or that refuses."""
+    from alembic.util import CommandError
     from sqlalchemy.exc import DBAPIError
 
     try:
         yield
+    except CommandError as error:
+        raise ParlexError(f"the schema is not one that this Parlex knows ({error}): mend DATABASE_URL") from error
     except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        if refusal := REFUSALS.get(getattr(error.orig, "pgcode", None) or ""):
+            raise ParlexError(f"the database refuses: {refusal} ({reason})") from error
         if not error.connection_invalidated and error.statement is not None:
             raise
-        reason = str(error.orig).strip().splitlines()[0]
         raise ParlexError(f"the database does not answer ({reason}): start it, or mend DATABASE_URL") from error

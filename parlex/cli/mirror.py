@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,14 +18,14 @@ from parlex.cli.frame import (
     Commands,
     DatasetOption,
     Json,
-    Limit,
+    Newest,
     SessionOption,
+    command,
     dataset_of,
     load_settings,
     looking,
     note,
     nothing_held,
-    page,
     print_json,
     print_records,
     reading,
@@ -40,52 +41,83 @@ if TYPE_CHECKING:
     from parlex.datasets.verify import Completeness, Sample
 
 commands = typer.Typer(cls=Commands)
-quarantine = typer.Typer(cls=Commands, help="What was not believed, and a person's word on it.", no_args_is_help=True)
+quarantine = typer.Typer(
+    cls=Commands, help="List what was not believed, and give a person's word on it.", no_args_is_help=True
+)
+
+PART = 500  # changes in memory, and in one table
 
 Sessions = Annotated[
     list[SessionId] | None,
-    typer.Argument(parser=session_id, metavar="[SESSION...]", help="As 44-1 45-1; else all held."),
+    typer.Argument(
+        parser=session_id, metavar="[SESSION...]", help="The sessions, like 44-1 45-1. Without them, all that are held."
+    ),
 ]
-Number = Annotated[int, typer.Argument(min=1, metavar="ID", help="As parlex quarantine list shows it.")]
-Numbers = Annotated[list[int], typer.Argument(min=1, metavar="ID...", help="As parlex quarantine list shows them.")]
+Number = Annotated[
+    int, typer.Argument(min=1, metavar="ID", help="The entry's number, as parlex quarantine list shows it.")
+]
+Numbers = Annotated[
+    list[int],
+    typer.Argument(min=1, metavar="ID...", help="The entries' numbers, as parlex quarantine list shows them."),
+]
 
 
-@commands.command(rich_help_panel=LOOK)
+@command(commands, LOOK)
 def changes(
-    after: Annotated[int, typer.Option(min=0, help="Only what came after this sequence number.")] = 0,
-    limit: Limit = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Only what changed in one.")] = None,
+    after: Annotated[
+        int, typer.Option(min=0, metavar="NUMBER", help="Only what came after the change with this number.")
+    ] = 0,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Print the first N of them. Without it, print all.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="NAME", help="Only what changed in bills, politicians or votes."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what changed, oldest first. Going on from the last number seen misses nothing."""
+    """Show what changed, oldest first. A reader who goes on from the last number seen misses nothing.
+
+    The table and --json give the same changes for the same question.
+
+    Example: parlex changes --after 120
+
+    Example: parlex changes --dataset votes --json --limit 1000
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
     from parlex.mirror import history
 
     with looking() as resources, resources.db() as db:
         name = dataset_of(resources, dataset).name if dataset else None
-        found = history.changes(db, after, dataset=name, limit=limit if limit or as_json else SHOWN + 1)
+        found = history.changes(db, after, dataset=name, limit=limit)
         if as_json:
             print_records(found)
             return
-        rows, more = page(found, limit)
-    if rows:
-        layout.console().print(tables.changes(rows))
+        console, count, last = layout.console(), 0, after
+        while rows := list(islice(found, PART)):
+            console.print(tables.changes(rows))
+            count, last = count + len(rows), rows[-1].seq
     option = f" --dataset {name}" if name else ""
-    note(f"more: parlex changes{option} --after {rows[-1].seq}" if more else f"{len(rows)} changes")
+    note(f"{count or 'no'} changes; what comes next: parlex changes{option} --after {last}")
 
 
-@commands.command(rich_help_panel=PROVE)
+@command(commands, PROVE)
 def verify(
     sessions: Sessions = None,
     deep: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Also ask for N of them again, drawn at random, and compare.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Draw the same ones as another time.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Draw the same ones as another time with this number.")
+    ] = None,
     dataset: DatasetOption = "bills",
     as_json: Json = False,
 ) -> None:
-    """Judge whether the copy is complete, session by session. Exits 1 when one is not."""
+    """Judge whether the copy is complete, session by session. Exits 1 when one is not.
+
+    Example: parlex verify 45-1 --deep 20
+    """
     from parlex.datasets import verify
 
     settings = load_settings()
@@ -114,7 +146,7 @@ def _print_verified(dataset: Dataset, found: Sequence[Completeness], sample: Sam
     console = layout.console()
     console.print(tables.completeness(found))
     findings = tables.findings(found)
-    if findings.row_count:
+    if findings.rows:
         console.print(findings)
     if sample is not None:
         console.print(tables.sample(sample, dataset.name))
@@ -123,13 +155,18 @@ def _print_verified(dataset: Dataset, found: Sequence[Completeness], sample: Sam
     note(f"{len(found)} {what}, {wanting or 'none'} incomplete" if found else nothing_held(dataset))
 
 
-@commands.command(rich_help_panel=PROVE)
+@command(commands, PROVE)
 def disagreements(
     session: SessionOption = None,
-    lag: Annotated[bool, typer.Option("--lag", help="Only how long OpenParliament comes after LEGISinfo.")] = False,
+    lag: Annotated[
+        bool, typer.Option("--lag", help="Show only how long OpenParliament comes after LEGISinfo.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show where the two sources differ, with both values, and how long OpenParliament comes after LEGISinfo."""
+    """Show where the two sources differ, with both values, and how long OpenParliament comes after LEGISinfo.
+
+    Example: parlex disagreements --session 45-1
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
     from parlex.datasets.bills import disagreements as between
@@ -150,18 +187,25 @@ def disagreements(
         note(f"{len(rows)} disagreements")
 
 
-@commands.command(rich_help_panel=PROVE)
+@command(commands, PROVE)
 def replay(
     session: SessionOption = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="MOMENT", help="Only what has a document fetched since a day (Ottawa), or an instant."),
+        typer.Option(
+            metavar="MOMENT", help="Read only what has a document fetched since a day (in Ottawa), or an instant."
+        ),
     ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Make the differences, as reparsed changes.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Make the changes, of the kind reparsed.")] = False,
     dataset: DatasetOption = "bills",
     as_json: Json = False,
 ) -> None:
-    """Read the archived documents again with today's code, offline, and show what rows would differ."""
+    """Read the archived documents again with today's code, offline, and show what rows would differ.
+
+    Example: parlex replay --session 45-1
+
+    Example: parlex replay --since 2026-03-01 --apply
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
     from parlex.datasets import replay as again
@@ -191,7 +235,7 @@ def replay(
     raise typer.Exit(1 if errors else 0)
 
 
-@commands.command(rich_help_panel=OPERATE)
+@command(commands, OPERATE)
 def archive() -> None:
     """Write the documents that the archive (PARLEX_ARCHIVE_URL) does not have yet."""
     from parlex.watch import upkeep
@@ -204,17 +248,23 @@ def archive() -> None:
     note(f"{written} documents written")
 
 
-@commands.command(rich_help_panel=OPERATE)
+@command(commands, OPERATE)
 def export(
     to: Annotated[
-        str | None, typer.Option(metavar="PLACE", help="A folder or s3://bucket/prefix; else PARLEX_EXPORT_URL.")
+        str | None, typer.Option(metavar="PLACE", help="A folder or s3://bucket/prefix. Without it, PARLEX_EXPORT_URL.")
     ] = None,
     format: Annotated[
-        list[str] | None, typer.Option(help="parquet, csv, jsonl or sqlite; may be repeated; all unless given.")
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT", help="One of parquet, csv, jsonl and sqlite; may be given several times. Without it, all."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write all that is held, and its history, to files with a manifest, all of one moment."""
+    """Write all that is held, and its history, to files with a manifest, all of one moment.
+
+    Example: parlex export --to out --format csv --format sqlite
+    """
     from parlex.mirror import export as exporting
 
     settings = load_settings()
@@ -231,14 +281,19 @@ def export(
     note(f"as of change {manifest.as_of_seq}")
 
 
-@quarantine.command("list")
+@command(quarantine, name="list")
 def list_entries(
     session: SessionOption = None,
-    state: Annotated[str, typer.Option(help="open, approved, rejected, resolved, or all.")] = "open",
-    limit: Limit = None,
+    state: Annotated[
+        str, typer.Option(metavar="STATE", help="Only entries that are open, approved, rejected or resolved; or all.")
+    ] = "open",
+    limit: Newest = None,
     as_json: Json = False,
 ) -> None:
-    """List what is in quarantine, newest first."""
+    """List what is in quarantine, newest first.
+
+    Example: parlex quarantine list --state all
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
     from parlex.datasets import verdicts
@@ -257,7 +312,7 @@ def list_entries(
     note(f"the newest {SHOWN}; more: parlex quarantine list --limit N" if more else f"{len(shown)} {state} entries")
 
 
-@quarantine.command("show")
+@command(quarantine, name="show")
 def show_entry(number: Number, as_json: Json = False) -> None:
     """Show one entry in full: what is held, what was offered, where it came from."""
     from parlex.cli.tables import layout
@@ -272,9 +327,12 @@ def show_entry(number: Number, as_json: Json = False) -> None:
         layout.console().print(tables.parked(found))
 
 
-@quarantine.command("approve")
+@command(quarantine, name="approve")
 def approve_entries(numbers: Numbers, as_json: Json = False) -> None:
-    """Believe the source after all: a blank field at once, a list when it next comes. All of the entries, or none."""
+    """Believe the source after all: a blank field at once, a list when it next comes.
+
+    All of the entries are approved, or none. Example: parlex quarantine approve 12 13
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
     from parlex.datasets import verdicts
@@ -293,9 +351,12 @@ def approve_entries(numbers: Numbers, as_json: Json = False) -> None:
         note(f"{number} approved" + (": the next list is believed in spite of it" if entry.kind == "sweep" else ""))
 
 
-@quarantine.command("reject")
+@command(quarantine, name="reject")
 def reject_entries(numbers: Numbers, as_json: Json = False) -> None:
-    """Keep what the mirror holds. All of the entries, or none."""
+    """Keep what the mirror holds.
+
+    All of the entries are rejected, or none. Example: parlex quarantine reject 12
+    """
     from parlex.datasets import verdicts
 
     now = datetime.now(UTC)

@@ -15,13 +15,17 @@ from parlex.cli.dispatch import queues_alive
 from parlex.cli.frame import (
     OPERATE,
     Commands,
+    Host,
     Json,
     Limit,
+    Port,
+    command,
     database_errors,
     load_settings,
     note,
     print_json,
     reading,
+    require_known,
     working,
 )
 from parlex.errors import ConfigurationError
@@ -30,11 +34,11 @@ if TYPE_CHECKING:
     from parlex.db.models import AlertRow
 
 commands = typer.Typer(cls=Commands)
-alerts = typer.Typer(cls=Commands, help="What is wrong, and whether people are told of it.")
-db = typer.Typer(cls=Commands, help="The database's schema.", no_args_is_help=True)
+alerts = typer.Typer(cls=Commands)
+db = typer.Typer(cls=Commands, help="See to the database's schema.", no_args_is_help=True)
 
 
-@commands.command(rich_help_panel=OPERATE)
+@command(commands, OPERATE)
 def doctor(as_json: Json = False) -> None:
     """Look at everything, and say what is not well and what to do. Exits 1 when something failed."""
     from parlex.cli.tables import layout
@@ -58,11 +62,15 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(1 if failed else 0)
 
 
-@commands.command(rich_help_panel=OPERATE)
+@command(commands, OPERATE)
 def monitor(
-    hours: Annotated[float, typer.Option(min=0.01, help="How far to look back.")] = 24.0, as_json: Json = False
+    hours: Annotated[float, typer.Option(min=0.01, metavar="HOURS", help="How far to look back.")] = 24.0,
+    as_json: Json = False,
 ) -> None:
-    """Judge the runs of the last hours: rates, durations, freshness. Exits 1 when something needs a look."""
+    """Judge the runs of the last hours: rates, durations, freshness. Exits 1 when something needs a look.
+
+    Example: parlex monitor --hours 1
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import operate as tables
     from parlex.watch.monitor import statistics
@@ -80,11 +88,14 @@ def monitor(
 @alerts.callback(invoke_without_command=True)
 def list_alerts(
     ctx: typer.Context,
-    every: Annotated[bool, typer.Option("--all", help="Those that are over too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Print those that are over too.")] = False,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """What is wrong now, and which messages have not arrived. Exits 1 when something is."""
+    """List what is wrong now, and which messages have not arrived; exits 1 when something is.
+
+    Example: parlex alerts --all --limit 50
+    """
     if ctx.invoked_subcommand:
         return
     from parlex.cli.tables import layout
@@ -106,7 +117,7 @@ def list_alerts(
     raise typer.Exit(1 if waiting or any(row.closed_at is None for row in found) else 0)
 
 
-@alerts.command("test")
+@command(alerts, name="test")
 def send_test() -> None:
     """Send a message to each address of PARLEX_ALERT_URLS, now, and say which arrived."""
     from parlex.watch import notify
@@ -122,7 +133,7 @@ def send_test() -> None:
     raise typer.Exit(1 if any(errors.values()) else 0)
 
 
-@alerts.command("check")
+@command(alerts, name="check")
 def check_alerts() -> None:
     """Look for trouble once, now, and tell of it: what the schedule does each minute."""
     from parlex.watch.alerts import check
@@ -139,15 +150,18 @@ def _alert_json(row: AlertRow) -> dict[str, Any]:
     return {name: as_json(getattr(row, name)) for name in names}
 
 
-@commands.command(rich_help_panel=OPERATE)
+@command(commands, OPERATE)
 def metrics(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")] = 9188,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Port = 9188,
+    host: Host = "127.0.0.1",
     watch: Annotated[
         bool, typer.Option(help="Check the alerts too: from here they tell of a beat or a database that is away.")
     ] = True,
 ) -> None:
-    """Serve /metrics for Prometheus, until Ctrl-C or TERM."""
+    """Serve /metrics for Prometheus, until Ctrl-C or TERM.
+
+    Example: parlex metrics --port 9188
+    """
     from parlex import logs
     from parlex.local import embedded
     from parlex.resources import Resources
@@ -179,12 +193,16 @@ def _until_told() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-@db.command()
+@command(db, name="upgrade")
 def upgrade() -> None:
-    """Bring the schema to the newest version."""
+    """Bring the schema to the newest version.
+
+    Example: parlex db upgrade
+    """
     from parlex.db import migrate
     from parlex.local import embedded
 
     with database_errors(), embedded.database(load_settings()) as database_url:
+        require_known(migrate.current(database_url), migrate.head())
         migrate.upgrade(database_url)
         note(f"the schema is at {migrate.head()}, the newest")

@@ -6,20 +6,23 @@ from typing import Annotated
 
 import typer
 
-from parlex.cli.frame import LOOK, Commands, Json, Limit, note, print_json, print_records, reading
+from parlex.cli.frame import LOOK, Commands, Json, Limit, command, note, print_json, print_records, reading
 from parlex.errors import UsageError
 
 commands = typer.Typer(cls=Commands)
 
 
-@commands.command(rich_help_panel=LOOK)
+@command(commands, LOOK)
 def politicians(
     current: Annotated[bool, typer.Option("--current", help="Only those who sit in the House today.")] = False,
-    name: Annotated[str | None, typer.Option(help="Only those whose name holds this text.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="Only those whose name holds this text.")] = None,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """List the politicians that are held: members, former members, and others who sponsor bills."""
+    """List the politicians that are held: members, former members, and others who sponsor bills.
+
+    Example: parlex politicians --current --name singh
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import politicians as tables
     from parlex.datasets.politicians import reads as politician_reads
@@ -35,12 +38,15 @@ def politicians(
     note(f"{len(rows)} politicians" if rows else "none are held; to fetch them: parlex fetch --dataset politicians")
 
 
-@commands.command(rich_help_panel=LOOK)
+@command(commands, LOOK)
 def politician(
-    slug: Annotated[str, typer.Argument(metavar="SLUG", help="As parlex politicians shows it: mark-carney.")],
+    slug: Annotated[str, typer.Argument(metavar="SLUG", help="As parlex politicians shows it, like mark-carney.")],
     as_json: Json = False,
 ) -> None:
-    """Show one politician: how to reach them, their memberships, the bills they sponsored, how they voted."""
+    """Show one politician: how to reach them, their memberships, the bills they sponsored, how they voted.
+
+    Example: parlex politician mark-carney
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import politicians as tables
     from parlex.datasets.politicians import reads as politician_reads

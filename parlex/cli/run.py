@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
-from parlex.cli.dispatch import dispatched, dispatched_retry
+from parlex.cli.dispatch import Ended, dispatched, ended
 from parlex.cli.frame import (
+    INTERRUPTED,
     RUN,
     SHOWN,
     Commands,
     DatasetOption,
     Dispatch,
+    Host,
     Json,
-    Limit,
+    Newest,
     SessionOption,
+    command,
     complain,
     day,
     load_settings,
@@ -27,32 +32,37 @@ from parlex.cli.frame import (
     print_records,
     reading,
     session_id,
+    stop,
     working,
 )
 from parlex.errors import ParlexError, UsageError
 from parlex.parliament import SessionId
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
+    from parlex.cli.bars import Bars
     from parlex.resources import Resources
     from parlex.runs.pipeline import Pipeline
     from parlex.runs.work import Request
 
 commands = typer.Typer(cls=Commands)
-runs = typer.Typer(cls=Commands, help="What was fetched: the runs, newest first; or one run's whole story.")
+runs = typer.Typer(cls=Commands)
 
-Run = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or how it begins.")]
+ERRORS_SHOWN = 3  # of each run, below its figures
+
+Run = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or at least its first 4 characters.")]
 
 
-@commands.command(rich_help_panel=RUN)
+@command(commands, RUN)
 def up(
     flower_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where Flower listens; 0 takes a free port.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Where Flower listens; 0 takes a free port.")
     ] = 5555,
     beat: Annotated[bool, typer.Option(help="Run the schedule.")] = True,
 ) -> None:
-    """Start everything this machine lacks, and keep it alive until Ctrl-C."""
+    """Start everything this machine lacks, and keep it alive until Ctrl-C.
+
+    Example: parlex up --flower-port 0
+    """
     from parlex.local import supervisor
     from parlex.settings import load
 
@@ -67,7 +77,7 @@ def up(
     raise typer.Exit(code)
 
 
-@commands.command(rich_help_panel=RUN)
+@command(commands, RUN)
 def demo() -> None:
     """Show the whole thing, offline, on free ports in a temporary folder."""
     from parlex.cli import demo as show
@@ -75,17 +85,24 @@ def demo() -> None:
     raise typer.Exit(show.run())
 
 
-@commands.command(rich_help_panel=RUN)
+@command(commands, RUN)
 def sandbox(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port_base: Annotated[
-        int, typer.Option(min=0, max=65533, help="The first of three ports; 0 takes free ones.")
+        int, typer.Option(min=0, max=65533, metavar="PORT", help="The first of three ports; 0 takes free ones.")
     ] = 8700,
-    as_of: Annotated[str | None, typer.Option(parser=day, metavar="DAY", help="The day to begin with.")] = None,
-    list_shape: Annotated[str, typer.Option(help="Which of LEGISinfo's two list shapes: A or B.")] = "A",
-    multiply: Annotated[int, typer.Option(min=0, help="Add so many made-up copies of each bill.")] = 0,
+    as_of: Annotated[
+        str | None, typer.Option(parser=day, metavar="DAY", help="The day to begin with, written like 2026-03-01.")
+    ] = None,
+    list_shape: Annotated[
+        str, typer.Option(metavar="SHAPE", help="Which of LEGISinfo's two list shapes: A or B.")
+    ] = "A",
+    multiply: Annotated[int, typer.Option(min=0, metavar="N", help="Add so many made-up copies of each bill.")] = 0,
 ) -> None:
-    """Serve an offline stand-in for both sources, until Ctrl-C."""
+    """Serve an offline stand-in for both sources, until Ctrl-C.
+
+    Example: parlex sandbox --as-of 2026-03-01
+    """
     from parlex.local.sandbox import serve
 
     if list_shape not in ("A", "B"):
@@ -96,18 +113,31 @@ def sandbox(
         raise UsageError(f"the sandbox cannot start: {error}") from None
 
 
-@commands.command(rich_help_panel=RUN)
+# Fetching.
+
+
+@command(commands, RUN)
 def fetch(
     session: SessionOption = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="At most so many; of the latest 50 bills, 300 politicians or 100 votes."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Fetch at most so many, and count the rest as deferred. Without it, of the latest 50 bills, 300 "
+            "politicians or 100 votes; of a session all.",
+        ),
     ] = None,
     dataset: DatasetOption = "bills",
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch what is new or changed: of the current session, newest activity first, or of a whole session."""
+    """Fetch what is new or changed: of the current session, newest activity first, or of a whole session.
+
+    Example: parlex fetch --limit 10
+
+    Example: parlex fetch --dataset votes --session 45-1
+    """
     from parlex.runs.run_log import USUAL
 
     def ask(pipeline: Pipeline) -> dict[str, Request]:
@@ -118,18 +148,25 @@ def fetch(
     _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
 
-@commands.command(rich_help_panel=RUN)
+@command(commands, RUN)
 def backfill(
     sessions: Annotated[
-        list[SessionId] | None, typer.Argument(parser=session_id, metavar="SESSION...", help="As 44-1 45-1.")
+        list[SessionId] | None,
+        typer.Argument(parser=session_id, metavar="SESSION...", help="The sessions, written like 44-1 45-1."),
     ] = None,
     dataset: DatasetOption = "bills",
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch whole sessions, 35-1 to the current one, one after the other. Politicians have none, and come whole.
+    """Fetch whole sessions, 35-1 to the current one, one after the other.
 
-    One that no source knows stops none of the others; the exit code tells of it.
+    Politicians have no sessions, and come whole. A session that no source knows stops none of the others; the exit code
+    tells of it. What is held already is asked for only where its list has changed, so that the same command goes on
+    where another one ended.
+
+    Example: parlex backfill 44-1 45-1
+
+    Example: parlex backfill --dataset politicians
     """
     if not sessions and dataset != "politicians":
         raise UsageError(f"name the sessions: parlex backfill --dataset {dataset} 44-1 45-1")
@@ -141,7 +178,10 @@ def backfill(
     _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
 
-def _fetch_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, dispatch: bool, as_json: bool) -> None:
+def _fetch_all(
+    ask: Callable[[Pipeline], Mapping[str, Request]], *, dispatch: bool, as_json: bool, begins: bool = True
+) -> None:
+    """Fetch what is asked for, say what it came to, and end with the exit code for it."""
     from parlex.cli import bars
     from parlex.cli.tables import layout
     from parlex.cli.tables import runs as tables
@@ -149,44 +189,102 @@ def _fetch_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, dispatch: bo
     settings = load_settings(quiet=sys.stderr.isatty())
     if not dispatch:
         settings.require_contact()
-    figures: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Ended] = {}
     complaints: list[str] = []
-    with working(settings) as resources, bars.progress() as progress:
-        for asked, outcome in (dispatched if dispatch else _fetched)(resources, ask(resources.pipeline), progress):
+    with working(settings, begins=begins) as resources:
+        requests = ask(resources.pipeline)
+        for asked, outcome in _seen_through(resources, requests, bars.showing(), dispatch=dispatch):
             if not isinstance(outcome, UsageError):
-                figures[asked] = outcome
+                found[asked] = outcome
                 if as_json:
-                    print_json(outcome)
+                    print_json(outcome.figures)
             elif str(outcome) not in complaints:  # what is wrong with all of them is said once
                 complaints.append(str(outcome))
                 complain(complaints[-1])
-    if figures and not as_json:
-        layout.console().print(tables.figures(figures))
+    if found and not as_json:
+        layout.console().print(tables.figures({asked: one.figures for asked, one in found.items()}))
+    for asked, one in found.items():
+        _tell_errors(asked, one)
     if complaints:
         raise typer.Exit(2)
-    raise typer.Exit(0 if all(one["status"] == "success" for one in figures.values()) else 1)
+    raise typer.Exit(0 if all(one.figures["status"] == "success" for one in found.values()) else 1)
+
+
+def _seen_through(
+    resources: Resources, requests: Mapping[str, Request], showing: AbstractContextManager[Bars], *, dispatch: bool
+) -> Iterator[tuple[str, Ended | UsageError]]:
+    """What each request came to. Ctrl-C is one line that says what is saved and how it goes on."""
+    sent: dict[str, UUID] = {}
+    told = ""
+    with showing as bars:
+        try:
+            if dispatch:
+                yield from dispatched(resources, requests, bars, sent)
+            else:
+                yield from _fetched(resources, requests, bars)
+        except KeyboardInterrupt:
+            told = _goes_on(bars, sent) if dispatch else _is_saved(bars)
+    if told:
+        stop(told, INTERRUPTED)
 
 
 def _fetched(
-    resources: Resources, requests: Mapping[str, Request], progress: Progress
-) -> Iterator[tuple[str, Mapping[str, Any] | UsageError]]:
-    from parlex.cli.bars import Bar
+    resources: Resources, requests: Mapping[str, Request], bars: Bars
+) -> Iterator[tuple[str, Ended | UsageError]]:
     from parlex.runs import alone
 
     for asked, request in requests.items():
-        bar = Bar(progress, asked)
+        bar = bars.add(asked)
         try:
-            figures = alone.run_here(resources.pipeline, request, bar).to_dict()
+            figures = alone.run_here(resources.pipeline, request, bar)
+            outcome = ended(resources.pipeline.run(UUID(figures.run_id)))
         except UsageError as error:
-            bar.remove()
+            bars.remove(bar)
             yield asked, error
         else:
-            yield asked, figures
+            assert outcome is not None
+            bar.over = True
+            yield asked, outcome
+
+
+def _is_saved(bars: Bars) -> str:
+    done = ", ".join(
+        f"{bar.done} of {bar.total} of {bar.asked}" if bar.total else f"nothing of {bar.asked}" for bar in bars
+    )
+    return f"stopped: {done or 'nothing'} saved; the same command goes on from there"
+
+
+def _goes_on(bars: Bars, sent: Mapping[str, UUID]) -> str:
+    under_way = [str(sent[bar.asked])[:8] for bar in bars if not bar.over and bar.asked in sent]
+    if not under_way:
+        return "stopped: nothing is under way"
+    them = "it" if len(under_way) == 1 else "them"
+    return (
+        f"no longer watching: {', '.join(under_way)} goes on in the workers (parlex runs shows {them}); "
+        f"to end {them}: parlex runs revoke {' '.join(under_way)}"
+    )
+
+
+def _tell_errors(asked: str, one: Ended) -> None:
+    """Why a run was no success: its first errors."""
+    if one.figures["status"] == "success":
+        return
+    for error in one.errors[:ERRORS_SHOWN]:
+        note(f"{asked}: {error}")
+    more = one.figures["error_count"] - min(len(one.errors), ERRORS_SHOWN)
+    if more > 0:
+        note(f"{asked}: {more} more errors: parlex runs show {str(one.figures['run_id'])[:8]}")
+
+
+# Runs.
 
 
 @runs.callback(invoke_without_command=True)
-def list_runs(ctx: typer.Context, limit: Limit = None, as_json: Json = False) -> None:
-    """What was fetched: the runs, newest first; or one run's whole story."""
+def list_runs(ctx: typer.Context, limit: Newest = None, as_json: Json = False) -> None:
+    """List the runs, newest first; or show, retry or end one.
+
+    Example: parlex runs --limit 100
+    """
     if ctx.invoked_subcommand:
         return
     from parlex.cli.tables import layout
@@ -204,9 +302,12 @@ def list_runs(ctx: typer.Context, limit: Limit = None, as_json: Json = False) ->
     note(f"the newest {SHOWN}; more: parlex runs --limit N" if more else f"{len(rows)} runs")
 
 
-@runs.command("show")
+@command(runs, name="show")
 def show_run(run: Run, as_json: Json = False) -> None:
-    """Print a run's whole story: its figures, its bills, its errors, its lists, what it put into quarantine."""
+    """Print a run's whole story: its figures, its bills, its errors, its lists, what it put into quarantine.
+
+    Example: parlex runs show 1a2b3c4d
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import runs as tables
     from parlex.runs import reads as run_reads
@@ -222,50 +323,53 @@ def show_run(run: Run, as_json: Json = False) -> None:
         console.print(table)
 
 
-@runs.command("retry")
+@command(runs, name="retry")
 def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> None:
-    """Fetch again what failed in a run."""
-    from parlex.cli import bars
-    from parlex.cli.bars import Bar
-    from parlex.cli.tables import layout
-    from parlex.cli.tables import runs as tables
-    from parlex.runs import alone
+    """Fetch again what failed in a run.
+
+    Example: parlex runs retry 1a2b3c4d --dispatch
+    """
     from parlex.runs import reads as run_reads
 
-    settings = load_settings()
-    settings.require_contact()
-    with working(settings) as resources, bars.progress() as progress:
-        with resources.db() as db:
-            run_id = run_reads.find_run(db, run)
-        if dispatch:
-            found = dispatched_retry(resources, run_id, Bar(progress, "retry"))
-        else:
-            found = alone.rerun_failures(resources.pipeline, run_id, on_progress=Bar(progress, "retry")).to_dict()
-    if as_json:
-        print_json(found)
-    else:
-        layout.console().print(tables.figures({f"retry of {str(run_id)[:8]}": found}))
-    raise typer.Exit(0 if found["status"] == "success" else 1)
+    with reading() as db:
+        run_id = run_reads.find_run(db, run)
+
+    def ask(pipeline: Pipeline) -> dict[str, Request]:
+        return {f"retry of {str(run_id)[:8]}": pipeline.retry_request(run_id)}
+
+    _fetch_all(ask, dispatch=dispatch, as_json=as_json, begins=False)
 
 
-@runs.command("revoke")
-def revoke_run(run: Run) -> None:
-    """End a run that is under way. What it has saved stays."""
+@command(runs, name="revoke")
+def revoke_run(
+    run_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The runs' ids, or how each begins.")],
+) -> None:
+    """End runs that are under way. What they have saved stays.
+
+    Example: parlex runs revoke 1a2b3c4d
+    """
     from parlex.runs import reads as run_reads
 
     with working(load_settings()) as resources:
-        with resources.db() as db:
-            run_id = run_reads.find_run(db, run)
-        if not resources.pipeline.revoke(run_id):
-            raise ParlexError(f"run {str(run_id)[:8]} is over already")
-    note(f"run {str(run_id)[:8]} is ended")
+        for run in run_ids:
+            with resources.db() as db:
+                run_id = run_reads.find_run(db, run)
+            if not resources.pipeline.revoke(run_id):
+                raise ParlexError(f"run {str(run_id)[:8]} is over already")
+            note(f"run {str(run_id)[:8]} is ended")
 
 
-@commands.command(rich_help_panel=RUN)
+# Shell.
+
+
+@command(commands, RUN)
 def shell(
     code: Annotated[str | None, typer.Option("-c", metavar="CODE", help="Run this instead of asking.")] = None,
 ) -> None:
-    """An IPython with the application, its tasks and the queries loaded."""
+    """Start an IPython with the application, its tasks and the queries loaded.
+
+    Example: parlex shell -c 'print(len(ask(queries.bills)))'
+    """
     import parlex
     from workers.shell import start
 

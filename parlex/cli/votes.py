@@ -13,6 +13,7 @@ from parlex.cli.frame import (
     Limit,
     SessionArgument,
     SessionOption,
+    command,
     looking,
     note,
     print_json,
@@ -24,9 +25,12 @@ from parlex.errors import UsageError
 commands = typer.Typer(cls=Commands)
 
 
-@commands.command(rich_help_panel=LOOK)
+@command(commands, LOOK)
 def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = False) -> None:
-    """List the divisions of the House that are held, newest first."""
+    """List the divisions of the House that are held, newest first.
+
+    Example: parlex votes --session 45-1 --limit 20
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import votes as tables
     from parlex.datasets.votes import reads as vote_reads
@@ -42,14 +46,19 @@ def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = Fa
     note(f"{len(rows)} divisions" if rows else f"none are held; {to_fetch(resources.datasets['votes'], session)}")
 
 
-@commands.command(rich_help_panel=LOOK)
+@command(commands, LOOK)
 def vote(
     session: SessionArgument,
     number: Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="The division's number in its session.")],
-    by_party: Annotated[bool, typer.Option("--by-party", help="With --json: parties instead of ballots.")] = False,
+    by_party: Annotated[
+        bool, typer.Option("--by-party", help="With --json, print how the parties voted instead of each ballot.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show one division: its totals, how the parties voted, each member's ballot."""
+    """Show one division: its totals, how the parties voted, each member's ballot.
+
+    Example: parlex vote 45-1 12 --json --by-party
+    """
     from parlex.cli.tables import layout
     from parlex.cli.tables import votes as tables
     from parlex.datasets.votes import reads as vote_reads

@@ -8,10 +8,9 @@ from datetime import date
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
-from parlex.cli.tables import layout
+from parlex.cli.tables.layout import Facts, Sheet, cell, line, numbers, text, whole, words
 
 if TYPE_CHECKING:
     from parlex.datasets.bills.lineage import Lineage
@@ -23,32 +22,26 @@ _BREAK = "\0"  # of a line; a newline in HTML is only a space
 SHA256_SHOWN = 12
 
 
-def bills(found: Sequence[BillRecord], *, title: str | None = None) -> Table:
-    """One line a bill; the session's column only where there are several."""
-    several = len({(bill.parliament, bill.session) for bill in found}) > 1
-    table = layout.widest(layout.table(title))
-    for name in (*(["Session"] if several else []), "Number"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("Title", ratio=5, no_wrap=True, overflow="ellipsis")
-    table.add_column("Status", ratio=3, no_wrap=True, overflow="ellipsis")
-    table.add_column("Activity", no_wrap=True)
-    table.add_column("Sponsor", ratio=2, no_wrap=True, overflow="ellipsis")
+def bills(found: Sequence[BillRecord], *, title: str | None = None) -> Sheet:
+    """One line a bill."""
+    columns = (line("Title", 5), line("Status", 3), whole("Activity"), line("Sponsor", 2))
+    sheet = Sheet(title, whole("Session", "Number"), *columns)
     for bill in found:
-        session = [f"{bill.parliament}-{bill.session}"] if several else []
         status = f"withdrawn: {bill.status_en}" if bill.withdrawn else bill.status_en
         title_en = bill.short_title_en or bill.title_en
-        layout.add(table, *session, bill.number, title_en, status, bill.latest_activity_on, bill.sponsor_name)
-    return table
+        session = f"{bill.parliament}-{bill.session}"
+        sheet.add(session, bill.number, title_en, status, bill.latest_activity_on, bill.sponsor_name)
+    return sheet
 
 
-def bill(story: BillStory, inherited: date | None = None) -> Table:
+def bill(story: BillStory, inherited: date | None = None) -> Facts:
     """Everything the mirror holds of one bill, but its stages, its history and its summary."""
     record = story.bill
-    table = layout.facts(f"{record.key}  {record.short_title_en or ''}".rstrip())
+    facts = Facts(f"{record.key}  {record.short_title_en or ''}".rstrip())
     for name, value in _bill_facts(story, inherited):
         if value is not None:
-            layout.add(table, name, value)
-    return table
+            facts.add(name, value)
+    return facts
 
 
 def _bill_facts(story: BillStory, inherited: date | None) -> Iterable[tuple[str, Any]]:
@@ -82,7 +75,7 @@ def _bill_facts(story: BillStory, inherited: date | None) -> Iterable[tuple[str,
 def _days(first: date | None, second: date | None, third: date | None) -> str | None:
     if first is None and second is None and third is None:
         return None
-    return f"1st {layout.cell(first)}   2nd {layout.cell(second)}   3rd {layout.cell(third)}"
+    return f"1st {cell(first)}   2nd {cell(second)}   3rd {cell(third)}"
 
 
 def summary(html: str) -> Text:
@@ -120,58 +113,45 @@ class _Plain(HTMLParser):
         self._parts.append(data.replace(_BREAK, " "))
 
 
-def stages(found: Sequence[StageRecord]) -> Table:
-    table = layout.table("Stages", "Chamber", "Stage", "State", "Completed", "Committee")
-    table.add_column("Sittings", justify="right")
-    for stage in found:
-        completed, committee = stage.completed_on, stage.committee
-        layout.add(
-            table,
-            stage.chamber,
-            layout.words(stage.stage),
-            layout.words(stage.state),
-            completed,
-            committee,
-            stage.sittings,
-        )
-    return table
+def stages(found: Sequence[StageRecord]) -> Sheet:
+    columns = (text("Stage"), text("State"), whole("Completed"), text("Committee"))
+    sheet = Sheet("Stages", whole("Chamber"), *columns, numbers("Sittings"))
+    for one in found:
+        stage, state = words(one.stage), words(one.state)
+        sheet.add(one.chamber, stage, state, one.completed_on, one.committee, one.sittings)
+    return sheet
 
 
-def times(found: Sequence[TimeInStage]) -> Table:
+def times(found: Sequence[TimeInStage]) -> Sheet:
     """The days that a bill stood after each of its milestones."""
-    table = layout.table("Time in each stage", "After", "Since", "Until")
-    table.add_column("Days", justify="right")
+    sheet = Sheet("Time in each stage", text("After"), whole("Since"), text("Until"), numbers("Days"))
     for span in found:
         until = span.until or ("now" if span.days is not None else "its session's end")
-        layout.add(table, layout.words(span.after), span.since, until, span.days)
-    return table
+        sheet.add(words(span.after), span.since, until, span.days)
+    return sheet
 
 
-def provenance(found: Sequence[Origin]) -> Table:
-    """Where each field has its value; the stages by their number, the texts cut."""
-    table = layout.widest(layout.table("Provenance", "Field"))
-    table.add_column("Value", ratio=1, no_wrap=True, overflow="ellipsis")
-    for name in ("Source", "Document", "Fetched at (UTC)", "Since (UTC)"):
-        table.add_column(name, no_wrap=True)
+def provenance(found: Sequence[Origin]) -> Sheet:
+    """Where each field has its value; the stages by their number."""
+    moments = (text(name, 1, 10) for name in ("Fetched at (UTC)", "Since (UTC)"))
+    sheet = Sheet("Provenance", text("Field", 2), line("Value", 3), text("Source", 1), whole("Document"), *moments)
     for origin in found:
         value = f"{len(origin.value)} stages" if isinstance(origin.value, list) else origin.value
         source = origin.source + (" (stands in)" if origin.stands_in else "") + (" (kept)" if origin.withheld else "")
         document = origin.document[:SHA256_SHOWN] if origin.document else None
-        layout.add(table, origin.field, value, source, document, origin.fetched_at, origin.since)
-    return table
+        sheet.add(origin.field, value, source, document, origin.fetched_at, origin.since)
+    return sheet
 
 
-def lineage(found: Lineage) -> Iterable[Table]:
+def lineage(found: Lineage) -> Iterable[Sheet]:
     """The line of a bill over its sessions, then its days."""
     title = "Lineage" + (f": {found.days} days, {found.first_on} to {found.last_on}" if found.days else "")
-    line = layout.widest(layout.table(title, "Bill", "Introduced"))
-    line.add_column("Status", ratio=1, overflow="fold")
-    line.add_column("Title", ratio=2, no_wrap=True, overflow="ellipsis")
+    lives = Sheet(title, whole("Bill"), whole("Introduced"), text("Status"), line("Title", 2))
     for life in found.line:
         mark = " (this one)" if life.relation == "self" else ""
-        layout.add(line, life.key + mark, life.introduced_on, life.status_en or "not held", life.title_en)
-    yield line
-    days = layout.table("Its days", "Day", "Bill", "What")
+        lives.add(life.key + mark, life.introduced_on, life.status_en or "not held", life.title_en)
+    yield lives
+    days = Sheet("Its days", whole("Day", "Bill"), text("What"))
     for event in found.timeline:
-        layout.add(days, event.day, event.key, layout.words(event.what.removesuffix("_on")))
+        days.add(event.day, event.key, words(event.what.removesuffix("_on")))
     yield days

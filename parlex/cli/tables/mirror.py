@@ -6,10 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-from rich.text import Text
-
-from parlex.cli.tables import layout
+from parlex.cli.tables.layout import Facts, Sheet, cell, line, numbers, span, text, whole, words
 
 if TYPE_CHECKING:
     from parlex.datasets.bills.disagreements import Disagreement, Lag
@@ -19,135 +16,107 @@ if TYPE_CHECKING:
     from parlex.mirror.quarantine import QuarantineRecord
 
 
-def changes(found: Sequence[ChangeRecord], *, title: str | None = None) -> Table:
-    table = layout.widest(layout.table(title))
-    table.add_column("Seq", justify="right", no_wrap=True)
-    for name in ("When (UTC)", "Key", "What"):
-        table.add_column(name, no_wrap=True)
-    for name in ("Old", "New"):
-        table.add_column(name, ratio=1, overflow="fold")
-    for change in found:
-        what = change.kind if change.field is None else change.field
-        layout.add(table, change.seq, change.observed_at, change.key, what, change.old, change.new)
-    return table
-
-
-def completeness(found: Sequence[Completeness]) -> Table:
-    table = layout.table(None)
-    for name in ("Scope", "Complete"):
-        table.add_column(name, no_wrap=True)
-    for name in ("Listed", "Held", "Missing", "Extra", "Stale", "Doubled", "Parked", "Flagged"):
-        table.add_column(name, justify="right", no_wrap=True)
-    sources = list(found[0].only) if found else []
-    for source in sources:
-        table.add_column(f"{_NAMES.get(source, source)} only", justify="right")
-    table.add_column("Listed on", no_wrap=True)
+def changes(found: Sequence[ChangeRecord], *, title: str | None = None) -> Sheet:
+    columns = (text("When (UTC)", 2, 10), text("Key", 2), text("What", 2, 10), text("Old", 3), text("New", 3))
+    sheet = Sheet(title, numbers("Seq"), *columns)
     for one in found:
-        lists = (one.missing, one.extra, one.stale, one.doubled, one.quarantined, one.flagged)
-        only = [None if (keys := one.only[source]) is None else len(keys) for source in sources]
-        answer = Text("yes", "green") if one.complete else Text("NO", "red")
-        cells = [
-            layout.cell(value)
-            for value in (one.listed, one.held, *map(len, lists), *only, one.swept_at and one.swept_at.date())
-        ]
-        table.add_row(one.scope, answer, *cells)
-    return table
+        sheet.add(one.seq, one.observed_at, one.key, one.field or one.kind, one.old, one.new)
+    return sheet
 
 
-_NAMES = {"legisinfo": "LEGISinfo", "openparliament": "OpenParliament"}
+_SOURCES = {"legisinfo": "LEGISinfo", "openparliament": "OpenParliament"}
 
 
-def findings(found: Sequence[Completeness]) -> Table:
+def completeness(found: Sequence[Completeness]) -> Sheet:
+    columns = (whole("Scope", "Complete"), numbers("Listed", "Held"), text("Found"), whole("Listed on"))
+    sheet = Sheet(None, *columns)
+    for one in found:
+        answer = "yes" if one.complete else "NO"
+        listed_on = one.swept_at.date() if one.swept_at else None
+        sheet.add(one.scope, answer, one.listed, one.held, _counts(one), listed_on)
+    return sheet
+
+
+def _counts(one: Completeness) -> str:
+    names = ("missing", "extra", "stale", "doubled", "quarantined", "flagged")
+    parts: dict[str, Sequence[object]] = {name: getattr(one, name) for name in names}
+    parts |= {f"only in {_SOURCES.get(source, source)}": keys or () for source, keys in one.only.items()}
+    return ", ".join(f"{len(keys)} {name}" for name, keys in parts.items() if keys) or "nothing"
+
+
+def findings(found: Sequence[Completeness]) -> Sheet:
     """What the counts of ``completeness`` are made of, one line a finding."""
-    table = layout.widest(layout.table("Findings", "Scope", "What"))
-    table.add_column("Which", ratio=1, overflow="fold")
+    sheet = Sheet("Findings", whole("Scope", "What"), text("Which"))
     for one in found:
         for what, which in _findings(one):
-            layout.add(table, one.scope, what, which)
-    return table
+            sheet.add(one.scope, what, which)
+    return sheet
 
 
 def _findings(one: Completeness) -> Iterator[tuple[str, str | None]]:
     if one.swept_at is None:
         yield "never listed", None
     if one.refused_at is not None:
-        yield "not believed", f"the list of {layout.cell(one.refused_at)}: {one.refused_reason}"
+        yield "not believed", f"the list of {cell(one.refused_at)}: {one.refused_reason}"
     if one.torn:
         yield "torn", "the pages of the newest list overlapped: nobody knows who is missing"
     for name in ("missing", "extra", "stale", "doubled", "quarantined", "withdrawn"):
         if keys := getattr(one, name):
             yield name, ", ".join(keys)
     for item in one.flagged:
-        yield "flagged", f"{item.key}: {', '.join(map(layout.words, item.flags))}"
-    for source, keys in one.only.items():
-        if keys:
-            yield f"only {_NAMES.get(source, source)}", ", ".join(keys)
+        yield "flagged", f"{item.key}: {', '.join(map(words, item.flags))}"
+    for source, only in one.only.items():
+        if only:
+            yield f"only {_SOURCES.get(source, source)}", ", ".join(only)
 
 
-def sample(found: Sample, what: str) -> Table:
+def sample(found: Sample, what: str) -> Sheet:
     """What asking again came to."""
     title = f"{len(found.bills)} {what} asked for again: {len(found.mismatches) or 'no'} differences"
-    table = layout.widest(layout.table(title, "Key", "Field"))
-    for name in ("Mirror", "Source now"):
-        table.add_column(name, ratio=1, overflow="fold")
+    sheet = Sheet(title, text("Key"), text("Field"), text("Mirror"), text("Source now"))
     for item in found.mismatches:
-        layout.add(table, item.key, item.field, item.mirror, item.error or item.source)
-    return table
+        sheet.add(item.key, item.field, item.mirror, item.error or item.source)
+    return sheet
 
 
-def quarantine(found: Sequence[QuarantineRecord]) -> Table:
-    table = layout.widest(layout.table(None))
-    table.add_column("Id", justify="right", no_wrap=True)
-    for name in ("What", "Kind", "Guard", "Field", "State"):
-        table.add_column(name, overflow="fold")
-    table.add_column("Reason", ratio=1, overflow="fold")
-    table.add_column("Seen", justify="right", no_wrap=True)
+def quarantine(found: Sequence[QuarantineRecord], *, title: str | None = None) -> Sheet:
+    columns = (text("What"), text("Kind"), text("Guard"), text("Field"), whole("State"), text("Reason", 3))
+    sheet = Sheet(title, numbers("Id"), *columns, numbers("Seen"))
     for row in found:
-        layout.add(
-            table, row.id, row.key or row.scope, row.kind, row.guard, row.field, row.state, row.reason, row.seen_count
-        )
-    return table
+        sheet.add(row.id, row.key or row.scope, row.kind, row.guard, row.field, row.state, row.reason, row.seen_count)
+    return sheet
 
 
-def parked(row: QuarantineRecord) -> Table:
+def parked(row: QuarantineRecord) -> Facts:
     """One entry of the quarantine in full."""
-    table = layout.facts(f"Quarantine {row.id}")
+    facts = Facts(f"Quarantine {row.id}")
     for field in fields(row):
         if (value := getattr(row, field.name)) is not None and field.name != "id":
-            layout.add(table, layout.words(field.name).capitalize(), value)
-    return table
+            facts.add(words(field.name).capitalize(), value)
+    return facts
 
 
-def differences(found: Sequence[Difference], *, title: str | None = None) -> Table:
-    """Cells of rows, before and after."""
-    table = layout.widest(layout.table(title, "Key", "What"))
-    for name in ("Row", "Document"):
-        table.add_column(name, ratio=1, overflow="fold")
+def differences(found: Sequence[Difference]) -> Sheet:
+    """Values of rows, before and after."""
+    sheet = Sheet(None, text("Key"), text("What"), text("Row", 2), text("Document", 2))
     for item in found:
-        layout.add(table, item.key, item.field or item.kind, item.old, item.new)
-    return table
+        sheet.add(item.key, item.field or item.kind, item.old, item.new)
+    return sheet
 
 
-def disagreements(found: Sequence[Disagreement]) -> Table:
-    table = layout.widest(layout.table(None, "Bill", "Field"))
-    for name in ("LEGISinfo", "OpenParliament"):
-        table.add_column(name, ratio=1, overflow="fold")
+def disagreements(found: Sequence[Disagreement]) -> Sheet:
+    sheet = Sheet(None, whole("Bill"), text("Field"), text("LEGISinfo", 2), text("OpenParliament", 2))
     for item in found:
-        layout.add(
-            table, f"{item.parliament}-{item.session} {item.number}", item.field, item.legisinfo, item.openparliament
-        )
-    return table
+        key = f"{item.parliament}-{item.session} {item.number}"
+        sheet.add(key, item.field, item.legisinfo, item.openparliament)
+    return sheet
 
 
-def lags(found: Sequence[Lag]) -> Table:
-    table = layout.table("How long OpenParliament comes after LEGISinfo", "Session")
-    for name in ("Bills", "Median", "Longest"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Longest of", no_wrap=True)
-    table.add_column("Still waiting", justify="right", no_wrap=True)
+def lags(found: Sequence[Lag]) -> Sheet:
+    title = "How long OpenParliament comes after LEGISinfo"
+    columns = (numbers("Bills", "Median", "Longest"), line("Longest of"), numbers("Still waiting"))
+    sheet = Sheet(title, whole("Session"), *columns)
     for lag in found:
-        spans = (
-            None if seconds is None else layout.span(seconds) for seconds in (lag.median_seconds, lag.longest_seconds)
-        )
-        layout.add(table, lag.session, lag.bills, *spans, lag.longest, len(lag.waiting))
-    return table
+        spans = (None if seconds is None else span(seconds) for seconds in (lag.median_seconds, lag.longest_seconds))
+        sheet.add(lag.session, lag.bills, *spans, lag.longest, len(lag.waiting))
+    return sheet

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
-from parlex.cli.tables import layout
+from parlex.cli.tables.layout import RUN_ID_SHOWN, STATUS_STYLES, Facts, Sheet, ago, cell, numbers, text, whole
 
 if TYPE_CHECKING:
     from parlex.db.models import AlertRow
@@ -17,52 +16,50 @@ if TYPE_CHECKING:
     from parlex.watch.notify import Waiting
 
 
-def monitor(report: Report) -> Table:
+def monitor(report: Report) -> Facts:
     hours = f"{(report.until - report.since).total_seconds() / 3600:g}"
-    table = layout.facts("The last hour" if hours == "1" else f"The last {hours} hours")
+    facts = Facts("The last hour" if hours == "1" else f"The last {hours} hours")
     by_status = ", ".join(f"{count} {status}" for status, count in report.by_status.items() if count)
     good = report.last_good_run
-    layout.add(table, "Runs", f"{report.runs}: {by_status}" if report.runs else "none")
-    layout.add(table, "Success rate", f"{report.success_rate:.1%}" if report.success_rate is not None else None)
+    facts.add("Runs", f"{report.runs}: {by_status}" if report.runs else "none")
+    facts.add("Success rate", f"{report.success_rate:.1%}" if report.success_rate is not None else None)
     mean, p95 = report.mean_duration_seconds, report.p95_duration_seconds
-    layout.add(
-        table, "Duration", f"mean {mean:.1f} s, 95th percentile {p95:.1f} s" if mean is not None and p95 else None
-    )
-    layout.add(table, "Bills", ", ".join(f"{count} {name}" for name, count in report.records.items()))
-    layout.add(table, "Spent", f"{report.requests} requests, {report.bytes:,} bytes")
-    layout.add(table, "Current session", report.current_session)
-    layout.add(table, "Last listed", layout.ago(report.freshness_seconds))
-    layout.add(
-        table,
+    facts.add("Duration", f"mean {mean:.1f} s, 95th percentile {p95:.1f} s" if mean is not None and p95 else None)
+    facts.add("Bills", ", ".join(f"{count} {name}" for name, count in report.records.items()))
+    facts.add("Spent", f"{report.requests} requests, {report.bytes:,} bytes")
+    facts.add("Current session", report.current_session)
+    facts.add("Last listed", ago(report.freshness_seconds))
+    facts.add(
         "Last good run",
-        f"{str(good.run_id)[: layout.RUN_ID_SHOWN]} at {layout.cell(good.finished_at)}" if good else None,
+        f"{str(good.run_id)[:RUN_ID_SHOWN]} at {cell(good.finished_at)}" if good else None,
     )
-    layout.add(table, "Beat seen", layout.ago(report.beat_age_seconds))
-    layout.add(table, "Quarantined", report.quarantined)
+    facts.add("Beat seen", ago(report.beat_age_seconds))
+    facts.add("Quarantined", report.quarantined)
     for problem in report.problems:
-        table.add_row(Text("Problem", "red"), Text(problem))
-    return table
+        facts.add("Problem", problem, "red")
+    return facts
 
 
 def check(found: Check) -> Text:
     """One line, with what to do below it."""
-    line = Text.assemble((f"{found.state:4}", layout.STATUS_STYLES[found.state]), f"  {found.name}: {found.found}")
+    line = Text.assemble((f"{found.state:4}", STATUS_STYLES[found.state]), f"  {found.name}: {found.found}")
     if found.advice:
         line.append(f"\n      -> {found.advice}")
     return line
 
 
-def alerts(found: Sequence[AlertRow]) -> Table:
-    table = layout.table("Alerts", "Rule", "What", "Since (UTC)", "Told (UTC)", "Over (UTC)")
+def alerts(found: Sequence[AlertRow]) -> Sheet:
+    moments = (text(name, 2, 10) for name in ("Since (UTC)", "Told (UTC)", "Over (UTC)"))
+    sheet = Sheet("Alerts", text("Rule", 2), text("What", 5, 20), *moments)
     for row in found:
-        layout.add(table, row.rule, f"{row.headline}. {row.detail}", row.since, row.told_at, row.closed_at)
-    return table
+        sheet.add(row.rule, f"{row.headline}. {row.detail}", row.since, row.told_at, row.closed_at)
+    return sheet
 
 
-def waiting(found: Sequence[Waiting]) -> Table:
-    title = "Messages that have not arrived"
-    table = layout.table(title, "To", "Title", "Written (UTC)", "Tries", "State", "Error")
+def waiting(found: Sequence[Waiting]) -> Sheet:
+    columns = (text("To", 2), text("Title", 3), text("Written (UTC)", 2, 10), numbers("Tries"), whole("State"))
+    sheet = Sheet("Messages that have not arrived", *columns, text("Error", 3))
     for row in found:
         state = "given up" if row.given_up else "waits"
-        layout.add(table, row.target, row.title, row.created_at, row.attempt, state, row.error)
-    return table
+        sheet.add(row.target, row.title, row.created_at, row.attempt, state, row.error)
+    return sheet

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from parlex.cli.tables import layout
+from parlex.cli.tables.layout import Facts, Sheet, line, numbers, text, whole
 
 if TYPE_CHECKING:
     from parlex.datasets.politicians.reads import PoliticianRecord, PoliticianStory
@@ -15,23 +13,18 @@ if TYPE_CHECKING:
 SHOWN = 20  # of a politician's votes; --json gives all
 
 
-def politicians(found: Sequence[PoliticianRecord]) -> Table:
-    table = layout.widest(layout.table(None))
-    table.add_column("Slug", ratio=3, overflow="fold")
-    table.add_column("Name", ratio=3, overflow="fold")
-    table.add_column("Party", ratio=2, no_wrap=True, overflow="ellipsis")
-    table.add_column("Riding", ratio=3, no_wrap=True, overflow="ellipsis")
-    table.add_column("Prov", no_wrap=True)
+def politicians(found: Sequence[PoliticianRecord]) -> Sheet:
+    sheet = Sheet(None, text("Slug", 3), text("Name", 3), line("Party", 2), line("Riding", 3), whole("Prov"))
     for one in found:
-        layout.add(table, one.slug, one.name, one.current_party, one.current_riding, one.province)
-    return table
+        sheet.add(one.slug, one.name, one.current_party, one.current_riding, one.province)
+    return sheet
 
 
-def politician(story: PoliticianStory) -> Iterable[Table]:
+def politician(story: PoliticianStory) -> Iterable[Sheet | Facts]:
     """Everything the mirror holds of one politician, the parts that are empty left out."""
     record = story.politician
-    table = layout.facts(f"{record.name}  {record.slug}")
-    facts = (
+    facts = Facts(f"{record.name}  {record.slug}")
+    known = (
         ("Party", record.current_party),
         ("Riding", record.current_riding),
         ("Province", record.province),
@@ -46,31 +39,28 @@ def politician(story: PoliticianStory) -> Iterable[Table]:
         ("First seen", record.first_seen_at),
         ("Last changed", record.last_changed_at),
     )
-    for name, value in facts:
+    for name, value in known:
         if value is not None:
-            layout.add(table, name, value)
-    yield table
+            facts.add(name, value)
+    yield facts
     if story.memberships:
-        memberships = layout.table("Memberships", "Party", "Riding", "Province", "From", "To")
+        memberships = Sheet("Memberships", line("Party"), line("Riding"), whole("Province", "From", "To"))
         for one in story.memberships:
-            layout.add(memberships, one.party, one.riding, one.province, one.start_on, one.end_on)
+            memberships.add(one.party, one.riding, one.province, one.start_on, one.end_on)
         yield memberships
     if story.bills:
         yield _bills(story)
     if story.votes:
         title = "Votes" if len(story.votes) <= SHOWN else f"Votes (the newest {SHOWN} of {len(story.votes)})"
-        cast = layout.table(title, "Session", "Division", "Day", "Bill", "Result", "Ballot")
+        cast = Sheet(title, whole("Session"), numbers("Division"), whole("Day", "Bill", "Result", "Ballot"))
         for own in story.votes[:SHOWN]:
-            layout.add(
-                cast, f"{own.parliament}-{own.session}", own.number, own.date, own.bill_number, own.result, own.ballot
-            )
+            session = f"{own.parliament}-{own.session}"
+            cast.add(session, own.number, own.date, own.bill_number, own.result, own.ballot)
         yield cast
 
 
-def _bills(story: PoliticianStory) -> Table:
-    table = layout.widest(layout.table("Bills", "Session", "Number"))
-    table.add_column("Title", ratio=3, no_wrap=True, overflow="ellipsis")
-    table.add_column("Status", ratio=1, no_wrap=True, overflow="ellipsis")
+def _bills(story: PoliticianStory) -> Sheet:
+    sheet = Sheet("Bills", whole("Session", "Number"), line("Title", 3), line("Status"))
     for one in story.bills:
-        layout.add(table, f"{one.parliament}-{one.session}", one.number, one.title_en, one.status_code)
-    return table
+        sheet.add(f"{one.parliament}-{one.session}", one.number, one.title_en, one.status_code)
+    return sheet
