@@ -82,7 +82,20 @@ RUN_KEYS = [
     "error_count",
     "errors",
 ]
-CHANGE_KEYS = ["seq", "parliament", "session", "number", "kind", "field", "old", "new", "observed_at", "run_id"]
+CHANGE_KEYS = [
+    "seq",
+    "dataset",
+    "key",
+    "parliament",
+    "session",
+    "number",
+    "kind",
+    "field",
+    "old",
+    "new",
+    "observed_at",
+    "run_id",
+]
 
 
 @contextmanager
@@ -224,7 +237,7 @@ def test_a_bill_that_is_not_held_is_none(db: Session) -> None:
 
 def test_changes_go_on_after_a_number(db: Session) -> None:
     save(db, *(rows.change(seq, old="a", new={"state": "completed"}) for seq in (3, 1, 2)))
-    save(db, rows.change(4, number="C-3", kind="created", field=None))
+    save(db, rows.change(4, key="45-1 C-3", kind="created", field=None))
     found = [change.as_json() for change in history.changes(db, 1)]
     assert [change["seq"] for change in found] == [2, 3, 4]
     assert list(found[0]) == CHANGE_KEYS
