@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     keep_documents_days: Positive = 90
     run_deadline_minutes: Positive = 24 * 60
 
-    # Whom to tell of trouble, and when it is trouble (see alerts.py for the rules).
+    # Whom to tell of trouble, and when it is trouble (see rules.py).
     alert_urls: SecretStr | None = None  # Apprise addresses, apart by blanks or commas; most hold a secret
     alert_stale_hours: Annotated[float, Field(gt=0)] = 3.0  # the session is listed hourly; two ticks may be lost
     alert_failures_in_row: Annotated[int, Field(ge=2)] = 3  # a source that is down for an hour fails one run or two

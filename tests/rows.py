@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from parlex.db.models import BillRow, ChangeRow, LatestDocumentRow, ListingRow, RunKeyRow, RunRow, SweepRow
+from parlex.db.models import (
+    BillRow,
+    ChangeRow,
+    LatestDocumentRow,
+    ListingRow,
+    PoliticianRow,
+    RunKeyRow,
+    RunRow,
+    SweepRow,
+    VoteRow,
+)
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 
@@ -100,3 +110,27 @@ def change(seq: int, **changes: Any) -> ChangeRow:
         "observed_at": NOON,
     }
     return ChangeRow(**(usual | changes))
+
+
+def vote(number: int, **changes: Any) -> VoteRow:
+    usual = {
+        "parliament": 45,
+        "session": 1,
+        "number": number,
+        "held_on": NOON.date(),
+        "description_en": "A motion",
+        "description_fr": "Une motion",
+        "result": "Passed",
+        "yea_total": 1,
+        "nay_total": 0,
+        "paired_total": 0,
+        "totals_match": True,
+        "first_seen_at": NOON,
+        "last_changed_at": NOON,
+    }
+    return VoteRow(**(usual | changes))
+
+
+def politician(slug: str, **changes: Any) -> PoliticianRow:
+    usual = {"slug": slug, "name": slug, "origin": "openparliament", "links": [], "first_seen_at": NOON}
+    return PoliticianRow(**(usual | {"last_changed_at": NOON} | changes))

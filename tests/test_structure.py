@@ -58,7 +58,7 @@ FORBIDDEN = [
     ("workers.*", ["parlex.fetching.http", "httpx"], "tasks are doors, not rooms"),
 ]
 # Who may build a client, an engine, a throttle, a source. demo and doctor are commands of cli, in files of their own.
-COMPOSITION_ROOT = {"parlex.resources", "parlex.watch.doctor"}
+COMPOSITION_ROOT = {"parlex.resources", "parlex.watch.doctor.database"}
 BUILT_THERE = {"Client", "RedisThrottle", "Legisinfo", "OpenParliament", "build_engine"}
 READS_ENVIRONMENT = {"parlex.settings"}
 TOP_MODULES = 10  # files directly in parlex/

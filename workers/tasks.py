@@ -126,21 +126,22 @@ def monitor_fetch_operations(self: Task, hours_back: int = 24) -> dict[str, Any]
     tick = beat.tick_of(self.request)
     to = notify.targets(resources().settings) if tick else {}
     with resources().db() as db:
-        report = monitor.statistics(db, now - timedelta(hours=hours_back), now)
+        since, shared = now - timedelta(hours=hours_back), resources()
+        overview = monitor.overview(db, since, now, shared.datasets, shared.settings)
         if tick:
-            digest.post(db, report, to, occasion=f"digest {tick.slot.isoformat()}")
+            digest.post(db, shared.datasets, overview, to, occasion=f"digest {tick.slot.isoformat()}")
     if to:
         notify.deliver(resources(), to, now=now)
-    return report.to_dict()
+    return overview.to_dict()
 
 
 @app.task(name="parlex.monitor_politician_operations", ignore_result=False)
 def monitor_politician_operations(hours_back: int = 24) -> dict[str, Any]:
     """What the runs of politicians came to in the last hours; they are listed daily."""
     now = datetime.now(UTC)
-    since, patience = now - timedelta(hours=hours_back), timedelta(hours=50)
+    since, politicians = now - timedelta(hours=hours_back), resources().datasets["politicians"]
     with resources().db() as db:
-        return monitor.statistics(db, since, now, dataset="politicians", stale_after=patience).to_dict()
+        return monitor.statistics(db, since, now, politicians, resources().settings).to_dict()
 
 
 @app.task(name="parlex.mirror.export", ignore_result=False)

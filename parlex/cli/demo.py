@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ from parlex.local.locks import wait_until
 from parlex.local.sandbox import Sandbox
 from parlex.local.supervisor import QUEUES, Stack
 from parlex.mirror import history, sweeps
-from parlex.resources import open_database
+from parlex.resources import Resources, open_database
 from parlex.runs import reads as run_reads
 from parlex.runs.reads import RunRecord
 from parlex.settings import Settings, load
@@ -96,7 +96,7 @@ def _show(sandbox: Sandbox, settings: Settings, out: Any) -> None:
     console = layout.console()
     console.print("Starting PostgreSQL, Valkey, three workers, beat and Flower against the sandbox ...")
     with Stack(settings, flower_port=0, out=out) as stack:
-        demo = _Demo(console, sandbox, stack)
+        demo = _Demo(console, sandbox, stack, settings)
         for line in stack.describe():
             console.print(f"  {line}")
         demo.wait_ready()
@@ -115,6 +115,7 @@ class _Demo:
     console: Console
     sandbox: Sandbox
     stack: Stack
+    settings: Settings
     spent: dict[str, RunRecord] = field(default_factory=dict)
     seen: int = 0  # the newest change shown
 
@@ -169,10 +170,12 @@ class _Demo:
     def judge(self) -> None:
         self._title("The monitor")
         now = datetime.now(UTC)
-        with self._db() as db:
-            report = monitor.statistics(db, now - timedelta(hours=1), now)
-        self._print(operate_tables.monitor(report))
-        _require(report.healthy, "; ".join(report.problems))
+        resources = Resources(self.settings, self.stack.addresses)
+        with closing(resources), resources.db() as db:
+            found = monitor.overview(db, now - timedelta(hours=1), now, resources.datasets, self.settings)
+        for table in operate_tables.monitor(found):
+            self._print(table)
+        _require(found.healthy, "; ".join(found.problems))
 
     def _fetch(self, name: str) -> dict[str, Any]:
         """Dispatch to the workers, wait for the figures, note what the run spent."""

@@ -22,6 +22,7 @@ from parlex.cli.frame import (
     command,
     database_errors,
     load_settings,
+    looking,
     note,
     print_json,
     reading,
@@ -39,18 +40,23 @@ db = typer.Typer(cls=Commands, help="See to the database's schema.", no_args_is_
 
 
 @command(commands, OPERATE)
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    ask_sources: Annotated[
+        bool, typer.Option("--ask-sources", help="Look also whether the sources' hosts take connections.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Look at everything, and say what is not well and what to do. Exits 1 when something failed."""
     from parlex.cli.tables import layout
     from parlex.cli.tables import operate as tables
-    from parlex.watch.doctor import Check, examine
+    from parlex.watch.doctor import Check, examine, wrong_settings
 
     try:
         settings = load_settings()
     except ConfigurationError as error:
-        found: Iterable[Check] = [Check("settings", "fail", str(error), "mend the variable it names")]
+        found: Iterable[Check] = [wrong_settings(error)]
     else:
-        found = examine(settings, queues_alive, datetime.now(UTC))
+        found = examine(settings, queues_alive, datetime.now(UTC), ask_sources=ask_sources)
     console = layout.console()
     failed = False
     for check in found:
@@ -73,16 +79,18 @@ def monitor(
     """
     from parlex.cli.tables import layout
     from parlex.cli.tables import operate as tables
-    from parlex.watch.monitor import statistics
+    from parlex.watch.monitor import overview
 
     now = datetime.now(UTC)
-    with reading() as db:
-        report = statistics(db, now - timedelta(hours=hours), now)
+    with looking() as resources, resources.db() as db:
+        found = overview(db, now - timedelta(hours=hours), now, resources.datasets, resources.settings)
     if as_json:
-        print_json(report.to_dict())
+        print_json(found.to_dict())
     else:
-        layout.console().print(tables.monitor(report))
-    raise typer.Exit(0 if report.healthy else 1)
+        console = layout.console()
+        for facts in tables.monitor(found):
+            console.print(facts)
+    raise typer.Exit(0 if found.healthy else 1)
 
 
 @alerts.callback(invoke_without_command=True)

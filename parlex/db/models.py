@@ -529,7 +529,7 @@ class HeartbeatRow(Base):
 
 
 class AlertRow(Base):
-    """Something that is wrong, as a rule of alerts.py finds it, from when it was first seen to the all-clear."""
+    """Something that is wrong, as one of rules.py finds it, from when it was first seen to the all-clear."""
 
     __tablename__ = "alerts"
 

@@ -24,6 +24,7 @@ MAX_WAIT = 60.0  # seconds; who would wait longer gives its thread back and come
 BACKGROUND_SHARE = 0.8  # of the rate; the rest is room for the scheduled runs
 FAILURES = 5  # in a row, of whichever worker, before a host is left alone
 LOOK_EVERY = 0.25  # seconds between two looks at the shared state of a host without a rate
+LONG_WAIT = 3600.0  # seconds; a host that asks for more is told of to people
 _MEMORY = 3600  # seconds; failures further apart than that are not one outage
 
 # The answer to one request for a slot: what to do, microseconds to wait, failures in a row.
@@ -81,6 +82,23 @@ def host_of(url: str | httpx.URL) -> str:
     One name for one host: in lower case, without credentials and without a port that goes without saying.
     """
     return httpx.URL(url).netloc.decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Seconds that a host is still left alone: as it asked us (``blocked``), or as it failed too often (``closed``)."""
+
+    blocked: float
+    closed: float
+
+
+def pause(client: redis.Redis, host: str) -> Pause:
+    """How long a host is still left alone; 0 where it is not. RedisError where Redis is away."""
+    seconds, micros = client.time()
+    now = seconds * 1_000_000 + micros
+    until = client.mget(_key("blocked_until", host), _key("closed_until", host))
+    blocked, closed = (max(0.0, (float(moment or 0) - now) / 1_000_000) for moment in until)
+    return Pause(blocked, closed)
 
 
 class Throttle(Protocol):

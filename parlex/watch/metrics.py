@@ -27,10 +27,10 @@ from sqlalchemy.orm import Session
 
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunRow, SweepRow
 from parlex.errors import Retryable
-from parlex.fetching.throttle import host_of
+from parlex.fetching.throttle import host_of, pause
 from parlex.mirror import history
 from parlex.resources import Resources
-from parlex.watch import alerts, broker, monitor, notify
+from parlex.watch import alerts, broker, monitor, notify, rules
 
 log = structlog.get_logger(__name__)
 
@@ -65,9 +65,9 @@ class Gauges(Collector):
         with self._resources.db() as db:
             return [
                 _freshness(db, now),
+                *_ages(monitor.overview(db, now, now, self._resources.datasets, self._resources.settings)),
                 _last_success(db),
                 *_runs(db, now - DAY),
-                _stuck(db, now),
                 _quarantine(db),
                 _heartbeats(db, now),
                 _open_alerts(db),
@@ -81,7 +81,10 @@ class Gauges(Collector):
         for host in sorted({host_of(settings.legisinfo_url), host_of(settings.openparliament_url)}):
             if (left := throttle.remaining(host)) is not None:
                 budget.add_metric([host], left)
-        return [budget, *_broker(broker.look(self._resources.redis, now))]
+        wait = _gauge("host_wait_seconds", "Seconds that the host asked to be left alone for, still to come.", "host")
+        for host in sorted({host_of(settings.legisinfo_url), host_of(settings.openparliament_url)}):
+            wait.add_metric([host], pause(self._resources.redis, host).blocked)
+        return [budget, wait, *_broker(broker.look(self._resources.redis, now))]
 
 
 def _asked(ask: Callable[[], list[Metric]], away: type[Exception] | tuple[type[Exception], ...]) -> list[Metric] | None:
@@ -132,11 +135,17 @@ def _runs(db: Session, since: datetime) -> Iterator[Metric]:
     yield from (count, requests, received, failed)
 
 
-def _stuck(db: Session, now: datetime) -> Metric:
-    found = _gauge("stuck_runs", "Open runs that nothing moves.", "dataset")
-    for dataset in db.scalars(select(RunRow.dataset).distinct()).all():
-        found.add_metric([dataset], len(monitor.statistics(db, now, now, dataset=dataset).stuck_runs))
-    return found
+def _ages(overview: monitor.Overview) -> Iterator[Metric]:
+    """Of each dataset that is watched. One whose list was never had has no age, but the line of what it may be."""
+    age = _gauge("list_age_seconds", "Seconds since the dataset's current list was last believed.", "dataset")
+    most = _gauge("list_stale_after_seconds", "How old that list may be before it is news.", "dataset")
+    stuck = _gauge("stuck_runs", "Open runs that nothing moves.", "dataset")
+    for report in overview.reports:
+        if report.freshness_seconds is not None:
+            age.add_metric([report.dataset], report.freshness_seconds)
+        most.add_metric([report.dataset], report.stale_after.total_seconds())
+        stuck.add_metric([report.dataset], len(report.stuck_runs))
+    yield from (age, most, stuck)
 
 
 def _quarantine(db: Session) -> Metric:
@@ -159,7 +168,7 @@ def _open_alerts(db: Session) -> Metric:
     """Every rule has its line, so that 0 means well and not unknown."""
     found = _gauge("alerts_open", "Alerts that are open.", "rule", "severity")
     rows = alerts.alerts(db)
-    for rule in alerts.RULES:
+    for rule in rules.RULES:
         found.add_metric([rule.name, rule.severity], sum(row.rule == rule.name for row in rows))
     return found
 

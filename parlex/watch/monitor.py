@@ -1,19 +1,24 @@
-"""The judgement of what ran: totals, rates, freshness, and who has fallen silent. Reads rows only, never the broker."""
+"""The judgement of what ran: totals, rates, freshness, and who has fallen silent. Reads rows only, never the broker.
+
+Each threshold stands here once, for the monitor, ``parlex doctor``, the alerts and the metrics alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
+from parlex.datasets.dataset import Dataset
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunKeyRow, RunRow, SweepRow
 from parlex.runs.fetch_logs import ENDED, STATUSES
+from parlex.settings import Settings
 
 RECORDS = {
     "fetched": RunRow.attempted,
@@ -25,9 +30,26 @@ RECORDS = {
 }
 BEAT = "beat"
 
-STALE_AFTER = timedelta(hours=3)  # the current session is listed each hour; two ticks may be lost before it is news
-BEAT_SILENT_AFTER = timedelta(minutes=5)  # beat is seen each minute
 STUCK_AFTER = timedelta(minutes=15)  # several leases: the sweeper has had its chances
+# Fewer runs that are a success than this say that something is wrong; a rate of fewer runs says nothing.
+LEAST_SUCCESS_RATE = 0.8
+JUDGED_FROM = 5  # runs that ended
+_HOUR = timedelta(hours=1)
+
+
+def stale_after(dataset: Dataset, settings: Settings) -> timedelta:
+    """How old a dataset's current list may be before that is news.
+
+    ``PARLEX_ALERT_STALE_HOURS`` is the age for a list that is had each hour. One that is had more rarely may be older
+    by twice the difference, so that of each two ticks may be lost: 3 h for an hourly list mean 49 h for a daily one.
+    """
+    rarer = max(dataset.listed_every - _HOUR, timedelta(0))
+    return timedelta(hours=settings.alert_stale_hours) + 2 * rarer
+
+
+def beat_silent_after(settings: Settings) -> timedelta:
+    """How long beat may go unseen: ``PARLEX_ALERT_BEAT_MINUTES``."""
+    return timedelta(minutes=settings.alert_beat_minutes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +60,7 @@ class GoodRun:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures of the runs started from ``since`` to ``until``, and the state of things at ``until``.
+    """The figures of a dataset's runs started from ``since`` to ``until``, and the state of things at ``until``.
 
     Durations and ages are in seconds. What cannot be known is None: a rate of no runs, the age of what never was.
     """
@@ -48,22 +70,22 @@ class Report:
     dataset: str
     runs: int
     by_status: Mapping[str, int]
-    # Of the runs that ended by themselves (not those that a person revoked or asked for in vain):
-    # success / (success + partial + failure + abandoned).
-    success_rate: float | None
+    success_rate: float | None  # success / (success + partial + failure + abandoned)
     mean_duration_seconds: float | None
     p95_duration_seconds: float | None
     records: Mapping[str, int]
     requests: int
     bytes: int
-    current_session: str | None
-    freshness_seconds: float | None  # since the current session's list was last believed
+    current_session: str | None  # the newest scope whose list was believed
+    freshness_seconds: float | None  # since that list was last believed
     last_good_run: GoodRun | None
     last_failed_jobs: tuple[str, ...]  # jobs whose newest run that ended is a failure or abandoned
     beat_age_seconds: float | None
     stuck_runs: tuple[UUID, ...]
     quarantined: int
-    stale_after: timedelta = STALE_AFTER
+    by_session: bool
+    stale_after: timedelta
+    beat_silent_after: timedelta
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -76,6 +98,8 @@ class Report:
             for line in (
                 self._freshness_problem(),
                 self._beat_problem(),
+                self._rate_problem(),
+                self._abandoned_problem(),
                 *(f"the last run of {job} failed: see parlex runs" for job in self.last_failed_jobs),
                 *(f"run {str(run)[:8]} is stuck: see parlex runs show {str(run)[:8]}" for run in self.stuck_runs),
             )
@@ -86,17 +110,45 @@ class Report:
     def healthy(self) -> bool:
         return not self.problems
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether its current list is too old; one that was never had has no age."""
+        return self.freshness_seconds is not None and self.freshness_seconds > self.stale_after.total_seconds()
+
+    @property
+    def beat_is_silent(self) -> bool:
+        """Whether beat was seen once, and not lately."""
+        return self.beat_age_seconds is not None and self.beat_age_seconds > self.beat_silent_after.total_seconds()
+
+    @property
+    def current_list(self) -> str:
+        """How a sentence calls what ``freshness_seconds`` is the age of: ``bills of 45-1``, ``politicians``."""
+        if not self.by_session:
+            return self.dataset
+        return f"{self.dataset} of {self.current_session or 'the current session'}"
+
     def _freshness_problem(self) -> str | None:
         if self.freshness_seconds is None:
-            return "the current session was never listed: run parlex fetch"
-        if self.freshness_seconds > self.stale_after.total_seconds():
-            return f"session {self.current_session} was last listed {self.freshness_seconds / 3600:.1f} h ago"
+            return f"the {self.current_list} were never listed: run parlex fetch --dataset {self.dataset}"
+        if self.is_stale:
+            return f"the {self.current_list} were last listed {self.freshness_seconds / 3600:.1f} h ago"
         return None
 
     def _beat_problem(self) -> str | None:
-        if self.beat_age_seconds is None or self.beat_age_seconds <= BEAT_SILENT_AFTER.total_seconds():
+        if self.beat_age_seconds is None or not self.beat_is_silent:
             return None
         return f"beat was last seen {self.beat_age_seconds / 60:.0f} min ago: nothing is scheduled"
+
+    def _rate_problem(self) -> str | None:
+        ended = sum(self.by_status[status] for status in ENDED)
+        if self.success_rate is None or ended < JUDGED_FROM or self.success_rate >= LEAST_SUCCESS_RATE:
+            return None
+        good = self.by_status["success"]
+        return f"{good} of {ended} runs of {self.dataset} were a success: see parlex runs"
+
+    def _abandoned_problem(self) -> str | None:
+        count = self.by_status["abandoned"]
+        return f"{_runs(count)} abandoned ({self.dataset}): see parlex runs" if count else None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; the keys are promised."""
@@ -126,22 +178,65 @@ class Report:
         }
 
 
-def statistics(
-    db: Session, since: datetime, now: datetime, *, dataset: str = "bills", stale_after: timedelta = STALE_AFTER
-) -> Report:
-    """Judge the runs of a dataset that started from ``since`` to ``now``.
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The reports of every dataset that is watched: first that of the one which the mirror is for, then the others'."""
 
-    ``stale_after``: how long its current list may go unlooked at, by its schedule.
-    """
-    within = (RunRow.dataset == dataset, RunRow.started_at >= since, RunRow.started_at <= now)
+    main: Report
+    others: tuple[Report, ...]
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        return (self.main, *self.others)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The problems of all, each once: there is one beat."""
+        return tuple(dict.fromkeys(line for report in self.reports for line in report.problems))
+
+    @property
+    def healthy(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures of the first, with the health of all and the others' reports in ``datasets``."""
+        judged = {"healthy": self.healthy, "problems": list(self.problems)}
+        return self.main.to_dict() | judged | {"datasets": [report.to_dict() for report in self.others]}
+
+    as_json = to_dict
+
+
+def overview(
+    db: Session, since: datetime, now: datetime, datasets: Mapping[str, Dataset], settings: Settings
+) -> Overview:
+    """Judge the runs that started from ``since`` to ``now`` of every dataset that is watched."""
+    main, *others = (statistics(db, since, now, dataset, settings) for dataset in watched(db, datasets))
+    return Overview(main, tuple(others))
+
+
+def watched(db: Session, datasets: Mapping[str, Dataset]) -> Sequence[Dataset]:
+    """The first dataset, which the mirror is for, and of the others those that were ever listed or run."""
+    first, *others = datasets.values()
+    return [first, *(dataset for dataset in others if _was_begun(db, dataset))]
+
+
+def _was_begun(db: Session, dataset: Dataset) -> bool:
+    listed = select(SweepRow.id).where(SweepRow.dataset == dataset.name)
+    run = select(RunRow.run_id).where(RunRow.dataset == dataset.name, RunRow.status.in_(("running", *ENDED)))
+    return bool(db.scalar(select(or_(listed.exists(), run.exists()))))
+
+
+def statistics(db: Session, since: datetime, now: datetime, dataset: Dataset, settings: Settings) -> Report:
+    """Judge the runs of a dataset that started from ``since`` to ``now``."""
+    within = (RunRow.dataset == dataset.name, RunRow.started_at >= since, RunRow.started_at <= now)
     by_status = _by_status(db, within)
     mean, p95 = _durations(db, within)
     sums = _sums(db, within)
-    session, listed_at = _last_listing(db, dataset)
+    scope, listed_at = _last_listing(db, dataset)
     return Report(
         since=since,
         until=now,
-        dataset=dataset,
+        dataset=dataset.name,
         runs=sum(by_status.values()),
         by_status=by_status,
         success_rate=_success_rate(by_status),
@@ -150,14 +245,16 @@ def statistics(
         records={name: sums[name] for name in RECORDS},
         requests=sums["requests"],
         bytes=sums["bytes"],
-        current_session=session,
+        current_session=scope,
         freshness_seconds=_age(listed_at, now),
-        last_good_run=_last_good_run(db, dataset),
+        last_good_run=_last_good_run(db, dataset.name),
         last_failed_jobs=_last_failed_jobs(db, within),
         beat_age_seconds=_age(heartbeat(db, BEAT), now),
-        stuck_runs=_stuck_runs(db, dataset, now),
-        quarantined=_quarantined(db, dataset),
-        stale_after=stale_after,
+        stuck_runs=stuck_runs(db, dataset.name, now),
+        quarantined=_quarantined(db, dataset.name),
+        by_session=dataset.by_session,
+        stale_after=stale_after(dataset, settings),
+        beat_silent_after=beat_silent_after(settings),
     )
 
 
@@ -191,16 +288,19 @@ def _sums(db: Session, within: tuple[ColumnElement[bool], ...]) -> dict[str, int
     return {name: int(total) for name, total in zip(columns, row, strict=True)}
 
 
-def _last_listing(db: Session, dataset: str) -> tuple[str | None, datetime | None]:
-    """The current session and when its list was last believed."""
-    statement = (
-        select(SweepRow.scope, SweepRow.swept_at)
-        .where(SweepRow.dataset == dataset, SweepRow.is_current, SweepRow.believed)
-        .order_by(SweepRow.swept_at.desc())
-        .limit(1)
-    )
-    row = db.execute(statement).one_or_none()
-    return (row.scope, row.swept_at) if row else (None, None)
+def _last_listing(db: Session, dataset: Dataset) -> tuple[str | None, datetime | None]:
+    """The newest scope that was listed, and when its list was last believed.
+
+    Listed by its number is listed too: whoever backfills the current session by name has its list.
+    """
+    row = SweepRow
+    last = func.max(row.swept_at)
+    query = select(row.scope, last).where(row.dataset == dataset.name, row.source == dataset.list_source, row.believed)
+    found = dict(db.execute(query.group_by(row.scope)).all())
+    if not found:
+        return None, None
+    newest = max(found, key=dataset.rank_of_scope)
+    return newest, found[newest]
 
 
 def _last_good_run(db: Session, dataset: str) -> GoodRun | None:
@@ -226,7 +326,7 @@ def _last_failed_jobs(db: Session, within: tuple[ColumnElement[bool], ...]) -> t
     return tuple(db.scalars(failed))
 
 
-def _stuck_runs(db: Session, dataset: str, now: datetime) -> tuple[UUID, ...]:
+def stuck_runs(db: Session, dataset: str, now: datetime) -> tuple[UUID, ...]:
     """Open runs that nothing has moved for a while, although none of their keys waits for a set time to come."""
     waits = select(RunKeyRow.key).where(
         RunKeyRow.run_id == RunRow.run_id, RunKeyRow.state == "waiting", RunKeyRow.next_attempt_at > now - STUCK_AFTER
@@ -244,6 +344,10 @@ def _stuck_runs(db: Session, dataset: str, now: datetime) -> tuple[UUID, ...]:
 def _quarantined(db: Session, dataset: str) -> int:
     rows = select(func.count()).where(QuarantineRow.dataset == dataset, QuarantineRow.state == "open")
     return db.scalar(rows) or 0
+
+
+def _runs(count: int) -> str:
+    return "1 run was" if count == 1 else f"{count} runs were"
 
 
 def _age(then: datetime | None, now: datetime) -> float | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from parlex.db.models import BillRow, HeartbeatRow, SweepRow
+from parlex.db.models import HeartbeatRow
 from parlex.mirror import documents
 from parlex.parliament import SessionId
 from parlex.resources import Resources
@@ -26,13 +25,16 @@ def heartbeat(resources: Resources, name: str) -> None:
 
 
 def session_requests(resources: Resources) -> list[Request]:
-    """A request for every session that the mirror holds, oldest first: the sources correct old rows years later."""
-    query = select(BillRow.parliament, BillRow.session).distinct().order_by(BillRow.parliament, BillRow.session)
-    votes = select(SweepRow.scope).where(SweepRow.dataset == "votes", SweepRow.believed).distinct()
+    """A request for every session that the mirror knows of each dataset: the sources correct old rows years later.
+
+    Dataset after dataset, the oldest session first. A dataset without sessions is listed whole by its own schedule.
+    """
+    found: list[Request] = []
     with resources.db() as db:
-        bills = [resources.pipeline.session_request(SessionId(*row)) for row in db.execute(query)]
-        sessions = sorted(map(SessionId.parse, db.scalars(votes)))
-    return bills + [resources.pipeline.session_request(session, dataset="votes") for session in sessions]
+        for dataset in resources.datasets.values():
+            sessions = map(SessionId.parse, dataset.scopes(db)) if dataset.by_session else ()
+            found += [resources.pipeline.session_request(session, dataset=dataset.name) for session in sessions]
+    return found
 
 
 def prune(resources: Resources) -> dict[str, int]:

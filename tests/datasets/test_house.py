@@ -463,13 +463,12 @@ def test_history_of_both_datasets_has_no_gap(mirror: Resources) -> None:
 @pytest.mark.usefixtures("few")
 def test_the_monitor_knows_that_politicians_are_listed_daily(mirror: Resources) -> None:
     fetch_politicians(mirror)
-    now = datetime.now(UTC) + timedelta(hours=30)
+    day = timedelta(days=1)
     with mirror.db() as db:
-        patient = monitor.statistics(
-            db, now - timedelta(hours=48), now, dataset="politicians", stale_after=timedelta(hours=50)
-        )
-        hasty = monitor.statistics(db, now - timedelta(hours=48), now, dataset="politicians")
-    assert (patient.runs, patient.healthy, hasty.healthy) == (1, True, False)
+        now = datetime.now(UTC)
+        politicians = mirror.datasets["politicians"]
+        soon, late = (monitor.statistics(db, now - day, now + n * day, politicians, mirror.settings) for n in (1.5, 3))
+    assert (soon.runs, soon.healthy, late.healthy) == (1, True, False)
 
 
 # Commands.

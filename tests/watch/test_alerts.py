@@ -91,13 +91,67 @@ def test_a_success_between_failures_breaks_the_row(resources: Resources, db: Ses
     assert ("failing", "fetch_latest_bills") not in found_by(resources)
 
 
-def test_what_a_person_revoked_or_saw_long_ago_is_no_alert(resources: Resources, db: Session) -> None:
-    revoked = rows.run(job="a", status="revoked", started_at=NOON)
+def test_what_a_person_ended_or_asked_in_vain_is_no_alert(resources: Resources, db: Session) -> None:
+    for minute in range(4):
+        for status in ("revoked", "refused"):
+            at = NOON + minute * MINUTE
+            db.add(rows.run(job=status, status=status, errors=["by hand"], entry="hourly", slot=at, started_at=at))
+    db.commit()
+    assert found_by(resources) == set()
+
+
+def test_what_a_person_saw_fail_long_ago_is_no_alert(resources: Resources, db: Session) -> None:
     yesterday = rows.run(job="b", status="failure", started_at=NOON - 25 * HOUR)
     today = rows.run(job="c", status="failure", params={"scope": "44-1"}, started_at=NOON - HOUR)
-    db.add_all([revoked, yesterday, today])
+    db.add_all([yesterday, today])
     db.commit()
     assert found_by(resources) == {("run_failed", "c 44-1")}
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_a_failure_names_its_cause_though_the_run_does_not(
+    resources: Resources, db: Session, webhook: Webhook, keys: bool
+) -> None:
+    run = rows.run(status="failure" if keys else "abandoned", started_at=NOON + MINUTE)
+    db.add(run)
+    db.flush()
+    if keys:
+        db.add(rows.run_key(run, "45-1 C-2", 0, state="done"))
+        db.add(rows.run_key(run, "45-1 C-3", 1, state="failed", error="refused by the guard"))
+    db.commit()
+    alerts.check(resources, NOON)
+    cause = "45-1 C-3: refused by the guard" if keys else "nobody carried it to its end"
+    assert cause in webhook.take()[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "scope", "hours"),
+    [
+        ("bills", "legisinfo", "45-1", 3),
+        ("votes", "openparliament", "45-1", 3),
+        ("politicians", "openparliament", "all", 49),
+    ],
+)
+@pytest.mark.parametrize("more", [0, 4])
+def test_a_list_of_any_dataset_that_is_stale(
+    make_resources: MakeResources, db: Session, name: str, source: str, scope: str, hours: int, more: int
+) -> None:
+    """Fresh until its threshold, told beyond it; and the setting moves that."""
+    resources = make_resources(alert_stale_hours=3 + more)
+    db.add_all([rows.sweep(NOON, dataset=name, source=source, scope=scope), rows.run(dataset=name, finished_at=NOON)])
+    if name != "bills":
+        db.add(rows.sweep(NOON + 90 * HOUR))
+    db.commit()
+    limit = NOON + (hours + more) * HOUR
+    assert found_by(resources, limit) == set()
+    assert found_by(resources, limit + MINUTE) == {("stale", name)}
+
+
+def test_a_dataset_that_was_begun_and_never_listed_is_stale(make_resources: MakeResources, db: Session) -> None:
+    db.add_all([rows.run(dataset="votes", status="partial", started_at=NOON), rows.sweep(NOON + 4 * HOUR)])
+    db.commit()
+    assert found_by(make_resources(), NOON + 2 * HOUR) == set()
+    assert found_by(make_resources(), NOON + 4 * HOUR) == {("stale", "votes")}
 
 
 @pytest.mark.parametrize(("hours", "stale"), [(2.9, False), (3.1, True)])
@@ -106,13 +160,13 @@ def test_a_session_that_is_stale(resources: Resources, db: Session, hours: float
     db.execute(update(HeartbeatRow).values(seen_at=then))
     db.add(rows.sweep(then, believed=False, reason="shrunk"))
     db.commit()
-    assert found_by(resources, then) == ({("stale", "45-1")} if stale else set())
+    assert found_by(resources, then) == ({("stale", "bills")} if stale else set())
 
 
 def test_a_mirror_that_never_believed_a_list_is_stale_too(make_resources: MakeResources, db: Session) -> None:
     db.add(rows.run(status="partial", started_at=NOON - 4 * HOUR))
     db.commit()
-    assert found_by(make_resources()) == {("stale", "the current session")}
+    assert found_by(make_resources()) == {("stale", "bills")}
 
 
 def test_beat_that_is_silent(resources: Resources, db: Session) -> None:
@@ -144,6 +198,16 @@ def test_a_budget_that_stays_exhausted(make_resources: MakeResources, resources:
     with slow.db() as db:
         db.execute(update(HeartbeatRow).values(seen_at=NOON + 31 * MINUTE))
     assert found_by(slow, NOON + 31 * MINUTE) == {("budget_exhausted", host)}
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(3500, False), (30 * 86400, True)])
+def test_a_host_that_asked_for_a_long_wait(
+    make_resources: MakeResources, resources: Resources, webhook: Webhook, seconds: float, told: bool
+) -> None:
+    host = host_of(resources.settings.openparliament_url)
+    resources.throttle.block(host, seconds)
+    assert found_by(resources) == ({("long_wait", host)} if told else set())
+    assert [("30 d more" in each["message"]) for each in webhook.take()] == [True] * told
 
 
 def test_redis_that_is_away_hides_nothing_and_ends_nothing(make_resources: MakeResources, resources: Resources) -> None:

@@ -32,7 +32,8 @@ def post(resources: Resources, day: int = 0) -> bool:
     now = NOON + day * DAY
     to = notify.targets(resources.settings)
     with resources.db() as db:
-        posted = digest.post(db, monitor.statistics(db, now - DAY, now), to, occasion=f"digest {now.isoformat()}")
+        overview = monitor.overview(db, now - DAY, now, resources.datasets, resources.settings)
+        posted = digest.post(db, resources.datasets, overview, to, occasion=f"digest {now.isoformat()}")
     notify.deliver(resources, to, now=now)
     return posted is not None
 
@@ -48,9 +49,9 @@ def test_what_changed_and_what_failed(make_resources: Callable[..., Resources], 
             rows.change(2, field="status_en", old="First reading", new="Second reading"),
             rows.change(3, field="status_code", old="a", new="b"),
             rows.change(4, field="status_en", old="Second reading", new="In committee"),
-            rows.change(5, number="C-3", kind="created", field=None),
-            rows.change(6, number="S-1", field="text_url", new="x"),
-            rows.change(7, number="S-1", kind="reparsed", field="text_url"),
+            rows.change(5, key="45-1 C-3", kind="created", field=None),
+            rows.change(6, key="45-1 S-1", field="text_url", new="x"),
+            rows.change(7, key="45-1 S-1", kind="reparsed", field="text_url"),
             rows.sweep(NOON),
             HeartbeatRow(name="beat", seen_at=NOON),
             rows.run(started_at=NOON - DAY / 2, requests=7),
@@ -70,12 +71,68 @@ def test_what_changed_and_what_failed(make_resources: Callable[..., Resources], 
         "",
         "New status:",
         "- 45-1 C-2 Strong Borders Act: First reading → In committee",
-        "1 in other facts; see: parlex changes --after 1",
+        "1 in other facts; see: parlex changes --dataset bills --after 1",
         "",
-        "2 runs in 24 h: 1 success, 1 failure.",
+        "2 runs of bills in 24 h: 1 success, 1 failure.",
         "7 requests; 2 bills failed, 0 in quarantine.",
         "Wrong now:",
         "- fetch_latest_bills ended as failure",
+    ]
+
+
+def test_the_other_datasets_are_told_of_after_the_bills(
+    make_resources: Callable[..., Resources], db: Session, webhook: Webhook
+) -> None:
+    """By what each dataset says is news, and in one sequence with the bills."""
+    votes, politicians = {"dataset": "votes"}, {"dataset": "politicians"}
+    db.add_all(
+        [
+            rows.bill("C-2"),
+            rows.vote(9, result="Passed", description_en="2nd reading of Bill C-2"),
+            rows.vote(10, result="Failed", description_en="An amendment"),
+            *(rows.politician(slug, name=slug.title()) for slug in ("a", "b", "c", "d", "e")),
+            rows.change(1, **votes, key="45-1 10", kind="created", field=None),
+            rows.change(2, **politicians, key="b", field="current_party", old="Liberal", new="Independent"),
+            rows.change(3, kind="created", field=None),
+            rows.change(4, **votes, key="45-1 9", kind="created", field=None),
+            rows.change(5, **politicians, key="a", kind="created", field=None),
+            rows.change(6, **politicians, key="c", kind="withdrawn", field=None),
+            rows.change(7, **politicians, key="d", kind="reappeared", field=None),
+            rows.change(8, **politicians, key="e", field="email", old="x", new="y"),
+            rows.change(9, **politicians, key="b", field="current_riding", new="Ajax"),
+            rows.sweep(NOON),
+            rows.sweep(NOON, dataset="votes", source="openparliament"),
+            rows.run(dataset="votes", job="fetch_latest_votes", started_at=NOON - DAY / 2, requests=3),
+        ]
+    )
+    db.commit()
+    assert post(make_resources(alert_urls=webhook.url))
+    told = webhook.take()[0]["message"]
+    assert [line for line in told.splitlines() if line] == [
+        "1 bills changed in Parliament.",
+        "New:",
+        "- 45-1 C-2 An Act of C-2",
+        "5 politicians changed in Parliament.",
+        "New:",
+        "- a A",
+        "New party:",
+        "- b B: Liberal → Independent",
+        "New riding:",
+        "- b B, Ajax",
+        "Left the list:",
+        "- c C",
+        "Back on the list:",
+        "- d D",
+        "1 in other facts; see: parlex changes --dataset politicians --after 0",
+        "2 votes changed in Parliament.",
+        "New:",
+        "- 45-1 9 2026-06-10, Passed, 2nd reading of Bill C-2",
+        "- 45-1 10 2026-06-10, Failed, An amendment",
+        "0 runs of bills in 24 h.",
+        "0 requests; 0 bills failed, 0 in quarantine.",
+        "1 runs of votes in 24 h: 1 success.",
+        "3 requests; 0 votes failed, 0 in quarantine.",
+        "Nothing is wrong.",
     ]
 
 
@@ -102,11 +159,11 @@ def test_a_long_list_says_how_much_it_leaves_out(
     numbers = [f"C-{2 + place}" for place in range(digest.SHOWN + 4)]
     db.add_all(rows.bill(number) for number in numbers)
     db.add_all(
-        rows.change(place + 1, number=number, kind="created", field=None) for place, number in enumerate(numbers)
+        rows.change(place + 1, key=f"45-1 {number}", kind="created", field=None) for place, number in enumerate(numbers)
     )
     db.commit()
     post(resources)
-    assert "- and 4 more; see: parlex changes --after 0" in webhook.take()[0]["message"]
+    assert "- and 4 more; see: parlex changes --dataset bills --after 0" in webhook.take()[0]["message"]
 
 
 def test_nothing_is_remembered_as_told_while_there_is_nobody_to_tell(

@@ -53,6 +53,14 @@ def busy(resources: Resources, db: Session, redis: Redis) -> Resources:
             rows.sweep(now - 10 * MINUTE),
             rows.sweep(now - 5 * MINUTE, believed=False),
             rows.sweep(now - 90 * MINUTE, scope="44-1", is_current=False),
+            rows.sweep(now - 170 * MINUTE, dataset="votes", source="openparliament"),
+            rows.run(
+                dataset="politicians",
+                job="all",
+                status="running",
+                started_at=now - 40 * MINUTE,
+                progress_at=now - 40 * MINUTE,
+            ),
             rows.run(started_at=now - MINUTE, finished_at=now - MINUTE, requests=7, bytes=100, failed=1),
             rows.run(started_at=now - 2 * MINUTE, status="failure", requests=2, bytes=10),
             rows.run(started_at=now - timedelta(days=2), status="failure", requests=1000),
@@ -67,6 +75,7 @@ def busy(resources: Resources, db: Session, redis: Redis) -> Resources:
         redis.lpush("parlex:fetch", json.dumps({"headers": {broker.SENT_AT: sent}, "body": ""}))
     redis.hset("parlex:unacked", "tag", "[]")
     redis.zadd("parlex:unacked_index", {"tag": now.timestamp() - 30})
+    resources.throttle.block(host_of(resources.settings.openparliament_url), 7200)
     alerts.check(resources)
     return resources
 
@@ -81,15 +90,24 @@ def test_each_number_is_what_the_rows_and_the_broker_say(busy: Resources) -> Non
     assert found["parlex_session_freshness_seconds"] == {
         ("bills", "45-1", "legisinfo"): near(600),
         ("bills", "44-1", "legisinfo"): near(5400),
+        ("votes", "45-1", "openparliament"): near(170 * 60),
     }
+    assert found["parlex_list_age_seconds"] == {("bills",): near(600), ("votes",): near(170 * 60)}
+    assert found["parlex_list_stale_after_seconds"] == {
+        ("bills",): 3 * 3600,
+        ("politicians",): 49 * 3600,  # begun, and never listed
+        ("votes",): 3 * 3600,
+    }
+    assert found["parlex_stuck_runs"] == {("bills",): 0, ("politicians",): 1, ("votes",): 0}
     assert found["parlex_last_success_timestamp_seconds"] == {
         ("fetch_latest_bills",): near(datetime.now(UTC).timestamp() - 60)
     }
     job = "fetch_latest_bills"
-    assert found["parlex_runs_last_day"] == {(job, "success"): 1, (job, "failure"): 1}
-    assert found["parlex_requests_last_day"] == {(job,): 9}
-    assert found["parlex_bytes_last_day"] == {(job,): 110}
-    assert found["parlex_failed_bills_last_day"] == {(job,): 1}
+    other = {("all",): 0}
+    assert found["parlex_runs_last_day"] == {(job, "success"): 1, (job, "failure"): 1, ("all", "running"): 1}
+    assert found["parlex_requests_last_day"] == {(job,): 9, **other}
+    assert found["parlex_bytes_last_day"] == {(job,): 110, **other}
+    assert found["parlex_failed_bills_last_day"] == {(job,): 1, **other}
     assert found["parlex_quarantine_open"] == {("bills", "malformed"): 1}
     assert found["parlex_heartbeat_age_seconds"] == {("beat",): near(60)}
     assert found["parlex_last_change_seq"] == {(): 3}
@@ -100,6 +118,10 @@ def test_each_number_is_what_the_rows_and_the_broker_say(busy: Resources) -> Non
     assert found["parlex_alerts_open"]["quarantine", "warning"] == 1
     assert found["parlex_alerts_open"]["stale", "failure"] == 0
     assert found["parlex_up"] == {("database",): 1, ("redis",): 1}
+    assert found["parlex_host_wait_seconds"] == {
+        (host_of(busy.settings.legisinfo_url),): 0,
+        (host_of(busy.settings.openparliament_url),): near(7200),
+    }
     assert set(found["parlex_budget_left_requests"]) == {(host_of(busy.settings.legisinfo_url),)}
 
 

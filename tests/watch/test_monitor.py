@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
+from parlex.datasets.dataset import Dataset
 from parlex.db.models import HeartbeatRow, QuarantineRow
-from parlex.watch.monitor import Report, statistics
+from parlex.resources import Resources
+from parlex.settings import Settings
+from parlex.watch import monitor
+from parlex.watch.monitor import Overview, Report
 from tests import rows
 from tests.rows import NOON
 
@@ -16,9 +22,26 @@ HOUR = timedelta(hours=1)
 NOW = NOON + HOUR
 
 
-def report(db: Session, now: datetime = NOW) -> Report:
-    db.flush()
-    return statistics(db, now - 24 * HOUR, now)
+@dataclass
+class Look:
+    """How the tests look: at one dataset, or at all."""
+
+    datasets: dict[str, Dataset]
+    settings: Settings
+
+    def at(self, db: Session, name: str = "bills", now: datetime = NOW) -> Report:
+        db.flush()
+        return monitor.statistics(db, now - 24 * HOUR, now, self.datasets[name], self.settings)
+
+    def over(self, db: Session, now: datetime = NOW) -> Overview:
+        db.flush()
+        return monitor.overview(db, now - 24 * HOUR, now, self.datasets, self.settings)
+
+
+@pytest.fixture
+def look(make_resources: Callable[..., Resources]) -> Look:
+    resources = make_resources()
+    return Look(resources.datasets, resources.settings)
 
 
 def add_runs(db: Session, *statuses: str, **figures: Any) -> None:
@@ -26,8 +49,8 @@ def add_runs(db: Session, *statuses: str, **figures: Any) -> None:
         db.add(rows.run(status=status, **figures))
 
 
-def test_of_nothing_there_is_no_rate(db: Session) -> None:
-    found = report(db)
+def test_of_nothing_there_is_no_rate(look: Look, db: Session) -> None:
+    found = look.at(db)
     assert found.runs == 0
     assert found.success_rate is None
     assert found.mean_duration_seconds is None
@@ -37,9 +60,9 @@ def test_of_nothing_there_is_no_rate(db: Session) -> None:
     assert found.beat_age_seconds is None
 
 
-def test_skipped_and_running_runs_are_counted_but_not_in_the_rate(db: Session) -> None:
+def test_skipped_and_running_runs_are_counted_but_not_in_the_rate(look: Look, db: Session) -> None:
     add_runs(db, "success", "success", "success", "partial", "failure", "abandoned", "skipped", "running")
-    found = report(db)
+    found = look.at(db)
     assert found.runs == 8
     assert found.by_status == {
         "success": 3,
@@ -54,69 +77,76 @@ def test_skipped_and_running_runs_are_counted_but_not_in_the_rate(db: Session) -
     assert found.success_rate == 0.5
 
 
-def test_only_skipped_runs_make_no_rate(db: Session) -> None:
+def test_only_skipped_runs_make_no_rate(look: Look, db: Session) -> None:
     add_runs(db, "skipped", "running")
-    assert report(db).success_rate is None
+    assert look.at(db).success_rate is None
 
 
-def test_what_was_asked_for_in_vain_is_no_failure_of_ours(db: Session) -> None:
+def test_what_a_person_ended_or_asked_in_vain_is_no_failure_of_ours(look: Look, db: Session) -> None:
     add_runs(db, "success")
-    add_runs(db, "refused", job="fetch_session_bills", errors=["no source knows session 45-9"])
-    add_runs(db, "revoked", job="fetch_session_bills")
-    found = report(db)
-    assert (found.runs, found.success_rate, found.last_failed_jobs) == (3, 1.0, ())
+    add_runs(db, "revoked", "refused", job="fetch_session_bills")
+    found = look.at(db)
+    assert (found.by_status["revoked"], found.by_status["refused"]) == (1, 1)
+    assert (found.success_rate, found.last_failed_jobs) == (1.0, ())
 
 
-def test_durations_of_the_runs_that_ended(db: Session) -> None:
+def test_durations_of_the_runs_that_ended(look: Look, db: Session) -> None:
     for seconds in range(1, 22):
         add_runs(db, "success", duration_seconds=float(seconds))
     add_runs(db, "skipped", duration_seconds=0.0)
-    found = report(db)
+    found = look.at(db)
     assert found.mean_duration_seconds == pytest.approx(11.0)
     assert found.p95_duration_seconds == pytest.approx(20.0)
 
 
-def test_records_requests_and_bytes_are_summed(db: Session) -> None:
+def test_records_requests_and_bytes_are_summed(look: Look, db: Session) -> None:
     figures = {"attempted": 10, "created": 4, "updated": 3, "unchanged": 2, "failed": 1, "deferred": 5}
     add_runs(db, "success", "partial", requests=21, bytes=3_000_000_000, **figures)
-    found = report(db)
+    found = look.at(db)
     assert found.records == {"fetched": 20, "created": 8, "updated": 6, "unchanged": 4, "failed": 2, "deferred": 10}
     assert found.requests == 42
     assert found.bytes == 6_000_000_000
 
 
-def test_other_times_and_other_datasets_do_not_count(db: Session) -> None:
+def test_other_times_and_other_datasets_do_not_count(look: Look, db: Session) -> None:
     add_runs(db, "failure", started_at=NOW - 25 * HOUR)
     add_runs(db, "failure", started_at=NOW + HOUR)
     add_runs(db, "failure", dataset="votes")
-    assert report(db).runs == 0
-    assert statistics(db, NOW - 24 * HOUR, NOW, dataset="votes").runs == 1
+    assert look.at(db).runs == 0
+    assert look.at(db, "votes").runs == 1
 
 
-def test_freshness_is_the_age_of_the_last_believed_list_of_the_current_session(db: Session) -> None:
+def test_freshness_is_the_age_of_the_last_believed_list_of_the_current_session(look: Look, db: Session) -> None:
     db.add_all([rows.sweep(NOW - 2 * HOUR), rows.sweep(NOW - HOUR)])
     db.add_all([rows.sweep(NOW, believed=False), rows.sweep(NOW, scope="44-1", is_current=False)])
-    found = report(db)
+    db.add(rows.sweep(NOW, source="openparliament", is_current=False))
+    found = look.at(db)
     assert found.freshness_seconds == 3600.0
     assert found.current_session == "45-1"
 
 
-def test_the_last_good_run_may_lie_before_the_window(db: Session) -> None:
+def test_a_session_that_was_listed_by_its_number_was_listed(look: Look, db: Session) -> None:
+    db.add_all([rows.sweep(NOW - HOUR, is_current=False), rows.sweep(NOW - 5 * HOUR, scope="9-1")])
+    found = look.at(db)
+    assert (found.current_session, found.freshness_seconds) == ("45-1", 3600.0)
+
+
+def test_the_last_good_run_may_lie_before_the_window(look: Look, db: Session) -> None:
     good = rows.run(started_at=NOW - 50 * HOUR, finished_at=NOW - 49 * HOUR)
     db.add(good)
     add_runs(db, "failure", finished_at=NOW)
-    found = report(db)
+    found = look.at(db)
     assert found.last_good_run is not None
     assert found.last_good_run.run_id == good.run_id
     assert found.last_good_run.finished_at == NOW - 49 * HOUR
 
 
-def test_beat_s_heartbeat(db: Session) -> None:
+def test_beat_s_heartbeat(look: Look, db: Session) -> None:
     db.add_all([HeartbeatRow(name="beat", seen_at=NOW - timedelta(seconds=30)), HeartbeatRow(name="x", seen_at=NOW)])
-    assert report(db).beat_age_seconds == 30.0
+    assert look.at(db).beat_age_seconds == 30.0
 
 
-def test_a_run_is_stuck_when_nothing_moves_it_though_work_is_due(db: Session) -> None:
+def test_a_run_is_stuck_when_nothing_moves_it_though_work_is_due(look: Look, db: Session) -> None:
     old = {"status": "running", "started_at": NOW - 2 * HOUR, "progress_at": NOW - HOUR}
     stuck, waits, moves = rows.run(**old), rows.run(**old), rows.run(**(old | {"progress_at": NOW}))
     planning = rows.run(**old, next_attempt_at=NOW + HOUR)
@@ -124,46 +154,128 @@ def test_a_run_is_stuck_when_nothing_moves_it_though_work_is_due(db: Session) ->
     db.flush()
     for run, due in ((stuck, NOW - HOUR), (waits, NOW + HOUR)):
         db.add(rows.run_key(run, "45-1 C-2", 0, next_attempt_at=due))
-    found = report(db)
+    found = look.at(db)
     assert found.stuck_runs == (stuck.run_id,)
     assert any(str(stuck.run_id)[:8] in problem for problem in found.problems)
 
 
-def test_a_fresh_mirror_without_failures_is_healthy(db: Session) -> None:
+def test_a_fresh_mirror_without_failures_is_healthy(look: Look, db: Session) -> None:
     add_runs(db, "failure", started_at=NOW - 2 * HOUR)
     add_runs(db, "success", started_at=NOW - HOUR)
     db.add(rows.sweep(NOW - HOUR))
-    assert report(db).problems == ()
+    assert look.at(db).problems == ()
 
 
 @pytest.mark.parametrize("status", ["failure", "abandoned"])
-def test_a_job_whose_last_run_failed_is_named(db: Session, status: str) -> None:
+def test_a_job_whose_last_run_failed_is_named(look: Look, db: Session, status: str) -> None:
     db.add(rows.sweep(NOW))
     add_runs(db, "success", started_at=NOW - HOUR)
     add_runs(db, status, started_at=NOW)
-    assert report(db).problems == ("the last run of fetch_latest_bills failed: see parlex runs",)
+    assert "the last run of fetch_latest_bills failed: see parlex runs" in look.at(db).problems
 
 
-def test_a_list_that_is_hours_old_is_named(db: Session) -> None:
+def test_a_list_that_is_hours_old_is_named(look: Look, db: Session) -> None:
     db.add(rows.sweep(NOW - 4 * HOUR))
-    assert report(db).problems == ("session 45-1 was last listed 4.0 h ago",)
+    assert look.at(db).problems == ("the bills of 45-1 were last listed 4.0 h ago",)
 
 
-def test_a_beat_that_fell_silent_is_named(db: Session) -> None:
+def test_a_beat_that_fell_silent_is_named(look: Look, db: Session) -> None:
     db.add_all([rows.sweep(NOW), HeartbeatRow(name="beat", seen_at=NOW - HOUR)])
-    assert report(db).problems == ("beat was last seen 60 min ago: nothing is scheduled",)
+    assert look.at(db).problems == ("beat was last seen 60 min ago: nothing is scheduled",)
 
 
-def test_a_mirror_that_never_looked_says_what_to_do(db: Session) -> None:
-    assert report(db).problems == ("the current session was never listed: run parlex fetch",)
+def test_a_mirror_that_never_looked_says_what_to_do(look: Look, db: Session) -> None:
+    assert look.at(db).problems == (
+        "the bills of the current session were never listed: run parlex fetch --dataset bills",
+    )
 
 
-def test_the_json_has_stable_keys_and_plain_values(db: Session) -> None:
+@pytest.mark.parametrize(("good", "bad", "healthy"), [(8, 2, True), (7, 2, False), (2, 2, True)])
+def test_a_low_success_rate_is_named(look: Look, db: Session, good: int, bad: int, healthy: bool) -> None:
+    db.add(rows.sweep(NOW))
+    add_runs(db, *["partial"] * bad, started_at=NOW - 2 * HOUR)
+    add_runs(db, *["success"] * good, started_at=NOW - HOUR)
+    problems = () if healthy else (f"{good} of {good + bad} runs of bills were a success: see parlex runs",)
+    assert look.at(db).problems == problems
+
+
+def test_abandoned_runs_are_named(look: Look, db: Session) -> None:
+    db.add(rows.sweep(NOW))
+    add_runs(db, *["abandoned"] * 2, started_at=NOW - 2 * HOUR)
+    add_runs(db, *["success"] * 20, started_at=NOW - HOUR)
+    assert look.at(db).problems == ("2 runs were abandoned (bills): see parlex runs",)
+
+
+# Every dataset.
+
+EVERY = [
+    ("bills", "legisinfo", "45-1", "bills of 45-1", 3),
+    ("politicians", "openparliament", "all", "politicians", 49),
+    ("votes", "openparliament", "45-1", "votes of 45-1", 3),
+]
+DATASETS = pytest.mark.parametrize(("name", "source", "scope", "called", "hours"), EVERY)
+
+
+@DATASETS
+def test_a_dataset_that_is_not_listed_any_more_is_unhealthy(
+    look: Look, db: Session, name: str, source: str, scope: str, called: str, hours: int
+) -> None:
+    db.add(rows.sweep(NOW, dataset=name, source=source, scope=scope))
+    later = NOW + 40 * 24 * HOUR
+    if name != "bills":
+        db.add_all([rows.sweep(NOW + hours * HOUR), rows.sweep(later)])
+    assert look.over(db, NOW + hours * HOUR).healthy
+    found = look.over(db, later)
+    assert found.problems == (f"the {called} were last listed 960.0 h ago",)
+    assert not found.healthy
+
+
+@DATASETS
+@pytest.mark.parametrize("default", [3.0, 5.0])
+def test_the_threshold_is_the_setting_s_scaled_to_the_schedule(
+    look: Look, db: Session, name: str, source: str, scope: str, called: str, hours: int, default: float
+) -> None:
+    look.settings = look.settings.model_copy(update={"alert_stale_hours": default})
+    db.add(rows.sweep(NOW, dataset=name, source=source, scope=scope))
+    limit = NOW + (hours + default - 3) * HOUR
+    assert not look.at(db, name, limit).is_stale
+    assert look.at(db, name, limit + timedelta(minutes=1)).is_stale
+
+
+def test_what_was_never_begun_nags_nobody(look: Look, db: Session) -> None:
+    db.add(rows.sweep(NOW))
+    add_runs(db, "refused", "revoked", "skipped", dataset="votes")
+    assert [report.dataset for report in look.over(db).reports] == ["bills"]
+    add_runs(db, "failure", dataset="votes", job="fetch_latest_votes", started_at=NOW - 25 * HOUR)
+    found = look.over(db)
+    assert [report.dataset for report in found.reports] == ["bills", "votes"]
+    assert found.problems == ("the votes of the current session were never listed: run parlex fetch --dataset votes",)
+
+
+def test_the_first_dataset_counts_always(look: Look, db: Session) -> None:
+    db.add(rows.sweep(NOW, dataset="votes", source="openparliament"))
+    assert look.over(db).problems == (
+        "the bills of the current session were never listed: run parlex fetch --dataset bills",
+    )
+
+
+def test_all_is_one_object_with_the_others_in_it(look: Look, db: Session) -> None:
+    db.add_all([rows.sweep(NOW), rows.sweep(NOW, dataset="votes", source="openparliament", scope="44-1")])
+    db.add(HeartbeatRow(name="beat", seen_at=NOW - HOUR))
+    found = json.loads(json.dumps(look.over(db).to_dict()))
+    assert (found["dataset"], found["current_session"]) == ("bills", "45-1")
+    [votes] = found["datasets"]
+    assert (votes["dataset"], votes["current_session"]) == ("votes", "44-1")
+    assert set(found) == {*votes, "datasets"}
+    assert (found["healthy"], found["problems"]) == (False, ["beat was last seen 60 min ago: nothing is scheduled"])
+
+
+def test_the_json_has_stable_keys_and_plain_values(look: Look, db: Session) -> None:
     add_runs(db, "success", finished_at=NOW)
     parked = {"kind": "row", "guard": "malformed", "source": "legisinfo", "reason": "r"}
     db.add(QuarantineRow(dataset="bills", opened_at=NOW, seen_at=NOW, **parked))
     db.add(QuarantineRow(dataset="bills", opened_at=NOW, seen_at=NOW, state="resolved", **parked))
-    found = json.loads(json.dumps(report(db).to_dict()))
+    found = json.loads(json.dumps(look.at(db).to_dict()))
     assert list(found) == [
         "since",
         "until",

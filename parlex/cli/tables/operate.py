@@ -12,22 +12,33 @@ from parlex.cli.tables.layout import RUN_ID_SHOWN, STATUS_STYLES, Facts, Sheet, 
 if TYPE_CHECKING:
     from parlex.db.models import AlertRow
     from parlex.watch.doctor import Check
-    from parlex.watch.monitor import Report
+    from parlex.watch.monitor import Overview, Report
     from parlex.watch.notify import Waiting
 
 
-def monitor(report: Report) -> Facts:
-    hours = f"{(report.until - report.since).total_seconds() / 3600:g}"
-    facts = Facts("The last hour" if hours == "1" else f"The last {hours} hours")
+def monitor(overview: Overview) -> list[Facts]:
+    """The facts of each dataset that is watched; below the last, what is wrong with any."""
+    main = overview.main
+    hours = f"{(main.until - main.since).total_seconds() / 3600:g}"
+    titles = ["The last hour" if hours == "1" else f"The last {hours} hours", *("" for _ in overview.others)]
+    found = [_report(report, title) for report, title in zip(overview.reports, titles, strict=True)]
+    for problem in overview.problems:
+        found[-1].add("Problem", problem, "red")
+    return found
+
+
+def _report(report: Report, title: str) -> Facts:
+    facts = Facts(title)
+    facts.add("Dataset", report.dataset)
     by_status = ", ".join(f"{count} {status}" for status, count in report.by_status.items() if count)
     good = report.last_good_run
     facts.add("Runs", f"{report.runs}: {by_status}" if report.runs else "none")
     facts.add("Success rate", f"{report.success_rate:.1%}" if report.success_rate is not None else None)
     mean, p95 = report.mean_duration_seconds, report.p95_duration_seconds
     facts.add("Duration", f"mean {mean:.1f} s, 95th percentile {p95:.1f} s" if mean is not None and p95 else None)
-    facts.add("Bills", ", ".join(f"{count} {name}" for name, count in report.records.items()))
+    facts.add("Records", ", ".join(f"{count} {name}" for name, count in report.records.items()))
     facts.add("Spent", f"{report.requests} requests, {report.bytes:,} bytes")
-    facts.add("Current session", report.current_session)
+    facts.add("Current session", report.current_session if report.by_session else None)
     facts.add("Last listed", ago(report.freshness_seconds))
     facts.add(
         "Last good run",
@@ -35,8 +46,6 @@ def monitor(report: Report) -> Facts:
     )
     facts.add("Beat seen", ago(report.beat_age_seconds))
     facts.add("Quarantined", report.quarantined)
-    for problem in report.problems:
-        facts.add("Problem", problem, "red")
     return facts
 
 
