@@ -186,6 +186,7 @@ def test_messages_carry_keys_and_nothing_else(wide: Resources) -> None:
     with wide.db() as db:
         keys = set(db.scalars(text("SELECT key FROM run_keys")))
         assert set(db.scalars(text("SELECT status FROM fetch_logs"))) == {"success"}
+    assert len(keys) > pipeline.SMALLEST_CHUNK, "more than one message could carry"
     for queue, most in (("fetch", pipeline.SMALLEST_CHUNK), ("persist", asking.SLICE)):
         messages = [args for name, args, _, _ in sent if name == queue]
         assert len(messages) <= -(-len(keys) // most) + 1, "one message a chunk, one a slice"
@@ -201,6 +202,7 @@ def test_the_hourly_run_reads_no_table_as_a_whole(mirror: Resources) -> None:
         alone.run_latest(mirror.pipeline, limit=50)
     large = ("bills", "bill_stages", "changes", "documents", "document_fetches", "latest_documents", "listings")
     assert set(large) <= set(Base.metadata.tables)
+    assert any("FROM listings" in one for one in sent), "it is found by these words"
     for table in large:
         reads = [one for one in sent if f"FROM {table}" in one and "WHERE" not in one]
         assert reads == []

@@ -58,7 +58,9 @@ def test_vote_filters(client: httpx.Client) -> None:
 
 
 def test_totals_are_those_of_the_ballots(client: httpx.Client) -> None:
-    for vote in walk(client, "/votes/"):
+    votes = walk(client, "/votes/")
+    assert len(votes) == 9
+    for vote in votes:
         detail = client.get(vote["url"]).json()
         ballots = walk(client, detail["related"]["ballots_url"] + "&limit=100")
         count = Counter(ballot["ballot"] for ballot in ballots)
@@ -119,12 +121,15 @@ def test_every_politician_can_be_read(client: httpx.Client) -> None:
         assert answer.status_code == 200
         memberships += [held["url"] for held in answer.json()["memberships"]]
     listed = walk(client, "/politicians/memberships/?limit=500")
+    assert len(memberships) > 300
     assert sorted(memberships) == sorted(held["url"] for held in listed)
     assert len(set(memberships)) == len(memberships)
 
 
 def test_every_house_sponsor_is_a_politician_by_the_same_person_id(client: httpx.Client) -> None:
-    for bill in (bill for bill in load().bills if bill.prefix == "C"):
+    bills = [bill for bill in load().bills if bill.prefix == "C"]
+    assert len(bills) > 30
+    for bill in bills:
         detail = client.get(f"/bills/{bill.session}/{bill.number}/").json()
         politician = client.get(detail["sponsor_politician_url"]).json()
         assert bill.sponsor is not None
@@ -135,9 +140,10 @@ def test_every_house_sponsor_is_a_politician_by_the_same_person_id(client: httpx
 
 def test_bills_link_to_their_votes(client: httpx.Client) -> None:
     assert client.get("/bills/45-1/C-30/").json()["vote_urls"] == ["/votes/45-1/173/"]
-    for vote in walk(client, "/votes/"):
-        if vote["bill_url"]:
-            assert vote["url"] in client.get(vote["bill_url"]).json()["vote_urls"]
+    about = {vote["url"]: vote["bill_url"] for vote in walk(client, "/votes/") if vote["bill_url"]}
+    assert len(about) > 1
+    for url, bill in about.items():
+        assert url in client.get(bill).json()["vote_urls"]
 
 
 def test_divisions_and_party_changes_come_with_their_day(sandbox: Sandbox, client: httpx.Client) -> None:

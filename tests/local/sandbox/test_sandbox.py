@@ -154,9 +154,13 @@ def test_list_dates_carry_the_time_zone_error(sandbox: Sandbox, legisinfo: httpx
 
 def test_every_list_date_read_as_utc_is_the_details(legisinfo: httpx.Client) -> None:
     for session in ("44-1", "45-1"):
-        for number, row in listed(legisinfo, session).items():
+        rows = listed(legisinfo, session)
+        assert len(rows) > 9
+        for number, row in rows.items():
             [detail] = document(legisinfo.get(f"/legisinfo/en/bill/{session}/{number.lower()}/json"))
-            for key in [k for k in row if k.startswith(("Passed", "Received")) and k.endswith("DateTime")]:
+            days = [k for k in row if k.startswith(("Passed", "Received")) and k.endswith("DateTime")]
+            assert len(days) == 7
+            for key in days:
                 assert _naive_utc(row[key]) == (detail[key] and datetime.fromisoformat(detail[key])), (number, key)
 
 
