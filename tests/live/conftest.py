@@ -40,7 +40,7 @@ from parlex.settings import Settings, environment
 
 QUEUES = ("control", "fetch", "persist")
 TABLES = (
-    "bills, bill_changes, counters, listings, sweeps, documents, latest_documents, fetch_logs, quarantine, heartbeats"
+    "bills, changes, counters, listings, sweeps, documents, latest_documents, fetch_logs, quarantine, heartbeats"
 )
 
 
