@@ -212,7 +212,7 @@ class Stack:
             self._out.flush()
 
     def _make_home(self) -> None:
-        for folder in (self._home, self._home / "beat", self._home / "flower"):
+        for folder in (self._home, self._home / "flower"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
@@ -264,8 +264,7 @@ class Stack:
             named = ("-Q", queue, "-n", f"{queue}@%h", "-c", str(processes))
             yield Program(queue, "celery", (*celery, "worker", *named, *_WORKER_OPTIONS, level))
         if self._beat:
-            schedule = self._home / "beat" / "schedule"
-            yield Program("beat", "celery", (*celery, "beat", "-s", str(schedule), "--pidfile=", level))
+            yield Program("beat", "celery", (*celery, "beat", "--pidfile=", level))
         listen = (f"--address={HOST}", f"--port={self._flower_port}")
         # What it saw survives a restart, and is bounded.
         memory = ("--persistent=True", f"--db={self._home / 'flower' / 'state'}", "--max_tasks=10000")
