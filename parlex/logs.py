@@ -23,7 +23,9 @@ from parlex import __version__
 from parlex.settings import Settings
 
 HIDDEN = "***"
-_URL_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/]+(?=@)", re.IGNORECASE)
+# All up to the last @: a password may hold what ends one, and a name alone may be a key. A name before a colon stays.
+_SIGN_IN = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://(?:[^\s:/@?#'\"]*:)?)[^\s'\"<>]+(?=@)", re.IGNORECASE)
+_HOST_NAME = re.compile(r"(?P<before>host name \")[^\"]+(?=@)")  # libpq's, of an address that was cut at the wrong @
 _QUERY_SECRET = re.compile(r"(?P<before>[?&][^=&\s]*(?:secret|password|token|key)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"secret|password|passwd|token|authorization|api_?key|credential", re.IGNORECASE)
 
@@ -68,7 +70,9 @@ def redact(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return HIDDEN
     if isinstance(value, str):
-        return _QUERY_SECRET.sub(rf"\g<before>{HIDDEN}", _URL_PASSWORD.sub(rf"\g<before>{HIDDEN}", value))
+        for secret in (_SIGN_IN, _HOST_NAME, _QUERY_SECRET):
+            value = secret.sub(rf"\g<before>{HIDDEN}", value)
+        return value
     if isinstance(value, Mapping):
         return {key: HIDDEN if _SECRET_NAME.search(str(key)) else redact(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -14,6 +14,7 @@ import psycopg2
 
 MEND = "mend DATABASE_URL"
 AWAY = "the database does not answer"
+READ_ONLY = "the database is read-only: turn default_transaction_read_only off, or name the primary in DATABASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,7 @@ class Cause:
 
 # The codes of failed statements: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CODES = {
-    "25006": Cause(
-        "the database is read-only: turn default_transaction_read_only off, or name the primary in DATABASE_URL"
-    ),
+    "25006": Cause(READ_ONLY),
     "42501": Cause("the database's user lacks a right ({said}): grant it, or name another user in DATABASE_URL"),
     "42P01": Cause("the database lacks a table of Parlex ({said}): run parlex db upgrade"),
     "53100": Cause("the database's disk is full: make room there", heals=True),
