@@ -143,7 +143,7 @@ def monitor_politician_operations(hours_back: int = 24) -> dict[str, Any]:
         return monitor.statistics(db, since, now, dataset="politicians", stale_after=patience).to_dict()
 
 
-@app.task(name="parlex.mirror.export", ignore_result=False)
+@app.task(name="parlex.export", ignore_result=False)
 def export_mirror() -> dict[str, Any] | None:
     """Export everything to ``PARLEX_EXPORT_URL``. Answers the manifest, None where there is no such place."""
     url = resources().settings.export_url
