@@ -450,7 +450,6 @@ def _to_bucket(url: str) -> Callable[[Path], None]:
             with file.open("rb") as body:
                 obstore.put(store, file.name, body)
         except (BaseError, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            raise Retryable(f"the export's bucket does not take {file.name}: {reason}") from error
+            raise archive.refusal(error, f"the bucket that is to take {file.name}") from error
 
     return put
