@@ -27,5 +27,5 @@ ENV PATH=/opt/parlex/bin:$PATH PYTHONUNBUFFERED=1 REMAP_SIGTERM=SIGQUIT PARLEX_L
 USER parlex
 WORKDIR /app
 # Asks the workers of this container whether they consume; the other roles bring a check of their own.
-HEALTHCHECK --interval=60s --timeout=20s --start-period=30s --retries=3 CMD ["python", "-m", "workers.health"]
+HEALTHCHECK --interval=60s --timeout=30s --start-period=30s --retries=3 CMD ["python", "-m", "workers.health"]
 CMD ["parlex", "--help"]

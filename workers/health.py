@@ -10,16 +10,8 @@ import socket
 import sys
 from datetime import timedelta
 
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
-
-from parlex.db import errors as db_errors
 from parlex.errors import ParlexError
-from parlex.fetching import redis_errors
 from parlex.settings import settings
-from parlex.watch import beats
-from workers.app import app, resources
 
 TIMEOUT = 5.0  # seconds to wait for answers; a worker answers in its main process, also while its children are busy
 BEATS_MISSED = 4  # heartbeats that may fail to come
@@ -27,6 +19,12 @@ BEATS_MISSED = 4  # heartbeats that may fail to come
 
 def complaint() -> str | None:
     """What is wrong with the worker, or None."""
+    from kombu.exceptions import KombuError
+    from redis.exceptions import RedisError
+
+    from parlex.fetching import redis_errors
+    from workers.app import app
+
     here = socket.gethostname()
     # One worker a container: the first answer ends the wait.
     ask = app.control.inspect(timeout=TIMEOUT, pattern=f"*@{here}", matcher="glob", limit=1)
@@ -40,11 +38,19 @@ def complaint() -> str | None:
 
 
 def beat_complaint() -> str | None:
-    """What is wrong with beat, or None."""
+    """What is wrong with beat, or None. Without Celery, whose import costs a second."""
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.orm import Session
+
+    from parlex.db import errors as db_errors
+    from parlex.db.engine import build_patient_engine
+    from parlex.local.embedded import resolve
+    from parlex.watch import beats
+
     here = socket.gethostname()
     patience = timedelta(seconds=BEATS_MISSED * settings().keep_house_seconds)
     try:
-        with resources().db() as db:
+        with Session(build_patient_engine(resolve(settings()).database_url)) as db:
             living = beats.alive(db, patience)
     except (SQLAlchemyError, ParlexError) as error:
         return db_errors.explain(error) or str(error)
