@@ -102,9 +102,9 @@ result_backend_transport_options = {
     "retry_policy": {"timeout": 5.0, "max_retries": 3},
 }
 
-# Flower lives on events.
+# Flower lives on events: the workers'. Whoever sends a task would be one more worker there, by the name of gen….
 worker_send_task_events = True
-task_send_sent_event = True
+task_send_sent_event = False
 worker_hijack_root_logger = False  # parlex.logs decides how a line looks
 
 # A warm stop gets this long, then tasks are put back and run elsewhere (needs REMAP_SIGTERM=SIGQUIT).

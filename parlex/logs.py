@@ -51,6 +51,7 @@ def configure(settings: Settings, *, level: str | None = None) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(settings.log_format, colours=sys.stderr.isatty()))
+    logging.captureWarnings(settings.log_format == "json")
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -89,8 +90,17 @@ _extras = structlog.stdlib.ExtraAdder()
 
 
 def _own_extras(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """What our modules say beside the text. Celery repeats its whole message there: task arguments, tracebacks."""
-    return _extras(logger, method, event) if event["_record"].name.startswith(("parlex.", "workers.")) else event
+    """What our modules say beside the text.
+
+    Celery repeats its whole message there, task arguments and tracebacks: of that the task's name and id are taken.
+    """
+    record = event["_record"]
+    if record.name.startswith(("parlex.", "workers.")):
+        return _extras(logger, method, event)
+    told = getattr(record, "data", None)
+    if record.name.startswith("celery.") and isinstance(told, Mapping) and "name" in told and "id" in told:
+        return {"task": told["name"], "task_id": told["id"], **event}
+    return event
 
 
 def _redact_event(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

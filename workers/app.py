@@ -5,6 +5,7 @@ Importing this module starts nothing and connects to nothing.
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ import structlog
 from celery import Celery, Task
 from celery.signals import (
     before_task_publish,
+    celeryd_init,
     setup_logging,
     task_postrun,
     task_prerun,
@@ -88,6 +90,10 @@ class ParlexTask(Task):
         return super().retry(*args, exc=exc, countdown=countdown, **options)
 
 
+if settings().log_format == "json" and not logging.getLogger().handlers:
+    # From the first line on, whichever program of Celery's this is: Flower would else write as it likes.
+    logs.configure(settings())
+
 app = Celery("parlex", task_cls=ParlexTask)
 app.config_from_object("celeryconfig")
 app.conf.imports = ("workers.tasks",)
@@ -144,18 +150,26 @@ def _stamp(headers: dict[str, Any], **_: Any) -> None:
 @task_prerun.connect
 def _about_task(task_id: str, task: Task, args: Any, kwargs: dict[str, Any], **_: Any) -> None:
     """Name the task on each line that it writes, and its run where its arguments do."""
-    about = {"task_id": task_id, "run_id": _run_named(task, args, kwargs)}
+    about = {"task": task.name, "task_id": task_id, "run_id": _run_named(task, args, kwargs)}
     bind_contextvars(**{name: value for name, value in about.items() if value})
 
 
 @task_postrun.connect
 def _about_none(**_: Any) -> None:
-    unbind_contextvars("task_id", "run_id")
+    unbind_contextvars("task", "task_id", "run_id")
 
 
 def _run_named(task: Task, args: Any, kwargs: dict[str, Any]) -> str | None:
     found = dict(zip(task.run.__code__.co_varnames, args, strict=False)) | kwargs
     return found.get("run_id")
+
+
+@celeryd_init.connect
+def _no_banner(instance: Any, **_: Any) -> None:
+    """Whoever reads JSON lines reads nothing else."""
+    if settings().log_format == "json":
+        logs.configure(settings())
+        instance.quiet = True
 
 
 @setup_logging.connect
