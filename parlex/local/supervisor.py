@@ -288,7 +288,8 @@ class Stack:
         listen = (f"--address={HOST}", f"--port={self._flower_port}")
         # What it saw survives a restart, and is bounded.
         memory = ("--persistent=True", f"--db={self._home / 'flower' / 'state'}", "--max_tasks=10000")
-        yield Program("flower", "celery", (*celery, "flower", *listen, *memory, "--state_save_interval=30000"))
+        shown = "--tasks_columns=name,uuid,state,args,kwargs,result,received,runtime,worker"
+        yield Program("flower", "celery", (*celery, "flower", *listen, *memory, shown, "--state_save_interval=30000"))
 
     def _watch(self) -> None:
         """Have a keeper and the embedded servers as long as we run."""
