@@ -44,7 +44,7 @@ task_create_missing_queues = False  # a misspelt queue is an error, not a place 
 task_routes = {
     "parlex.fetch_bills": {"queue": FETCH},
     "parlex.persist_bills": {"queue": PERSIST},
-    "parlex.mirror.export": {"queue": PERSIST},  # it works on the database for as long as it takes
+    "parlex.export": {"queue": PERSIST},  # it works on the database for as long as it takes
 }
 
 # A message is acknowledged when its task is done, so that a killed worker loses none.
@@ -102,9 +102,9 @@ result_backend_transport_options = {
     "retry_policy": {"timeout": 5.0, "max_retries": 3},
 }
 
-# Flower lives on events.
+# Flower lives on events: the workers'. Whoever sends a task would be one more worker there, by the name of gen….
 worker_send_task_events = True
-task_send_sent_event = True
+task_send_sent_event = False
 worker_hijack_root_logger = False  # parlex.logs decides how a line looks
 
 # A warm stop gets this long, then tasks are put back and run elsewhere (needs REMAP_SIGTERM=SIGQUIT).
@@ -187,7 +187,7 @@ beat_schedule = {
 
 if _settings.export_url is not None:
     beat_schedule["export-nightly"] = {
-        "task": "parlex.mirror.export",
+        "task": "parlex.export",
         "schedule": crontab(minute=45, hour=5),
         "options": {"expires": 12 * _HOUR},
     }

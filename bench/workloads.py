@@ -337,7 +337,7 @@ def startup(bench: Bench) -> dict[str, Any]:
     """Seconds until each process is of use, alone, and the memory it then holds; and all of ``parlex up`` together."""
     celery = (sys.executable, "-m", "celery", "-A")
     worker = ("worker", "-n", "start@%h", "-c", "1", "--without-gossip", "--without-mingle", "--loglevel=INFO")
-    beat = ("beat", "-s", str(bench.servers.home / "schedule"), "--pidfile=", "--loglevel=INFO")
+    beat = ("beat", "--pidfile=", "--loglevel=INFO")
     commands = {
         "bare Celery worker, 1 process": ((*celery, "bench.noop:bare", *worker, "-Q", "bare"), "ready"),
         "worker, 1 process": ((*celery, "workers.app", *worker, "-Q", "control"), "ready"),

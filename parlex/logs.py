@@ -23,7 +23,9 @@ from parlex import __version__
 from parlex.settings import Settings
 
 HIDDEN = "***"
-_URL_PASSWORD = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/]+(?=@)", re.IGNORECASE)
+# All up to the last @: a password may hold what ends one, and a name alone may be a key. A name before a colon stays.
+_SIGN_IN = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://(?:[^\s:/@?#'\"]*:)?)[^\s'\"<>]+(?=@)", re.IGNORECASE)
+_HOST_NAME = re.compile(r"(?P<before>host name \")[^\"]+(?=@)")  # libpq's, of an address that was cut at the wrong @
 _QUERY_SECRET = re.compile(r"(?P<before>[?&][^=&\s]*(?:secret|password|token|key)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
 _SECRET_NAME = re.compile(r"secret|password|passwd|token|authorization|api_?key|credential", re.IGNORECASE)
 
@@ -49,6 +51,7 @@ def configure(settings: Settings, *, level: str | None = None) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(settings.log_format, colours=sys.stderr.isatty()))
+    logging.captureWarnings(settings.log_format == "json")
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -68,7 +71,9 @@ def redact(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return HIDDEN
     if isinstance(value, str):
-        return _QUERY_SECRET.sub(rf"\g<before>{HIDDEN}", _URL_PASSWORD.sub(rf"\g<before>{HIDDEN}", value))
+        for secret in (_SIGN_IN, _HOST_NAME, _QUERY_SECRET):
+            value = secret.sub(rf"\g<before>{HIDDEN}", value)
+        return value
     if isinstance(value, Mapping):
         return {key: HIDDEN if _SECRET_NAME.search(str(key)) else redact(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -85,8 +90,17 @@ _extras = structlog.stdlib.ExtraAdder()
 
 
 def _own_extras(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """What our modules say beside the text. Celery repeats its whole message there: task arguments, tracebacks."""
-    return _extras(logger, method, event) if event["_record"].name.startswith(("parlex.", "workers.")) else event
+    """What our modules say beside the text.
+
+    Celery repeats its whole message there, task arguments and tracebacks: of that the task's name and id are taken.
+    """
+    record = event["_record"]
+    if record.name.startswith(("parlex.", "workers.")):
+        return _extras(logger, method, event)
+    told = getattr(record, "data", None)
+    if record.name.startswith("celery.") and isinstance(told, Mapping) and "name" in told and "id" in told:
+        return {"task": told["name"], "task_id": told["id"], **event}
+    return event
 
 
 def _redact_event(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -1,16 +1,21 @@
-"""Every environment variable, typed, read in one place. A bad one stops the start and is named.
+"""Every environment variable, typed, read in one place. A bad or unknown one stops the start and is named.
 
 Nothing else in the project reads the environment. ``load()`` reads it afresh; ``settings()`` is the process's own copy.
+``python -m parlex.settings`` only looks.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+import sys
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,7 +25,20 @@ from parlex.errors import ConfigurationError
 LEGISINFO_PUBLIC = "https://www.parl.ca"
 OPENPARLIAMENT_PUBLIC = "https://api.openparliament.ca"
 
+# Names that begin like ours and are no settings: who reads them instead.
+NOT_SETTINGS = {"PARLEX_IMAGE": "docker-compose.yml", "PARLEX_STAND_IN": "make conformance"}
+NOT_SETTINGS_PREFIX = "PARLEX_TEST_"  # what the tests read
+
+# What libraries read for themselves, and fail over later and at length where it is wrong.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+EXAMPLE_PASSWORD = "change-me"  # how the passwords of an older .env.example begin
+
 _DRIVER = re.compile(r"^postgres(ql)?(\+psycopg2)?://")
+_MAIL = re.compile(r"[^@\s()<>]+@[^@\s()<>]+\.[^@\s()<>.]+")
+_PAGE = re.compile(r"https?://[^/@\s()<>]+\.[^@\s()<>]+")
+_HOW_TO_WRITE = "in a name or password write @ as %40, : as %3A, / as %2F, # as %23, ? as %3F"
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -125,7 +143,7 @@ class Settings(BaseSettings):
         url, found = _DRIVER.subn("postgresql+psycopg2://", value.get_secret_value())
         if not found:
             raise ValueError("must begin with postgresql:// or postgres://")
-        parts = _split(url)
+        parts = _split_sign_in(url)
         if not (parts.hostname or parts.query) or not parts.path.strip("/"):
             raise ValueError("must name a host and a database, like postgresql://user:password@host/name")
         return SecretStr(url)
@@ -135,7 +153,7 @@ class Settings(BaseSettings):
     def _redis_scheme(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
-        parts = _split(value.get_secret_value())
+        parts = _split_sign_in(value.get_secret_value())
         if parts.scheme not in ("redis", "rediss"):
             raise ValueError("must begin with redis:// or rediss://")
         if not parts.hostname or not (parts.path.strip("/") or "0").isdecimal():
@@ -162,12 +180,24 @@ class Settings(BaseSettings):
             raise ValueError("must be addresses for Apprise, like mailto://… or slack://…")
         return value
 
+    @field_validator("contact")
+    @classmethod
+    def _address_or_page(cls, value: str | None) -> str | None:
+        if value and not (_MAIL.fullmatch(value) or _PAGE.fullmatch(value)):
+            raise ValueError("must be an e-mail address or a page, like you@example.org or https://example.org/about")
+        return value
+
     @field_validator("flower_basic_auth")
     @classmethod
     def _name_and_password(cls, value: SecretStr | None) -> SecretStr | None:
+        """Flower takes users apart at the commas, and compares in ASCII."""
         given = [pair.partition(":") for pair in value.get_secret_value().split(",")] if value else []
         if not all(name.strip() and password for name, _, password in given):
-            raise ValueError("must be user:password, several apart by commas")
+            raise ValueError("must be user:password, several apart by commas; a password cannot hold a comma")
+        if value and not value.get_secret_value().isascii():
+            raise ValueError("must be plain ASCII: Flower lets nobody in with another password")
+        if any(password.startswith(EXAMPLE_PASSWORD) for _, _, password in given):
+            raise ValueError("its password is the example's: choose your own")
         return value
 
     @field_validator("sentry_dsn")
@@ -186,7 +216,8 @@ class Settings(BaseSettings):
     @classmethod
     def _origin_only(cls, value: str) -> str:
         parts = _split(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        more = parts.path.strip("/") or parts.query or "@" in parts.netloc
+        if parts.scheme not in ("http", "https") or not parts.hostname or more:
             raise ValueError("must be scheme, host and port only, like https://www.parl.ca")
         return f"{parts.scheme}://{parts.netloc}"
 
@@ -206,8 +237,69 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ValueError("is no address: its port must be a number (in a password, write / as %2F, # as %23)") from None
+        raise ValueError(f"is no address: its port must be a number ({_HOW_TO_WRITE})") from None
     return parts
+
+
+def _split_sign_in(url: str) -> SplitResult:
+    """The parts of a server's address, whose name and password hold no character that ends them.
+
+    Such an address is not only wrong: what is taken for its host, its database or its options is a piece of the
+    password, which the errors of libraries then show.
+    """
+    parts = _split(url)
+    sign_in, _, _ = parts.netloc.rpartition("@")
+    beyond = url.partition("://")[2].removeprefix(parts.netloc)
+    is_cut = "@" in parts.path or "#" in beyond or ("@" in beyond and parts.netloc and not sign_in)
+    if is_cut or "@" in sign_in or sign_in.count(":") > 1:
+        raise ValueError(f"has a character in its sign-in that ends it: {_HOW_TO_WRITE}")
+    if unquote(parts.password or "").startswith(EXAMPLE_PASSWORD):
+        raise ValueError("its password is the example's: choose your own")
+    return parts
+
+
+def _unknown_names(names: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each variable that begins like ours and that nobody reads."""
+    known = {_variable(name) for name in Settings.model_fields}
+    for name in sorted(names):
+        ours = name.startswith("PARLEX_") and not name.startswith(NOT_SETTINGS_PREFIX)
+        if ours and name not in known and name not in NOT_SETTINGS:
+            near = difflib.get_close_matches(name, known, n=1)
+            yield f"{name}: is no variable of Parlex" + (f"; is {near[0]} meant?" if near else "")
+
+
+def _of_libraries(names: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each variable of theirs that would stop us later."""
+    for name in PROXIES:
+        # The small letters win, as in the libraries.
+        found = next((n for n in (name.lower(), name) if names.get(n)), None)
+        if found and (wrong := _wrong_proxy(names[found])):
+            yield f"{found}: {wrong}"
+    for name in CERTIFICATES:
+        if names.get(name) and not _holds_certificates(Path(names[name])):
+            yield f"{name}: names no file with certificates that can be read"
+    if names.get("SSL_CERT_DIR") and not any(Path(part).is_dir() for part in names["SSL_CERT_DIR"].split(os.pathsep)):
+        yield "SSL_CERT_DIR: names no folder"
+
+
+def _wrong_proxy(url: str) -> str | None:
+    try:
+        parts = _split_sign_in(url if "://" in url else f"http://{url}")
+    except ValueError as error:
+        return str(error)
+    if parts.scheme in ("socks5", "socks5h"):
+        if find_spec("socksio") is None:
+            return "a SOCKS proxy needs the package socksio: pip install socksio, or name a proxy that speaks HTTP"
+    elif parts.scheme not in ("http", "https"):
+        return "must begin with http://, https:// or socks5://"
+    return None if parts.hostname else "must name a host, like http://proxy.example.org:3128"
+
+
+def _holds_certificates(file: Path) -> bool:
+    try:
+        return b"-----BEGIN " in file.read_bytes()
+    except OSError:
+        return False
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
@@ -219,10 +311,14 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 def load() -> Settings:
     """Read the environment; ConfigurationError names each variable that is wrong, and never its value."""
+    wrong = [*_unknown_names(os.environ), *_of_libraries(os.environ)]
     try:
-        return Settings()
+        found = Settings()
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_sentence(e["loc"], e["msg"]) for e in error.errors())) from None
+        wrong = [_sentence(e["loc"], e["msg"]) for e in error.errors()] + wrong
+    if wrong:
+        raise ConfigurationError("; ".join(wrong))
+    return found
 
 
 @cache
@@ -245,3 +341,18 @@ def _sentence(loc: tuple[int | str, ...], message: str) -> str:
     name = str(loc[0]) if loc else "settings"
     variable = name if name.isupper() else f"PARLEX_{name.upper()}"
     return f"{variable}: {message.removeprefix('Value error, ')}"
+
+
+def main() -> int:
+    """Only look: exit code 2, and a line on standard error, if a variable is wrong."""
+    try:
+        load()
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("every variable is well formed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

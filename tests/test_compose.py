@@ -125,6 +125,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     port, metrics_port, auth = free_port(), free_port(), f"parlex:{secrets.token_hex(8)}"
     write_environment(
         environment,
+        PARLEX_CONTACT="tests@example.org",
         POSTGRES_PASSWORD=secrets.token_hex(8),
         REDIS_PASSWORD=secrets.token_hex(8),
         FLOWER_BASIC_AUTH=auth,
@@ -150,6 +151,55 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_every_service_reports_itself_healthy(stack: Stack) -> None:
     for service in SERVICES:
         until(lambda name=service: stack.inspect(name, "{{.State.Health.Status}}") == "healthy", f"{service} healthy")
+
+
+def test_containers_have_no_more_than_they_need(stack: Stack) -> None:
+    """No rights to gain, a root file system that cannot be written to, bounds for memory and logs."""
+    for service in SERVICES:
+        told = json.loads(stack.inspect(service, "{{json .HostConfig}}"))
+        assert "no-new-privileges:true" in told["SecurityOpt"], service
+        assert told["CapDrop"] == ["ALL"], service
+        assert set(told["CapAdd"] or []) <= {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}, service
+        assert not told["CapAdd"] or service in ("postgres", "redis"), service
+        assert told["ReadonlyRootfs"], service
+        assert 0 < told["Memory"] <= 2**30, service
+        assert told["LogConfig"]["Config"].keys() == {"max-size", "max-file"}, service
+    for service in ("worker-fetch", "beat", "flower"):
+        write = ["exec", "-T", service, "sh", "-c", "touch /app/x 2>/dev/null || echo refused"]
+        assert "refused" in stack.compose(*write), service
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"PARLEX_CONTACT": ""}, "PARLEX_CONTACT"),
+        ({"POSTGRES_PASSWORD": ""}, "POSTGRES_PASSWORD"),
+        ({"REDIS_PASSWORD": ""}, "REDIS_PASSWORD"),
+        ({"FLOWER_BASIC_AUTH": ""}, "FLOWER_BASIC_AUTH"),
+        ({"POSTGRES_PASSWORD": "change-me-postgres"}, "DATABASE_URL: its password is the example's"),
+        ({"REDIS_PASSWORD": "change-me-redis"}, "REDIS_URL: its password is the example's"),
+        ({"FLOWER_BASIC_AUTH": "parlex:change-me-flower"}, "FLOWER_BASIC_AUTH: its password is the example's"),
+        ({"PARLEX_CONTACT": "foo"}, "PARLEX_CONTACT: must be an e-mail address or a page"),
+    ],
+)
+def test_an_example_s_values_stop_the_start_and_are_named(
+    changes: dict[str, str], named: str, stack: Stack, tmp_path: Path
+) -> None:
+    """Before a server is made with them: the first service looks, and the servers wait for it."""
+    good = {"POSTGRES_PASSWORD": "x", "REDIS_PASSWORD": "x", "FLOWER_BASIC_AUTH": "a:b", "PARLEX_CONTACT": "a@b.org"}
+    write_environment(tmp_path / ".env", **(good | {"PARLEX_IMAGE": IMAGE} | changes))
+    project = f"parlextest{secrets.token_hex(4)}"
+    command = [*compose_command(), "-p", project, "--env-file", str(tmp_path / ".env")]
+    run = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 600, "check": False}
+    try:
+        up = subprocess.run([*command, "up", "-d", "--no-build"], **run)  # type: ignore[call-overload]
+        assert up.returncode != 0
+        logs = subprocess.run([*command, "logs", "check"], **run)  # type: ignore[call-overload]
+        assert named in up.stderr + logs.stdout + logs.stderr
+        made = subprocess.run(["docker", "ps", "-a", "-q", "-f", f"name={project}_postgres"], **run)  # type: ignore[call-overload]
+        assert not made.stdout.strip()
+    finally:
+        subprocess.run([*command, "down", "--volumes", "--timeout", "5"], **run)  # type: ignore[call-overload]
 
 
 def test_nothing_of_ours_runs_as_root_and_no_compiler_or_test_tool_is_aboard(stack: Stack) -> None:

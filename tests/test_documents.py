@@ -320,6 +320,10 @@ def compose() -> str:
     return (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
 
+def procfile() -> str:
+    return (ROOT / "Procfile").read_text(encoding="utf-8")
+
+
 def handed_on() -> set[str]:
     """What compose gives to each of our own services."""
     return set(yaml.safe_load(compose())["x-parlex"]["environment"])
@@ -335,7 +339,7 @@ def test_the_example_names_what_has_no_default_and_tells_defaults_rightly() -> N
 
 
 def test_the_example_names_nothing_that_nobody_reads() -> None:
-    assert set(example()) <= set(variables()) | handed_on() | set(re.findall(r"\$\{(\w+)", compose()))
+    assert set(example()) <= set(variables()) | handed_on() | set(re.findall(r"\$\{(\w+)", compose() + procfile()))
 
 
 def test_compose_hands_every_variable_on() -> None:

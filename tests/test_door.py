@@ -36,11 +36,13 @@ CREDENTIALS = ("somebody", "open-sesame-4711")
 
 
 @contextmanager
-def program(settings: Settings, log: Path, *arguments: str, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+def program(
+    settings: Settings, log: Path, *arguments: str, quiet: bool = False, **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """``celery`` with these arguments, ended after the block."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "workers.app", *arguments],
+            [sys.executable, "-m", "celery", *(["-q"] * quiet), "-A", "workers.app", *arguments],
             cwd=ROOT,
             env=environment(settings, **more),
             stdin=subprocess.DEVNULL,

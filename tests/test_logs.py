@@ -33,6 +33,12 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, str
     [
         ("redis://:s3cret@host:1/0", "redis://:***@host:1/0"),
         ("postgresql+psycopg2://me:s3cr@t@host/db lost", "postgresql+psycopg2://me:***@host/db lost"),
+        ("postgresql://me:s3/c#r?et@host/db", "postgresql://me:***@host/db"),
+        ("redis://s3cret@host/0", "redis://***@host/0"),
+        (
+            'could not translate host name "s3cr@t@host" to address',
+            'could not translate host name "***@host" to address',
+        ),
         ("s3://bucket/x?region=ca&secret_access_key=s3cret", "s3://bucket/x?region=ca&secret_access_key=***"),
         ("https://www.parl.ca/legisinfo/en/bill/45-1/c-2", "https://www.parl.ca/legisinfo/en/bill/45-1/c-2"),
         (SecretStr("s3cret"), "***"),

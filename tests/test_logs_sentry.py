@@ -17,7 +17,7 @@ from parlex.settings import Settings, environment
 CODE = """
 import sys
 import sentry_sdk, structlog
-from parlex import logs, sentry
+from parlex import logs
 from parlex.settings import settings
 logs.configure(settings())
 assert logs.report_errors(settings())

@@ -5,14 +5,17 @@ Importing this module starts nothing and connects to nothing.
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import redis
+import structlog
 from celery import Celery, Task
 from celery.signals import (
     before_task_publish,
+    celeryd_init,
     setup_logging,
     task_postrun,
     task_prerun,
@@ -20,16 +23,24 @@ from celery.signals import (
     worker_process_shutdown,
     worker_shutdown,
 )
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from parlex import logs
-from parlex.errors import ConfigurationError, ParlexError, Retryable
+from parlex.db import errors as db_errors
+from parlex.errors import ConfigurationError, ParlexError, Retryable, UsageError
+from parlex.fetching import redis_errors
 from parlex.local.embedded import resolve
+from parlex.mirror import identity
 from parlex.resources import Resources
 from parlex.runs import run_keys
 from parlex.settings import UNREACHABLE, settings
 from parlex.watch import broker
+
+log = structlog.stdlib.get_logger(__name__)
+
+MIRROR = "parlex_mirror"  # header of each message: the id of the mirror that sent it
+_ONE_REDIS_EACH = "give each mirror a Redis database of its own"
 
 
 class ParlexTask(Task):
@@ -53,13 +64,35 @@ class ParlexTask(Task):
             raise ConfigurationError("the servers started after this process: start it again to use them")
         return super().apply_async(*args, **options)
 
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """UsageError for a message that another mirror sent."""
+        sender = (self.request.headers or {}).get(MIRROR)
+        if sender is None:
+            # An older release says nothing, nor does a beat whose database is away. What names a run must name one of
+            # this mirror, which the task itself looks up.
+            return
+        mine = _mirror_id()
+        if mine is not None and sender != mine:
+            with resources().db() as db:
+                identity.note_stranger(db, _shortened(sender))
+            log.error("message of another mirror refused", task=self.name, sender=_shortened(sender), mirror=mine)
+            raise UsageError(f"this message is of another mirror, {_shortened(sender)}: {_ONE_REDIS_EACH}")
+
     def retry(
         self, *args: Any, exc: BaseException | None = None, countdown: float | None = None, **options: Any
     ) -> Any:
+        told = exc and (db_errors.explain(exc) or redis_errors.explain(exc))
+        if exc is not None and told and not (db_errors.can_heal(exc) or redis_errors.can_heal(exc)):
+            # A wrong password stays wrong: waiting would only hide it for seven minutes.
+            raise ConfigurationError(told) from exc
         if countdown is None:
             countdown = run_keys.backoff(self.request.retries + 1, settings().retry_delay)
         return super().retry(*args, exc=exc, countdown=countdown, **options)
 
+
+if settings().log_format == "json" and not logging.getLogger().handlers:
+    # From the first line on, whichever program of Celery's this is: Flower would else write as it likes.
+    logs.configure(settings())
 
 app = Celery("parlex", task_cls=ParlexTask)
 app.config_from_object("celeryconfig")
@@ -70,6 +103,25 @@ app.conf.imports = ("workers.tasks",)
 def resources() -> Resources:
     """This process's engine and client, opened on first use: after the fork, never before."""
     return Resources(settings(), resolve(settings()))
+
+
+_known: list[str] = []  # the mirror's id, once it was read
+
+
+def _mirror_id() -> str | None:
+    """The id of the mirror that this process works for; None while its database does not say."""
+    if not _known:
+        try:
+            with resources().db() as db:
+                _known.append(str(identity.mirror_id(db)))
+        except (SQLAlchemyError, ParlexError) as error:
+            log.debug("the mirror's id is not known", error=db_errors.explain(error) or str(error))
+            return None
+    return _known[0]
+
+
+def _shortened(sender: object) -> str:
+    return str(sender)[:36]  # an id; whatever else somebody writes there is no longer
 
 
 @worker_process_init.connect
@@ -89,25 +141,35 @@ def _close(**_: Any) -> None:
 
 @before_task_publish.connect
 def _stamp(headers: dict[str, Any], **_: Any) -> None:
-    """Say in each message when it was sent: the broker does not, and a queue's age is its oldest message's."""
+    """Say in each message when it was sent, since the broker does not, and by which mirror."""
     headers[broker.SENT_AT] = datetime.now(UTC).isoformat()
+    if mine := _mirror_id():
+        headers[MIRROR] = mine
 
 
 @task_prerun.connect
 def _about_task(task_id: str, task: Task, args: Any, kwargs: dict[str, Any], **_: Any) -> None:
     """Name the task on each line that it writes, and its run where its arguments do."""
-    about = {"task_id": task_id, "run_id": _run_named(task, args, kwargs)}
+    about = {"task": task.name, "task_id": task_id, "run_id": _run_named(task, args, kwargs)}
     bind_contextvars(**{name: value for name, value in about.items() if value})
 
 
 @task_postrun.connect
 def _about_none(**_: Any) -> None:
-    unbind_contextvars("task_id", "run_id")
+    unbind_contextvars("task", "task_id", "run_id")
 
 
 def _run_named(task: Task, args: Any, kwargs: dict[str, Any]) -> str | None:
     found = dict(zip(task.run.__code__.co_varnames, args, strict=False)) | kwargs
     return found.get("run_id")
+
+
+@celeryd_init.connect
+def _no_banner(instance: Any, **_: Any) -> None:
+    """Whoever reads JSON lines reads nothing else."""
+    if settings().log_format == "json":
+        logs.configure(settings())
+        instance.quiet = True
 
 
 @setup_logging.connect

@@ -1,27 +1,36 @@
-"""Slots: the instants that ticks stand for.
+"""Beat: each message of the schedule carries its entry's name and its slot.
 
-Each message of the schedule carries its entry's name and its slot, so that the same tick twice (two beats, a late
-copy) is one run. What beat missed is found in the log, not in beat's file: a lost file loses nothing.
+So the same tick twice (two beats, a late copy) is one run. Beat keeps no file: what it sent it remembers while it
+lives, and what it missed while it did not is found in the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+import socket
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 from typing import Any, Self
 
-from celery.beat import PersistentScheduler, ScheduleEntry
-from celery.schedules import crontab
+import structlog
+from celery.beat import ScheduleEntry, Scheduler
+from celery.schedules import crontab, schedstate
+from sqlalchemy.exc import SQLAlchemyError
 
-from parlex.errors import UsageError
+from parlex.db.errors import explain
+from parlex.errors import ConfigurationError, ParlexError, UsageError
 from parlex.resources import Resources
 from parlex.runs import fetch_logs
+from parlex.settings import settings
+from parlex.watch import beats
+from workers.app import resources
+from workers.slots import count_between, latest_slot, next_slot
+
+log = structlog.stdlib.get_logger(__name__)
 
 _ENTRY, _SLOT, _MISSED = "parlex_entry", "parlex_slot", "parlex_missed"
-# Far enough back to find the last slot of a weekly entry, tried from the nearest.
-_WINDOWS = (timedelta(hours=2), timedelta(hours=26), timedelta(days=8))
 # How long a slot may be without a run before it is taken for missed: a tick may wait a little for a worker.
 GRACE = timedelta(minutes=5)
 # The entry of celeryconfig.py that says that beat is alive.
@@ -60,40 +69,86 @@ def tick_of(request: Any) -> Tick | None:
     return Tick.read(headers) if _ENTRY in headers else None
 
 
-class SlotScheduler(PersistentScheduler):
-    """Beat's own scheduler, whose messages say which slot they are for."""
+class SlotEntry(ScheduleEntry):
+    """An entry that is due when a slot has come since it last ran, or since beat started."""
+
+    def is_due(self) -> schedstate:
+        if not isinstance(self.schedule, crontab):
+            return super().is_due()
+        now = datetime.now(UTC)
+        wait = (next_slot(self.schedule, now) - now).total_seconds()
+        return schedstate(latest_slot(self.schedule, now) > self.last_run_at, wait)
+
+
+class SlotScheduler(Scheduler):
+    """Celery's scheduler without its file, whose messages say which slot they are for.
+
+    It leaves a heartbeat of its own in the database, and says when there is another beat. Without the database it goes
+    on sending.
+    """
+
+    Entry = SlotEntry
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._noted = 0.0  # by the monotonic clock; 0: never
+        self._others: list[str] = []
+        super().__init__(*args, **options)
 
     def setup_schedule(self) -> None:
-        """The heartbeat comes at once: nobody waits half a minute to hear that beat is alive."""
+        """The heartbeat comes at once: nobody waits half a minute to hear that beat is alive.
+
+        An entry that is never due ends beat, in one line.
+        """
         super().setup_schedule()
+        for entry in self.schedule.values():
+            self._require_slots(entry)
         heartbeat = self.schedule.get(HEARTBEAT)
         if heartbeat is not None:
             heartbeat.last_run_at -= heartbeat.schedule.run_every
+
+    def _require_slots(self, entry: ScheduleEntry) -> None:
+        try:
+            entry.is_due()
+        except ConfigurationError as error:
+            log.error("beat does not start", entry=entry.name, error=str(error))
+            # Celery would write the traceback of any other error.
+            raise SystemExit(1) from None
+
+    def tick(self, *args: Any, **options: Any) -> Any:
+        if not self._noted or time.monotonic() - self._noted >= settings().keep_house_seconds:
+            self._noted = time.monotonic()
+            self._note()
+        return super().tick(*args, **options)
+
+    def _note(self) -> None:
+        """Leave the heartbeat, and look who else does."""
+        patience = timedelta(seconds=2.5 * settings().keep_house_seconds)
+        try:
+            with resources().db() as db:
+                beats.note(db, self.name)
+                others = [name for name in beats.alive(db, patience) if name != self.name]
+        except (SQLAlchemyError, ParlexError) as error:
+            log.warning("beat leaves no heartbeat", error=explain(error) or str(error))
+            return
+        if others and others != self._others:
+            log.warning("another beat is alive: there should be one", other=", ".join(others))
+        self._others = others
+
+    def close(self) -> None:
+        super().close()
+        if self._noted:
+            try:
+                with resources().db() as db:
+                    beats.forget(db, self.name)
+            except (SQLAlchemyError, ParlexError) as error:
+                log.warning("beat's last heartbeat stays", error=explain(error) or str(error))
 
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         if isinstance(entry.schedule, crontab):
             slot = latest_slot(entry.schedule, datetime.now(UTC))
             entry.options = {**entry.options, "headers": Tick(entry.name, slot).headers()}
         return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
-
-
-def latest_slot(schedule: crontab, now: datetime) -> datetime:
-    """The last instant at or before ``now`` at which the schedule was due, within eight days.
-
-    ValueError for a schedule that is rarer: it would need a wider window.
-    """
-    for window in _WINDOWS:
-        slots = list(takewhile(lambda slot: slot <= now, _slots_after(schedule, now - window)))
-        if slots:
-            return slots[-1]
-    raise ValueError(f"{schedule} was not due in the last {_WINDOWS[-1].days} days")
-
-
-def _slots_after(schedule: crontab, moment: datetime) -> Iterator[datetime]:
-    while True:
-        last, delta, _ = schedule.remaining_delta(moment)
-        moment = last + delta
-        yield moment.astimezone(UTC)
 
 
 def missed(schedule: Mapping[str, Mapping[str, Any]], resources: Resources) -> list[Tick]:
@@ -119,5 +174,5 @@ def _missed_tick(name: str, entry: Mapping[str, Any], resources: Resources, now:
         last = first - timedelta(seconds=1)  # every run of it was abandoned
     if last >= slot:
         return None
-    before = sum(1 for _ in takewhile(lambda moment: moment < slot, _slots_after(entry["schedule"], last)))
+    before = count_between(entry["schedule"], last, slot)
     return Tick(name, slot, before, entry["task"], entry.get("kwargs", {}))

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import kombu.exceptions
-from celery import Task, states
+from celery import Task, current_task, states
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 
@@ -144,7 +144,7 @@ def monitor_politician_operations(hours_back: int = 24) -> dict[str, Any]:
         return monitor.statistics(db, since, now, politicians, resources().settings).to_dict()
 
 
-@app.task(name="parlex.mirror.export", ignore_result=False)
+@app.task(name="parlex.export", ignore_result=False)
 def export_mirror() -> dict[str, Any] | None:
     """Export everything to ``PARLEX_EXPORT_URL``. Answers the manifest, None where there is no such place."""
     url = resources().settings.export_url
@@ -153,7 +153,7 @@ def export_mirror() -> dict[str, Any] | None:
     return export.export(resources().engine, resources().datasets.values(), url.get_secret_value()).to_dict()
 
 
-@app.task(name="parlex.check_alerts")
+@app.task(name="parlex.check_alerts", send_events=False)  # each minute: it would hide all else in Flower
 def check_alerts() -> None:
     """Look for trouble, tell of what is new or over, and send again what did not arrive."""
     alerts.check(resources())
@@ -172,7 +172,7 @@ def archive_documents(most: int = 2000) -> int:
     return upkeep.archive(resources(), most=most)
 
 
-@app.task(bind=True, name="parlex.keep_house")
+@app.task(bind=True, name="parlex.keep_house", send_events=False)
 def keep_house(self: Task) -> None:
     """Send again what is overdue, close what is dead, run missed slots, and leave a heartbeat."""
     pipeline = resources().pipeline
@@ -342,7 +342,9 @@ def _deliver(run_id: UUID, ended: Ended) -> None:
 
 
 def _tell_flower(ended: Ended) -> None:
-    with app.events.default_dispatcher() as dispatcher:
+    # By the worker that we are in; else Flower would show one more.
+    here = current_task.request.hostname if current_task else None
+    with app.events.default_dispatcher(hostname=here) as dispatcher:
         for task_id in ended.waiters:
             dispatcher.send(
                 "task-succeeded",

@@ -1,28 +1,76 @@
-"""Engines. One a process, built after the fork: a connection shared over a fork gives one child another's rows."""
+"""The one way to the database, for the application and for its migrations alike.
+
+Built after the fork, one a process: a connection shared over a fork gives one child another's rows.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, create_engine
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
+
+from parlex.errors import ConfigurationError
+
+# Of each transaction, and not of the session: a pooler hands the session on to others, and refuses or drops what is
+# asked for when a connection is made. So the URL's own options also stay as they are.
+_LOCAL = {"timezone": "UTC", "idle_in_transaction_session_timeout": "300000"}
+_STATEMENT_MS = 240_000
+_NETWORK = {
+    "connect_timeout": 10,  # seconds
+    # A connection whose other end is gone without a word is given up within a minute.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 45_000,
+}
 
 
 def build_engine(database_url: str, *, pool_size: int = 2) -> Engine:
     """An engine for ``postgresql+psycopg2://``.
 
     The pre-ping replaces connections that a restarted server left dead. Idle transactions are ended by the server after
-    five minutes, so that a stuck process cannot hold a lock for ever.
+    five minutes, so that a stuck process cannot hold a lock for ever, and statements after four. Connecting raises
+    ConfigurationError for a database whose encoding cannot hold the sources' texts.
     """
+    engine = _engine(database_url, pool_size=pool_size, max_overflow=2, pool_pre_ping=True, pool_recycle=300)
+    return _with_settings(engine, _LOCAL | {"statement_timeout": str(_STATEMENT_MS)})
+
+
+def build_patient_engine(database_url: str) -> Engine:
+    """As ``build_engine``, for a migration or a single look: no pool, and a statement may take its time."""
+    return _with_settings(_engine(database_url, poolclass=NullPool), _LOCAL | {"statement_timeout": "0"})
+
+
+def _engine(database_url: str, **options: Any) -> Engine:
     return create_engine(
         make_url(database_url),
-        pool_size=pool_size,
-        max_overflow=2,
-        pool_pre_ping=True,
-        pool_recycle=300,
         hide_parameters=True,  # an error text names no bill summaries of 30 KB, and no secret
         insertmanyvalues_page_size=500,
-        connect_args={
-            "application_name": "parlex",
-            "connect_timeout": 10,
-            "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=300000 -c statement_timeout=240000",
-        },
+        # The encoding by name: PGCLIENTENCODING, or a server's own default, is somebody else's.
+        connect_args={"application_name": "parlex", "client_encoding": "UTF8", **_NETWORK},
+        **options,
     )
+
+
+def _with_settings(engine: Engine, settings: dict[str, str]) -> Engine:
+    statement = "; ".join(f"set local {name} = '{value}'" for name, value in settings.items())
+
+    def on_connect(connection: Any, record: Any) -> None:
+        _require_utf8(connection)
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+def _require_utf8(connection: Any) -> None:
+    found = connection.info.parameter_status("server_encoding")
+    if found != "UTF8":
+        raise ConfigurationError(
+            f"the database is in the encoding {found}, which cannot hold every name: "
+            "make one with createdb --encoding=UTF8 --template=template0"
+        )

@@ -8,7 +8,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import NullPool, create_engine
+
+from parlex.db.engine import build_patient_engine
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -21,8 +22,10 @@ def _config(database_url: str) -> Config:
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Bring the schema to ``revision``. Several processes may call it at once: a lock lets one work, the others
-    wait."""
+    """Bring the schema to ``revision``. Several processes may call it at once: a lock lets one work, the others wait.
+
+    ConfigurationError for a database that is read-only, also where nothing is to be done.
+    """
     command.upgrade(_config(database_url), revision)
 
 
@@ -39,6 +42,5 @@ def head() -> str:
 
 def current(database_url: str) -> str | None:
     """The revision a database stands at; None for one that was never migrated."""
-    engine = create_engine(database_url, poolclass=NullPool)
-    with engine.connect() as connection:
+    with build_patient_engine(database_url).connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()

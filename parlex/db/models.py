@@ -581,3 +581,15 @@ class NotificationRow(Base):
             postgresql_where=text("delivered_at is null and given_up_at is null"),
         ),
     )
+
+
+class MirrorRow(Base):
+    """The one row that says which mirror this database holds. A copy of the database is the same mirror."""
+
+    __tablename__ = "mirror"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    made_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    single: Mapped[bool] = mapped_column(unique=True, server_default=text("true"))
+
+    __table_args__ = (CheckConstraint("single", name="single"),)

@@ -38,7 +38,7 @@ TICK_SECONDS = 0.2
 SERVERS_SECONDS = 1.0
 QUEUES = {CONTROL: 1, FETCH: 2, PERSIST: 1}  # queue: processes that work on it
 
-_AWAY = "(psycopg2.OperationalError) "  # how SQLAlchemy begins to tell that it could not connect
+_AWAY, _WRONG = os.EX_TEMPFAIL, os.EX_CONFIG  # how the migration's process ends where the database is at fault
 _WORKER_OPTIONS = ("--without-gossip", "--without-mingle")  # they cost connections; the heartbeat stays, for Flower
 _KEEPER_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -71,17 +71,30 @@ _SHARED_MODULES = (
 
 
 class DatabaseAway(ConfigurationError):
-    """The database does not answer; it may be the address that is wrong, or the server that is down."""
+    """The database does not answer, and may later. A wrong password or name is a ConfigurationError as any other."""
 
 
 def migrate() -> None:
     """Bring the schema of DATABASE_URL up to date. The supervisor calls it in a process of its own, to stay small."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from parlex.db.errors import cause
     from parlex.db.migrate import upgrade
 
     database_url = load().database_url
     if database_url is None:
         raise ConfigurationError("no database: set DATABASE_URL")
-    upgrade(database_url.get_secret_value())
+    try:
+        upgrade(database_url.get_secret_value())
+    except SQLAlchemyError as error:
+        found = cause(error)
+        if found is None:
+            raise
+        print(found.text, file=sys.stderr)
+        raise SystemExit(_AWAY if found.heals else _WRONG) from None
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(_WRONG) from None
 
 
 def run(
@@ -212,8 +225,15 @@ class Stack:
             self._out.flush()
 
     def _make_home(self) -> None:
-        for folder in (self._home, self._home / "beat", self._home / "flower"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Flower unpickles what it kept: a folder that somebody else made is not trusted."""
+        flower = self._home / "flower"
+        try:
+            for folder in (self._home, flower):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if flower.is_symlink() or flower.stat().st_uid != os.geteuid():
+                raise PermissionError(f"{flower} belongs to another user")
+        except OSError as error:
+            raise ConfigurationError(f"PARLEX_HOME cannot be used: {error}") from None
 
     @contextmanager
     def _only_one(self) -> Iterator[None]:
@@ -255,7 +275,7 @@ class Stack:
             command, env=self.environment(), capture_output=True, text=True, start_new_session=True, check=False
         )
         if done.returncode:
-            raise _not_migrated(done.stderr)
+            raise _not_migrated(done.returncode, done.stderr)
 
     def _programs(self) -> Iterator[Program]:
         celery = ("-A", APP, "-q")
@@ -264,12 +284,12 @@ class Stack:
             named = ("-Q", queue, "-n", f"{queue}@%h", "-c", str(processes))
             yield Program(queue, "celery", (*celery, "worker", *named, *_WORKER_OPTIONS, level))
         if self._beat:
-            schedule = self._home / "beat" / "schedule"
-            yield Program("beat", "celery", (*celery, "beat", "-s", str(schedule), "--pidfile=", level))
+            yield Program("beat", "celery", (*celery, "beat", "--pidfile=", level))
         listen = (f"--address={HOST}", f"--port={self._flower_port}")
         # What it saw survives a restart, and is bounded.
         memory = ("--persistent=True", f"--db={self._home / 'flower' / 'state'}", "--max_tasks=10000")
-        yield Program("flower", "celery", (*celery, "flower", *listen, *memory, "--state_save_interval=30000"))
+        shown = "--tasks_columns=name,uuid,state,args,kwargs,result,received,runtime,worker"
+        yield Program("flower", "celery", (*celery, "flower", *listen, *memory, shown, "--state_save_interval=30000"))
 
     def _watch(self) -> None:
         """Have a keeper and the embedded servers as long as we run."""
@@ -339,7 +359,7 @@ class Stack:
 
     def _flower(self, path: str) -> dict[str, Any]:
         """What Flower's API answers; nothing while it does not."""
-        token = b64encode(self.flower_auth.encode()).decode()
+        token = b64encode(self.flower_auth.partition(",")[0].encode()).decode()  # the first of several users
         link = http.client.HTTPConnection(HOST, self._flower_port, timeout=5)
         try:
             link.request("GET", self._flower_path + path, headers={"Authorization": f"Basic {token}"})
@@ -352,18 +372,13 @@ class Stack:
         return found
 
 
-def _not_migrated(told: str) -> ConfigurationError:
+def _not_migrated(code: int, told: str) -> ConfigurationError:
     """What a migration said when it failed, as one sentence."""
-    # The error is the last line that is not indented; SQLAlchemy adds one on where to read on.
+    # The error is the last line that is not indented; SQLAlchemy adds some on the statement and on where to read on.
     plain = [line for line in told.splitlines() if line[:1].strip()]
-    said = [line for line in plain if not line.startswith("(Background")]
-    away = [line.partition(_AWAY)[2] for line in said if _AWAY in line]
-    # An error of a statement, which is named then, comes from a database that does answer.
-    if away and not any(line.startswith("[SQL:") for line in said):
-        return DatabaseAway(
-            f"the database could not be migrated: it does not answer ({away[-1]}): start it, or mend DATABASE_URL"
-        )
-    return ConfigurationError(f"the database could not be migrated: {said[-1] if said else 'no reason given'}")
+    said = [line for line in plain if not line.startswith(("(Background", "[SQL:", "]"))]
+    kind = DatabaseAway if code == _AWAY else ConfigurationError
+    return kind(f"the database could not be migrated: {said[-1] if said else 'no reason given'}")
 
 
 def _claim_port(wanted: int) -> int:

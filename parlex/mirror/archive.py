@@ -31,6 +31,12 @@ _OPTIONS = ("endpoint", "region", "access_key_id", "secret_access_key", "session
 # One step of housekeeping must not hang for a bucket that is away; the next hour tries again.
 _PATIENCE = timedelta(seconds=20)
 _RETRIES = 1
+# Without credentials the library asks the host's own services for some, and tells of those.
+_METADATA = re.compile(r"/latest/(api/token|meta-data)|//169\.254\.")
+_MISSING = {"AccessKeyId": "AWS_ACCESS_KEY_ID", "SecretAccessKey": "AWS_SECRET_ACCESS_KEY"}
+_CREDENTIALS = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name access_key_id and secret_access_key in the address"
+)
 _THREADS = 8  # writes under way at once; a bucket's answer takes some 50 ms
 
 
@@ -91,9 +97,16 @@ class Archive:
         try:
             yield
         except (BaseError, OSError) as error:
-            # The library's text goes on with a dump for its own developers.
-            reason = str(error).partition("\n")[0]
-            raise Retryable(f"the archive {self.place} does not answer: {reason}") from error
+            raise refusal(error, f"the archive {self.place}") from error
+
+
+def refusal(error: Exception, what: str) -> ParlexError:
+    """What an error of the library means: Retryable, or ConfigurationError where there are no credentials at all."""
+    # The library's text goes on with a dump for its own developers.
+    reason = str(error).partition("\n")[0]
+    if _METADATA.search(reason):
+        return ConfigurationError(f"{what} needs credentials: {_CREDENTIALS}")
+    return Retryable(f"{what} does not answer: {reason}")
 
 
 def object_path(sha256: str) -> str:
@@ -136,10 +149,16 @@ def open_bucket(url: str, variable: str) -> S3Store:
         what = f"unknown option {unknown[0]}" if unknown else "must read s3://bucket/prefix"
         raise ConfigurationError(f"{variable}: {what}; options are {', '.join(_OPTIONS)}")
     plain = options.get("endpoint", "").startswith("http://")
-    return S3Store(
-        parts.hostname,
-        prefix=parts.path.strip("/") or None,
-        config=dict(options),  # type: ignore[arg-type]
-        client_options={"allow_http": plain, "timeout": _PATIENCE, "connect_timeout": _PATIENCE / 4},
-        retry_config={"max_retries": _RETRIES, "retry_timeout": _PATIENCE},
-    )
+    try:
+        return S3Store(
+            parts.hostname,
+            prefix=parts.path.strip("/") or None,
+            config=dict(options),  # type: ignore[arg-type]
+            client_options={"allow_http": plain, "timeout": _PATIENCE, "connect_timeout": _PATIENCE / 4},
+            retry_config={"max_retries": _RETRIES, "retry_timeout": _PATIENCE},
+        )
+    except BaseError as error:
+        reason = str(error).partition("\n")[0]
+        lacks = [name for word, name in _MISSING.items() if reason.endswith(f"Missing {word}")]
+        why = f"{lacks[0]} is missing, though the other key is set" if lacks else reason
+        raise ConfigurationError(f"{variable}: {why}") from error

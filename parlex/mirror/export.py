@@ -136,15 +136,15 @@ def export(engine: Engine, datasets: Iterable[Exported], to: str, formats: Seque
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[None]:
-    """One export of a mirror at a time: the files of two would mix."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-        name = func.hashtextextended("export", 0)
-        if not db.scalar(select(func.pg_try_advisory_lock(name))):
+    """One export of a mirror at a time: the files of two would mix.
+
+    The lock is of a transaction, since a pooler may give the next statement of a session to another one.
+    """
+    with engine.begin() as db:
+        db.execute(text("set local idle_in_transaction_session_timeout = 0"))
+        if not db.scalar(select(func.pg_try_advisory_xact_lock(func.hashtextextended("export", 0)))):
             raise Retryable("another export is under way")
-        try:
-            yield
-        finally:
-            db.execute(select(func.pg_advisory_unlock(name)))
+        yield
 
 
 def _wanted(formats: Sequence[str]) -> tuple[str, ...]:
@@ -450,7 +450,6 @@ def _to_bucket(url: str) -> Callable[[Path], None]:
             with file.open("rb") as body:
                 obstore.put(store, file.name, body)
         except (BaseError, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            raise Retryable(f"the export's bucket does not take {file.name}: {reason}") from error
+            raise archive.refusal(error, f"the bucket that is to take {file.name}") from error
 
     return put

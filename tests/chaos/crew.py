@@ -129,8 +129,7 @@ class Crew:
         self._hire(queue, ["-A", "workers.app", "worker", "-Q", queue, "-n", f"{queue}@chaos", *options], environment)
 
     def hire_beat(self, name: str, app: str = "workers.app") -> None:
-        schedule = self._folder / f"{name}.schedule"
-        self._hire(name, ["-A", app, "beat", "-s", str(schedule), "--pidfile=", "--loglevel=INFO"], {})
+        self._hire(name, ["-A", app, "beat", "--pidfile=", "--loglevel=INFO"], {})
 
     def dismiss(self, *names: str) -> None:
         """End them at once and for good, until they are hired again."""

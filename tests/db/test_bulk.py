@@ -94,6 +94,7 @@ def test_a_thousand_rows_are_one_statement(db: Session) -> None:
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         sent.append(statement)
 
+    db.connection()  # a transaction begins with a statement of the engine's own
     bind = db.get_bind()
     event.listen(bind, "before_cursor_execute", note)
     write_rows(db, insert(ListingRow), [listing(f"45-1 C-{n}") for n in range(1000)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from parlex.fetching.document import Document
 from parlex.mirror import documents
 from parlex.mirror.archive import ArchiveDamaged, object_path, open_archive
 from parlex.mirror.documents import Fetched
+from parlex.mirror.export import export
 from parlex.resources import Resources
 from parlex.watch import upkeep
 
@@ -186,6 +188,38 @@ def test_a_bucket_that_is_away_fails_that_step_only(
 
     handler.away = False
     assert upkeep.archive(resources) == 1
+
+
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """And a machine whose own service gives none."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    return monkeypatch
+
+
+def test_missing_credentials_are_named(make_resources: MakeResources, no_credentials: pytest.MonkeyPatch) -> None:
+    """And not the address at which the library looked for some last."""
+    url = "s3://parlex/documents?endpoint=http://127.0.0.1:1&region=auto"
+    archive = open_archive(url)
+    with pytest.raises(ConfigurationError, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") as caught:
+        archive.put("0" * 64, b"")
+    assert "latest" not in str(caught.value)
+    resources = make_resources()
+    with pytest.raises(ConfigurationError, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+        export(resources.engine, resources.datasets.values(), url, ["jsonl"])
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")],
+)
+def test_one_key_without_the_other_is_named(given: str, missing: str, no_credentials: pytest.MonkeyPatch) -> None:
+    no_credentials.setenv(given, "hush")
+    with pytest.raises(ConfigurationError, match=rf"^PARLEX_ARCHIVE_URL: {missing} is missing") as caught:
+        open_archive("s3://parlex/documents?region=auto")
+    assert "hush" not in str(caught.value)
 
 
 def test_a_damaged_object_is_noticed(tmp_path: Path) -> None:

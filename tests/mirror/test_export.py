@@ -300,7 +300,7 @@ def test_to_a_bucket_the_manifest_comes_last(resources: Resources, s3: str, tmp_
 
 
 def test_a_bucket_that_refuses_is_told_without_its_secret(resources: Resources, s3: str) -> None:
-    with pytest.raises(Retryable, match="does not take") as error:
+    with pytest.raises(Retryable, match="does not answer") as error:
         export.export(resources.engine, resources.datasets.values(), url(s3, secret="wrong-hush"))
     assert "hush" not in str(error.value)
 

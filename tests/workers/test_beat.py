@@ -1,19 +1,169 @@
-"""What beat sends, and when."""
+"""What beat sends and when, what it keeps (nothing), and how it is seen."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import pickle
+import shelve
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
 
+import pytest
 import time_machine
+from celery.schedules import crontab
+from redis import Redis
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
+from parlex.local.locks import wait_until
+from parlex.settings import Settings, environment
+from parlex.watch import beats
+from tests.test_structure import ROOT
 from workers.app import app
-from workers.beat import SlotScheduler
+from workers.beat import SlotEntry, SlotScheduler
 
 
-def test_the_heartbeat_comes_at_once_and_everything_else_in_its_time(tmp_path: Path) -> None:
+class Mark:
+    """A pickle that leaves a mark where it is read."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.place,)
+
+
+def test_the_heartbeat_comes_at_once_and_everything_else_in_its_time() -> None:
     with time_machine.travel(datetime(2026, 2, 3, 12, 34, 30, tzinfo=UTC), tick=False):
-        scheduler = SlotScheduler(app, schedule_filename=str(tmp_path / "schedule"))
+        scheduler = SlotScheduler(app)
         due = [name for name, entry in scheduler.schedule.items() if entry.is_due().is_due]
         scheduler.close()
     assert due == ["keep-house"]
+
+
+def test_an_entry_is_due_once_for_each_slot_in_beat_s_own_zone() -> None:
+    """14:00 in UTC is 09:00 in Toronto."""
+    schedule = crontab(minute=0, hour=9)
+    before = datetime(2026, 11, 22, 13, 59, 50, tzinfo=UTC)
+    with time_machine.travel(before, tick=False) as clock:
+        entry = SlotEntry("daily", "parlex.prune", last_run_at=before, schedule=schedule, app=app)
+        schedule.app = SimpleNamespace(timezone=ZoneInfo("America/Toronto"))
+        assert entry.is_due() == (False, 10)
+        clock.shift(10)
+        assert entry.is_due() == (True, 86400)
+        entry = entry._next_instance(datetime.now(UTC))
+        clock.shift(5)
+        assert not entry.is_due().is_due
+        clock.shift(timedelta(days=-1))  # a clock that is set back runs nothing twice
+        assert not entry.is_due().is_due
+        clock.shift(timedelta(days=2))
+        assert entry.is_due().is_due
+
+
+@contextmanager
+def beat(
+    settings: Settings, log: Path, *options: str, cwd: Path = ROOT, **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "workers.app", "beat", "--pidfile=", *options, "--loglevel=INFO"],
+            cwd=cwd,
+            env=environment(settings, PYTHONPATH=str(ROOT), **more),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def make_beat_settings(make_settings: Callable[..., Settings]) -> Callable[..., Settings]:
+    return lambda **changes: make_settings(keep_house_seconds=1, **changes)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "log").touch()
+    return tmp_path / "log"
+
+
+@pytest.mark.live
+def test_beat_reads_no_file_that_others_may_have_written(
+    make_beat_settings: Callable[..., Settings], redis: Redis, tmp_path: Path, log: Path
+) -> None:
+    """At its old places: the one that -s names, and the one that Celery would take without it."""
+    for name in ("old", "celerybeat-schedule"):
+        with shelve.open(str(tmp_path / name), protocol=pickle.HIGHEST_PROTOCOL) as store:
+            store["entries"] = Mark(tmp_path / "mark")
+    kept = {path: path.read_bytes() for path in tmp_path.glob("*") if path != log}
+    for options in ((), ("-s", str(tmp_path / "old"))):
+        log.write_text("")
+        with beat(make_beat_settings(), log, *options, cwd=tmp_path, BEAT_SCHEDULE=str(tmp_path / "old")):
+            assert wait_until(lambda: "keep-house" in log.read_text(), 60), log.read_text()
+    assert not (tmp_path / "mark").exists()
+    assert {path: path.read_bytes() for path in tmp_path.glob("*") if path != log} == kept
+
+
+@pytest.mark.live
+def test_two_beats_are_told_and_one_that_stops_is_forgotten(
+    make_beat_settings: Callable[..., Settings], engine: Engine, redis: Redis, log: Path
+) -> None:
+    def seen() -> list[str]:
+        with Session(engine) as db:
+            return beats.alive(db, timedelta(seconds=30))
+
+    with beat(make_beat_settings(), log) as first:
+        assert wait_until(lambda: len(seen()) == 1, 60), log.read_text()
+        assert seen()[0].endswith(f":{first.pid}")
+        assert "another beat" not in log.read_text()
+        with beat(make_beat_settings(), log) as second:
+            assert wait_until(lambda: len(seen()) == 2, 60), log.read_text()
+            assert wait_until(lambda: log.read_text().count("another beat is alive") == 2, 60), log.read_text()
+            second.terminate()
+            second.wait(60)
+        assert len(seen()) == 1
+        assert first.poll() is None
+
+
+@pytest.mark.live
+def test_beat_sends_on_while_the_database_is_away(
+    make_beat_settings: Callable[..., Settings], redis: Redis, log: Path
+) -> None:
+    settings = make_beat_settings(database_url="postgresql://me:hush@127.0.0.1:1/x")
+    with beat(settings, log):
+        assert wait_until(lambda: log.read_text().count("Sending due task keep-house") > 2, 60), log.read_text()
+    assert "beat leaves no heartbeat" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert "hush" not in log.read_text()
+
+
+@pytest.mark.live
+def test_an_entry_that_is_never_due_ends_beat_in_one_line(
+    make_beat_settings: Callable[..., Settings], tmp_path: Path, log: Path
+) -> None:
+    (tmp_path / "celeryconfig.py").write_text(
+        "from importlib.util import module_from_spec, spec_from_file_location\n"
+        f"spec = spec_from_file_location('real', {str(ROOT / 'celeryconfig.py')!r})\n"
+        "real = module_from_spec(spec)\n"
+        "spec.loader.exec_module(real)\n"
+        "globals().update({k: v for k, v in vars(real).items() if not k.startswith('__')})\n"
+        "beat_schedule['never'] = {'task': 'parlex.prune',\n"
+        "  'schedule': real.crontab(minute=0, hour=0, day_of_month=30, month_of_year=2)}\n"
+    )
+    with beat(make_beat_settings(), log, cwd=tmp_path) as process:
+        assert process.wait(60) == 1
+    told = log.read_text()
+    assert "never due" in told
+    assert "entry=never" in told
+    assert "Traceback" not in told
