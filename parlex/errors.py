@@ -5,8 +5,9 @@ ParlexError
 ├── UsageError              the caller asked for what cannot be; ask for something else
 │   └── UnknownSession      no source knows the session, and the mirror does not hold it
 ├── Retryable               try again later, by the same call
-│   ├── SourceUnavailable   5xx, refused, reset, timed out, cut short, or not the document at all
-│   └── RateLimited         the host asks us to wait, or its budget is spent; costs no retry
+│   ├── SourceUnavailable   5xx, 401, 403, refused, reset, timed out, cut short, or not the document at all
+│   └── RateLimited         the host asks us to wait; costs no retry
+│       └── BudgetSpent     our own budget for the host gives no room: the source was not asked
 ├── Refused                 give up: the same call will fail again
 │   ├── NotFound            404 or 410: the source does not have it (the companion: not yet)
 │   └── Unacceptable        4xx, a body over the cap, endless redirects, an address of another host
@@ -63,7 +64,11 @@ class SourceUnavailable(Retryable):
 
 
 class RateLimited(Retryable):
-    """The source, or our own budget for its host, says to wait."""
+    """The source says to wait."""
+
+
+class BudgetSpent(RateLimited):
+    """Our own budget for a host gives no room now: that says nothing of the source."""
 
 
 class Refused(ParlexError):

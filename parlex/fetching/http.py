@@ -32,6 +32,8 @@ _PATIENCE = 10  # times the read timeout: a body that drips longer than that is 
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _COME_BACK = frozenset({408, 425})
+# A wall before the whole site, as a page that wants to see a browser, says nothing of the one document behind it.
+_TURNED_AWAY = frozenset({401, 403})
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json")
 _SECONDS = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?")
 _VALIDATOR = re.compile(r"[\x20-\x7e]{1,1024}")
@@ -321,7 +323,7 @@ def _error(response: httpx.Response) -> Retryable | Refused:
     wait = retry_after(response.headers.get("Retry-After"), date=response.headers.get("Date"))
     if status == 429:
         return RateLimited(said, retry_after=wait)
-    if status >= 500 or status in _COME_BACK:
+    if status >= 500 or status in _COME_BACK or status in _TURNED_AWAY:
         return SourceUnavailable(said, retry_after=wait)
     if status in (404, 410):
         return NotFound(said)

@@ -18,7 +18,7 @@ import httpx
 import redis
 import structlog
 
-from parlex.errors import RateLimited, Retryable, SourceUnavailable
+from parlex.errors import BudgetSpent, RateLimited, Retryable, SourceUnavailable
 
 MAX_WAIT = 60.0  # seconds; who would wait longer gives its thread back and comes again
 BACKGROUND_SHARE = 0.8  # of the rate; the rest is room for the scheduled runs
@@ -107,7 +107,8 @@ class Throttle(Protocol):
     def acquire(self, host: str, *, background: bool = False) -> None:
         """Return when the host may be asked; sleep for that up to a minute.
 
-        RateLimited if the wait would be longer; SourceUnavailable while the host is left alone; both say how long.
+        RateLimited where the host asked to be left alone for longer, BudgetSpent where its budget gives no room for
+        longer; SourceUnavailable while the host is left alone after its failures. All say how long.
         """
 
     def block(self, host: str, seconds: float) -> None:
@@ -121,6 +122,15 @@ class Throttle(Protocol):
 
     def remaining(self, host: str) -> float | None:
         """Requests that the next minute still has room for; None where the host has no limit."""
+
+    def blocked(self, host: str) -> float:
+        """Seconds for which the host still asks everybody to stay away; 0 where it does not."""
+
+    def lift(self, host: str) -> bool:
+        """Forget that the host asked to be left alone, and that it failed; whether there was anything to forget.
+
+        For a person who knows that it answers again.
+        """
 
 
 class NullThrottle:
@@ -136,6 +146,12 @@ class NullThrottle:
 
     def remaining(self, host: str) -> float | None:
         return None
+
+    def blocked(self, host: str) -> float:
+        return 0.0
+
+    def lift(self, host: str) -> bool:
+        return False
 
 
 class _Answer(IntEnum):
@@ -221,6 +237,22 @@ class RedisThrottle:
         _, wait = self._ask(host, -1.0, background=False)  # no patience: looks, and takes no slot
         return max(0.0, rate * (1 - wait / 60))
 
+    def blocked(self, host: str) -> float:
+        try:
+            left: int = self._redis.pttl(_key("blocked_until", host))
+        except redis.RedisError as error:
+            raise _no_budget(host, error) from error
+        return max(left, 0) / 1000
+
+    def lift(self, host: str) -> bool:
+        keys = [_key(name, host) for name in ("blocked_until", "closed_until", "failures")]
+        try:
+            gone: int = self._redis.delete(*keys)
+        except redis.RedisError as error:
+            raise _no_budget(host, error) from error
+        self._forget(host)
+        return gone > 0
+
     def _lately_open(self, host: str) -> bool:
         """A host without a rate is looked up a few times a second, not for each of its requests."""
         look = self._looks.get(host)
@@ -278,7 +310,7 @@ def _refusal(host: str, answer: _Answer, wait: float) -> Retryable:
         return SourceUnavailable(said, retry_after=wait)
     if answer is _Answer.BLOCKED:
         return RateLimited(f"{host} asked us to wait; {wait:.0f} s are left", retry_after=wait)
-    return RateLimited(f"the budget for {host} is spent; room in {wait:.0f} s", retry_after=wait)
+    return BudgetSpent(f"the budget for {host} is spent; room in {wait:.0f} s", retry_after=wait)
 
 
 def _no_budget(host: str, error: redis.RedisError) -> Retryable:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 from parlex.db.models import RunRow
+from parlex.errors import RateLimited
 from parlex.parliament import SessionId
 from parlex.runs.fetch_logs import Figures
 from parlex.runs.pipeline import Pipeline
@@ -17,6 +19,8 @@ from parlex.runs.work import Request
 # How long a process looks away when others hold the rest of its run's keys.
 HANDED_OVER = 0.5  # seconds
 SIGN_OF_LIFE = 30.0  # seconds between two of a process that waits
+# The schedule obeys a source that asks for a month; a person who waits in front of a command is told.
+PATIENCE = timedelta(hours=1)
 
 Progressed = Callable[[int, int], None]
 
@@ -51,16 +55,22 @@ def rerun_failures(pipeline: Pipeline, run_id: UUID, *, on_progress: Progressed 
 
 
 def run_here(pipeline: Pipeline, request: Request, on_progress: Progressed | None = None) -> Figures:
-    """Open a run, or join the equal one under way, and see it to its end. UsageError if the request is wrong."""
+    """Open a run, or join the equal one under way, and see it to its end.
+
+    UsageError if the request is wrong; RateLimited where a source asks to be left alone for longer than ``PATIENCE``.
+    """
     pipeline.abandon_dead()
     opened = pipeline.open_run(request, carrier="process")
     if opened.joined:
         return _watch(pipeline, opened.run.run_id, on_progress)
     try:
         return _carry(pipeline, opened.run, on_progress)
-    except BaseException:
-        # Nobody else carries this run on: Ctrl-C or an error ends it, and the log says so at once.
-        pipeline.abandon(opened.run.run_id)
+    # Nobody else carries this run on: the log says at once how it ended.
+    except KeyboardInterrupt:
+        pipeline.revoke(opened.run.run_id)
+        raise
+    except BaseException as error:
+        pipeline.abandon(opened.run.run_id, f"{type(error).__name__}: {error}")
         raise
 
 
@@ -81,12 +91,21 @@ def _carry(pipeline: Pipeline, run: RunRow, on_progress: Progressed | None) -> F
 
 
 def _wait_until_due(pipeline: Pipeline, run_id: UUID) -> None:
-    """Sleep until something of the run is due, and say now and then that it is alive."""
-    seconds = pipeline.seconds_until_due(pipeline.run(run_id))
-    until = time.monotonic() + (HANDED_OVER if seconds is None else seconds)
-    while (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, SIGN_OF_LIFE))
-        pipeline.touch(run_id)
+    """Sleep until something of the run is due, a while at most, and say that it is alive.
+
+    The row tells how long, each time anew: somebody may have made it due at once.
+    """
+    run = pipeline.run(run_id)
+    seconds = pipeline.seconds_until_due(run)
+    if seconds is not None and seconds > PATIENCE.total_seconds():
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        raise RateLimited(
+            f"a source asks to be left alone until {until:%Y-%m-%d %H:%M} UTC, and run {str(run_id)[:8]} does not wait "
+            "that long: what is saved stays, fetch again then",
+            retry_after=seconds,
+        )
+    time.sleep(HANDED_OVER if seconds is None else min(seconds, SIGN_OF_LIFE))
+    pipeline.touch(run_id)
 
 
 def _watch(pipeline: Pipeline, run_id: UUID, on_progress: Progressed | None) -> Figures:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from parlex.db.bulk import write_rows
 from parlex.db.models import RunKeyRow, RunRow
 from parlex.parliament import Outcome
-from parlex.runs.run_keys import MAX_RETRIES, any_open, count_outcomes, give_up_keys, key_row
+from parlex.runs.run_keys import MAX_RETRIES, any_open, count_outcomes, give_up_keys, key_errors, key_row
 from parlex.runs.work import Due, Plan, Request
 
 KEPT_ERRORS = 20
@@ -276,7 +276,8 @@ def close_if_complete(db: Session, run_id: UUID, *, now: datetime) -> Ended | No
 
 
 def close(db: Session, run: RunRow, *, now: datetime, status: str | None = None) -> RunRow:
-    """Close a run: count its keys and give it its status, or the one given."""
+    """Close a run: count its keys and give it its status, or the one given. One that failed names its cause: where
+    nothing else was noted, the errors of its keys."""
     counts = count_outcomes(db, run.run_id)
     run.created = counts.get(Outcome.CREATED, 0)
     run.updated = counts.get(Outcome.UPDATED, 0)
@@ -284,6 +285,8 @@ def close(db: Session, run: RunRow, *, now: datetime, status: str | None = None)
     run.failed = counts.get(Outcome.FAILED, 0)
     run.succeeded = run.created + run.updated + run.unchanged
     run.attempted = run.succeeded + run.failed
+    if run.failed and not run.error_count:
+        note_errors(db, run.run_id, key_errors(db, run.run_id))
     run.status = status or _status(run)
     run.finished_at = now
     run.progress_at = now
@@ -362,21 +365,40 @@ def abandon_dead(
     query = select(RunRow).where(RunRow.status == "running", dead).with_for_update(skip_locked=True)
     runs = db.scalars(query).all()
     for run in runs:
-        _give_up(db, run, "abandoned", now)
+        _give_up(db, run, "abandoned", _cause_of_death(run, now, process_patience, worker_patience), now)
     return list(runs)
 
 
-def end(db: Session, run_id: UUID, status: Literal["abandoned", "revoked"], *, now: datetime) -> bool:
-    """End a run that its carrier gives up, or that a person ends; whether it was under way. What is under way in it is
-    dropped by its workers."""
+def _cause_of_death(run: RunRow, now: datetime, process_patience: timedelta, worker_patience: timedelta) -> str:
+    if run.carrier == "process" and run.progress_at < now - process_patience:
+        return "the process that carried it is gone"
+    if run.carrier == "worker" and run.progress_at < now - worker_patience:
+        return f"nothing moved it for {worker_patience.total_seconds() / 60:.0f} min though work was due"
+    if not run.planned and run.attempt > MAX_RETRIES:
+        return f"{run.attempt} workers died while they planned it"
+    return "it was not over by its deadline"
+
+
+def revoke(db: Session, run_id: UUID, *, now: datetime) -> bool:
+    """End a run as a person wishes; whether it was under way. What is under way in it is dropped by its workers."""
+    return _end(db, run_id, "revoked", None, now)
+
+
+def abandon(db: Session, run_id: UUID, cause: str, *, now: datetime) -> bool:
+    """End a run that its carrier gives up; whether it was under way."""
+    return _end(db, run_id, "abandoned", cause, now)
+
+
+def _end(db: Session, run_id: UUID, status: str, cause: str | None, now: datetime) -> bool:
     run = lock(db, run_id)
     if run.status != "running":
         return False
-    _give_up(db, run, status, now)
+    _give_up(db, run, status, cause, now)
     return True
 
 
-def _give_up(db: Session, run: RunRow, status: str, now: datetime) -> None:
+def _give_up(db: Session, run: RunRow, status: str, cause: str | None, now: datetime) -> None:
+    note_errors(db, run.run_id, [cause] if cause else [])
     give_up_keys(db, run.run_id, f"{status} with its run")
     close(db, run, now=now, status=status)
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, Text, cast, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Row, Select, Text, case, cast, func, select
+from sqlalchemy.orm import Session
 
 from parlex.answers import Record, as_json
 from parlex.db.models import (
@@ -25,14 +25,17 @@ from parlex.errors import UsageError
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.mirror.quarantine import QuarantineRecord
-from parlex.parliament import SessionId
+from parlex.parliament import Outcome, SessionId
 
 _PAGE = 1000  # rows held in memory at a time while a long answer streams
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord(Record):
-    """A run as ``parlex runs --json`` prints it. ``bills_fetched`` = created + updated + unchanged + failed."""
+    """A run as ``parlex runs --json`` prints it. ``bills_fetched`` = created + updated + unchanged + failed.
+
+    While the run is under way, these are of the keys that are done.
+    """
 
     run_id: UUID
     dataset: str
@@ -217,9 +220,14 @@ def _select_runs() -> Select[Any]:
     return select(*(_run_column(f.name) for f in fields(RunRecord)))
 
 
-def _run_column(name: str) -> InstrumentedAttribute[Any]:
-    column: InstrumentedAttribute[Any] = getattr(RunRow, "attempted" if name == "bills_fetched" else name)
-    return column
+def _run_column(name: str) -> ColumnElement[Any]:
+    """A column of a run. The figures of one that is under way are those of its keys that are done."""
+    column = getattr(RunRow, "attempted" if name == "bills_fetched" else name)
+    outcomes = list(Outcome) if name == "bills_fetched" else [outcome for outcome in Outcome if outcome == name]
+    if not outcomes:
+        return column  # type: ignore[no-any-return]
+    done = select(func.count()).where(RunKeyRow.run_id == RunRow.run_id, RunKeyRow.outcome.in_(outcomes))
+    return case((RunRow.status == "running", done.scalar_subquery()), else_=column)
 
 
 def _run_record(row: Row[Any] | tuple[Any, ...]) -> RunRecord:

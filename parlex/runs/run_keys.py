@@ -260,6 +260,16 @@ def next_due(db: Session, run_id: UUID) -> datetime | None:
     return db.scalar(query)
 
 
+def wake(db: Session, *, now: datetime) -> int:
+    """Make due at once what waits in open runs; how many runs and keys. Whoever carries them then sees to them."""
+    runs = update(RunRow).where(RunRow.status == "running", RunRow.planned.is_(False), RunRow.next_attempt_at > now)
+    woken = db.execute(runs.values(next_attempt_at=now).returning(RunRow.run_id)).all()
+    open_runs = select(RunRow.run_id).where(RunRow.status == "running")
+    waiting = and_(RunKeyRow.state == "waiting", RunKeyRow.next_attempt_at > now, RunKeyRow.run_id.in_(open_runs))
+    keys = update(RunKeyRow).where(waiting).values(next_attempt_at=now, sent_at=None)
+    return len(woken) + len(db.execute(keys.returning(RunKeyRow.key)).all())
+
+
 def backoff(attempt: int, delay: float) -> float:
     """Seconds before retry number ``attempt`` (from 1): delay, twice that, four times, give or take a fifth."""
     return delay * float(2 ** (attempt - 1)) * random.uniform(0.8, 1.2)
@@ -357,6 +367,12 @@ def failed_keys(db: Session, run_id: UUID) -> list[str]:
     """The keys that a run could not bring to an end, in its order."""
     query = select(RunKeyRow.key).where(RunKeyRow.run_id == run_id, RunKeyRow.state == "failed")
     return list(db.scalars(query.order_by(RunKeyRow.position)))
+
+
+def key_errors(db: Session, run_id: UUID) -> list[str]:
+    """What the keys that failed say, in the run's order."""
+    query = select(RunKeyRow.error).where(RunKeyRow.run_id == run_id, RunKeyRow.outcome == Outcome.FAILED)
+    return [error for error in db.scalars(query.order_by(RunKeyRow.position)) if error]
 
 
 def give_up_keys(db: Session, run_id: UUID, epitaph: str) -> None:

@@ -178,12 +178,20 @@ class RunLog:
         """End a run that is under way; whether it was. What it has saved stays."""
         self.run(run_id)
         with self._db() as db:
-            return fetch_logs.end(db, run_id, "revoked", now=Clock(db).now())
+            return fetch_logs.revoke(db, run_id, now=Clock(db).now())
 
-    def abandon(self, run_id: UUID) -> None:
+    def abandon(self, run_id: UUID, cause: str) -> None:
         """End a run that its carrier gives up, unless it is over."""
         with self._db() as db:
-            fetch_logs.end(db, run_id, "abandoned", now=Clock(db).now())
+            fetch_logs.abandon(db, run_id, cause, now=Clock(db).now())
+
+    def wake(self) -> int:
+        """What waits for a source, as the source asked, is due now: runs to plan, and keys; how many.
+
+        For a person who lifted a host's wish to be left alone (:meth:`parlex.fetching.throttle.Throttle.lift`).
+        """
+        with self._db() as db:
+            return run_keys.wake(db, now=Clock(db).now())
 
     # What nobody carries.
 

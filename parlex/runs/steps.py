@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from parlex.errors import ParlexError, RateLimited, Retryable, SourceUnavailable
+from parlex.errors import BudgetSpent, ParlexError, RateLimited, Retryable, SourceUnavailable
 from parlex.parliament import Outcome
 from parlex.runs import run_keys
 from parlex.runs.asking import Answer, not_yet
@@ -86,7 +86,10 @@ def after_asking(
 
 
 def _is_ours(error: ParlexError | None) -> bool:
-    """Not the source failed to answer: it could not be asked, since Redis with the budget of its host was away."""
+    """Not the source failed to answer: it could not be asked, since the budget of its host gave no room, or Redis with
+    that budget was away."""
+    if isinstance(error, BudgetSpent):
+        return True
     return isinstance(error, Retryable) and not isinstance(error, SourceUnavailable | RateLimited)
 
 

@@ -198,7 +198,7 @@ def test_an_entry_whose_only_run_was_abandoned_is_run_again(make_resources: Any)
         run = resources.pipeline.open_run(resources.pipeline.latest_request(5), entry=HOURLY, slot=slot).run
         assert beat.missed(schedule, resources) == []
         with resources.db() as db:
-            fetch_logs.end(db, run.run_id, "abandoned", now=datetime.now(UTC))
+            fetch_logs.abandon(db, run.run_id, "it died", now=datetime.now(UTC))
         (tick,) = beat.missed(schedule, resources)
         assert (tick.slot, tick.missed) == (slot, 0)
         assert (

@@ -39,9 +39,7 @@ from parlex.resources import Resources
 from parlex.settings import Settings, environment
 
 QUEUES = ("control", "fetch", "persist")
-TABLES = (
-    "bills, changes, counters, listings, sweeps, documents, latest_documents, fetch_logs, quarantine, heartbeats"
-)
+TABLES = "bills, changes, counters, listings, sweeps, documents, latest_documents, fetch_logs, quarantine, heartbeats"
 
 
 class ProcessContainer:

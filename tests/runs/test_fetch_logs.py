@@ -127,16 +127,16 @@ def test_a_tick_whose_entry_still_runs_is_skipped(db: Session) -> None:
 
 def test_a_slot_whose_run_a_person_ended_is_taken(db: Session) -> None:
     first = open_run(db, entry="hourly", slot=NOON)
-    assert fetch_logs.end(db, first.run.run_id, "revoked", now=NOON)
+    assert fetch_logs.revoke(db, first.run.run_id, now=NOON)
     assert open_run(db, entry="hourly", slot=NOON).joined
     assert fetch_logs.last_slot(db, "hourly") == NOON
     assert (first.run.status, first.run.error_count) == ("revoked", 0)
-    assert not fetch_logs.end(db, first.run.run_id, "revoked", now=NOON), "it is over"
+    assert not fetch_logs.revoke(db, first.run.run_id, now=NOON), "it is over"
 
 
 def test_an_abandoned_run_gives_its_slot_back(db: Session) -> None:
     first = open_run(db, entry="hourly", slot=NOON)
-    fetch_logs.end(db, first.run.run_id, "abandoned", now=NOON)
+    fetch_logs.abandon(db, first.run.run_id, "it died", now=NOON)
     again = open_run(db, entry="hourly", slot=NOON)
     assert (again.joined, again.open) == (False, True)
     assert fetch_logs.last_slot(db, "hourly") == NOON
@@ -258,7 +258,7 @@ def test_two_workers_with_the_same_message_share_no_key(engine: Engine) -> None:
 
 def test_a_closed_run_hands_out_nothing(db: Session) -> None:
     run_id = planned_run(db, "45-1 C-2")
-    fetch_logs.end(db, run_id, "abandoned", now=NOON)
+    fetch_logs.abandon(db, run_id, "it died", now=NOON)
     assert states(db, run_id) == {"45-1 C-2": "failed"}
     db.execute(update(RunKeyRow).values(state="waiting"))
     assert run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=NOON, lease=LEASE) == []
@@ -412,7 +412,8 @@ def test_a_key_that_kills_each_worker_is_given_up(db: Session) -> None:
     ended = fetch_logs.close_if_complete(db, run_id, now=NOON)
     assert ended is not None
     run = ended.figures
-    assert (run.status, run.failed, run.created) == ("partial", 1, 1)
+    assert (run.status, run.failed, run.created, run.error_count) == ("partial", 1, 1, 1)
+    assert "died over it" in fetch_logs.get_run(db, run_id).errors[0], "a run that failed names its cause"
     assert "died over it" in str(db.scalar(text("SELECT error FROM run_keys WHERE state = 'failed'")))
 
 
@@ -434,6 +435,7 @@ def test_a_run_dies_with_its_process(db: Session) -> None:
     assert abandoned(db, minutes(9)) == [run_id]
     run = fetch_logs.get_run(db, run_id)
     assert (run.status, run.finished_at) == ("abandoned", minutes(9))
+    assert run.errors == ["the process that carried it is gone"]
     assert states(db, run_id) == {"45-1 C-2": "failed"}
     assert abandoned(db, minutes(9)) == []
 
@@ -442,6 +444,7 @@ def test_a_run_of_the_workers_is_given_up_when_nothing_moves_for_long(db: Sessio
     run_id = planned_run(db, "45-1 C-2")
     assert abandoned(db, minutes(29)) == []
     assert abandoned(db, minutes(31)) == [run_id]
+    assert fetch_logs.get_run(db, run_id).errors == ["nothing moved it for 30 min though work was due"]
 
 
 def test_a_run_that_waits_as_it_was_asked_to_is_not_dead(db: Session) -> None:
@@ -450,7 +453,9 @@ def test_a_run_that_waits_as_it_was_asked_to_is_not_dead(db: Session) -> None:
     waits = Progress("45-1 C-2", "waiting", ("legisinfo",), 0, minutes(120))
     run_keys.record(db, run_id, [waits], now=NOON)
     assert abandoned(db, minutes(60)) == []
+    fetch_logs.touch(db, run_id, now=minutes(25 * 60))
     assert abandoned(db, minutes(25 * 60)) == [run_id]  # past its deadline all the same
+    assert fetch_logs.get_run(db, run_id).errors == ["it was not over by its deadline"]
 
 
 def test_figures_that_nobody_delivered_are_found(db: Session) -> None:

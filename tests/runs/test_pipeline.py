@@ -11,19 +11,21 @@ from typing import Any
 
 import httpx
 import pytest
+import time_machine
 from sqlalchemy import event, text
 
 from parlex.datasets import verdicts
 from parlex.db.models import RunRow
-from parlex.errors import UnknownSession, UsageError
+from parlex.errors import RateLimited, UnknownSession, UsageError
 from parlex.fetching.http import Client
-from parlex.fetching.throttle import NullThrottle
+from parlex.fetching.throttle import NullThrottle, host_of
 from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone, asking
 from parlex.runs.fetch_logs import Figures
 from parlex.runs.pipeline import FetchReport, PlanReport
+from parlex.runs.run_keys import Overdue
 from tests.looking import let_pass
 
 CURRENT = SessionId(45, 1)
@@ -47,6 +49,10 @@ def changes(mirror: Resources, run: Figures) -> list[tuple[Any, ...]]:
 
 def bills(mirror: Resources) -> list[tuple[Any, ...]]:
     return rows(mirror, "SELECT * FROM bills ORDER BY parliament, session, number")
+
+
+def numbers(mirror: Resources) -> set[str]:
+    return {number for (number,) in rows(mirror, "SELECT number FROM bills")}
 
 
 def parked(mirror: Resources) -> list[tuple[Any, ...]]:
@@ -133,13 +139,15 @@ def test_a_second_run_asks_for_the_list_and_writes_no_bill(sandbox: Sandbox, mir
 
 def test_what_moves_is_fetched_and_recorded_in_the_same_run(sandbox: Sandbox, mirror: Resources) -> None:
     fetch(mirror)
+    before = numbers(mirror)
     for _ in range(5):
         assert sandbox.advance()
     run = fetch(mirror)
     assert run.status == "success"
     assert run.created + run.updated == run.bills_fetched > 0
     recorded = changes(mirror, run)
-    assert {number for number, *_ in recorded} >= {number for number, kind, *_ in recorded if kind == "created"}
+    assert {number for number, kind, *_ in recorded if kind == "created"} == numbers(mirror) - before
+    assert len({number for number, *_ in recorded}) == run.bills_fetched
     assert all(old != new for _, kind, _, old, new in recorded if kind == "changed")
     assert changes(mirror, fetch(mirror)) == []
 
@@ -305,6 +313,27 @@ def test_no_step_makes_a_round_trip_for_each_bill(sandbox: Sandbox, make_resourc
     assert spent[1] <= spent[0]
 
 
+def test_hosts_whose_clocks_are_apart_share_a_run(sandbox: Sandbox, mirror: Resources) -> None:
+    """What one host writes down is due by the database's clock, whatever the next host's says."""
+    now, pipeline = datetime.now(UTC), mirror.pipeline
+    with time_machine.travel(now + timedelta(minutes=10)):
+        run = pipeline.open_run(pipeline.session_request(CURRENT, 5)).run
+    with time_machine.travel(now - timedelta(minutes=10)):
+        assert pipeline.plan(run).due == 5
+    with time_machine.travel(now + timedelta(seconds=60)):
+        keys = pipeline.take_chunk(run)
+    with time_machine.travel(now - timedelta(minutes=10)):
+        assert len(pipeline.fetch(run, keys).persist) == 5
+        assert pipeline.sweep() == Overdue((), [], [])
+    with time_machine.travel(now + timedelta(hours=5)):
+        assert pipeline.abandon_dead() == []
+        pipeline.persist(run, keys)
+        figures = pipeline.close_if_complete(run)
+    assert figures is not None
+    assert (figures.status, figures.created) == ("success", 5)
+    assert 0 <= (figures.duration_seconds or -1) < 600
+
+
 # Sources that fail.
 
 
@@ -378,6 +407,58 @@ def test_a_list_that_asks_to_wait_puts_the_planning_off(sandbox: Sandbox, mirror
     assert value(mirror, "SELECT next_attempt_at > now() + interval '29 minutes' FROM fetch_logs")
     mirror.pipeline.plan(run)  # not due: nobody is asked
     assert asked(sandbox)["list"] == 1
+
+
+def test_a_month_is_obeyed_but_nobody_sleeps_in_front_of_it(sandbox: Sandbox, mirror: Resources) -> None:
+    sandbox.fault("rate_limit", host="legisinfo", path=LIST, retry_after=2_592_000)
+    with pytest.raises(RateLimited, match="asks to be left alone until"):
+        fetch(mirror)
+    with pytest.raises(RateLimited, match="asks to be left alone until"):
+        fetch(mirror)
+    assert asked(sandbox)["list"] == 1, "obeyed"
+    (first, second) = rows(mirror, "SELECT status, errors ->> 0 FROM fetch_logs")
+    assert first[0] == second[0] == "abandoned"
+    assert "a source asks to be left alone until" in first[1]
+    host = host_of(mirror.settings.legisinfo_url)
+    assert 2_591_000 < mirror.throttle.blocked(host) <= 2_592_000
+    sandbox.clear_faults()
+    assert mirror.throttle.lift(host)
+    assert (mirror.throttle.blocked(host), mirror.throttle.lift(host)) == (0, False)
+    assert fetch(mirror).status == "success"
+
+
+def test_what_waits_for_a_source_can_be_woken(sandbox: Sandbox, mirror: Resources) -> None:
+    pipeline, host = mirror.pipeline, host_of(mirror.settings.legisinfo_url)
+    lists = sandbox.fault("rate_limit", host="legisinfo", path=LIST, first=1, retry_after=1800)
+    sandbox.fault("rate_limit", host="legisinfo", path=DETAIL, first=1, retry_after=1800)
+    run = pipeline.open_run(pipeline.session_request(CURRENT, 1)).run
+    assert pipeline.plan(run) == PlanReport()
+    mirror.throttle.lift(host)
+    assert (pipeline.wake(), pipeline.wake(), lists.fired) == (1, 0, 1)
+    assert pipeline.plan(run).due == 1
+    keys = pipeline.take_chunk(run)
+    assert pipeline.fetch(run, keys) == FetchReport()
+    mirror.throttle.lift(host)
+    assert (pipeline.wake(), pipeline.take_chunk(run)) == (1, keys)
+    assert pipeline.fetch(run, keys).persist == tuple(keys)
+
+
+def test_a_wall_before_the_details_is_not_asked_key_by_key(
+    sandbox: Sandbox, make_resources: Callable[..., Resources]
+) -> None:
+    mirror = make_resources(
+        legisinfo_url=sandbox.legisinfo_url,
+        openparliament_url=sandbox.openparliament_url,
+        fetch_threads=1,
+        retry_delay=0.5,
+    )
+    wall = sandbox.fault("error", host="legisinfo", path=DETAIL, status=403)
+    run = fetch(mirror)
+    assert (run.status, run.created) == ("failure", 0)
+    assert run.failed > 20
+    assert wall.fired < 15, "five in a row, then one after each pause"
+    sandbox.clear_faults()
+    assert fetch(mirror).created == run.failed, "nothing of it is held against a bill"
 
 
 def test_without_the_companion_bills_land_and_the_next_run_heals(sandbox: Sandbox, mirror: Resources) -> None:
@@ -608,8 +689,19 @@ def test_whoever_is_interrupted_says_so_in_the_log(sandbox: Sandbox, mirror: Res
 
     with pytest.raises(KeyboardInterrupt):
         fetch(mirror, LAST, on_progress=interrupt)
-    assert rows(mirror, "SELECT status FROM fetch_logs") == [("abandoned",)]
+    assert rows(mirror, "SELECT status, errors FROM fetch_logs") == [("revoked", [])]
     assert fetch(mirror, LAST).status == "success"
+
+
+def test_a_run_that_its_process_gives_up_names_the_cause(sandbox: Sandbox, mirror: Resources) -> None:
+    def break_off(done: int, total: int) -> None:
+        raise RuntimeError("the screen is gone")
+
+    with pytest.raises(RuntimeError):
+        fetch(mirror, LAST, on_progress=break_off)
+    assert rows(mirror, "SELECT status, errors FROM fetch_logs") == [
+        ("abandoned", ["RuntimeError: the screen is gone"])
+    ]
 
 
 def test_progress_reaches_all_of_it(sandbox: Sandbox, mirror: Resources) -> None:

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from parlex import answers
 from parlex.datasets.bills import reads as bill_reads
-from parlex.db.models import BillStageRow, QuarantineRow
+from parlex.db.models import BillStageRow, QuarantineRow, RunKeyRow
 from parlex.errors import UsageError
 from parlex.mirror import history, sweeps
 from parlex.parliament import BillKey, SessionId
+from parlex.runs import fetch_logs
 from parlex.runs import reads as run_reads
 from tests import rows
 from tests.rows import NOON
@@ -346,3 +347,19 @@ def test_the_current_session_is_what_the_last_believed_current_list_held(db: Ses
     save(db, rows.sweep(NOON), rows.sweep(NOON + HOUR, scope="46-1", believed=False))
     save(db, rows.sweep(NOON + HOUR, scope="44-1", is_current=False))
     assert sweeps.current_session(db) == SessionId(45, 1)
+
+
+def test_the_figures_of_a_run_under_way_are_live(db: Session) -> None:
+    run, over = rows.run(status="running"), rows.run(attempted=9, created=9)
+    outcomes = {"C-2": "created", "C-3": "created", "C-4": "failed", "C-5": None}
+    save(db, run, over)
+    for position, (key, outcome) in enumerate(outcomes.items()):
+        row = {"key": key, "outcome": outcome, "wants": [], "next_attempt_at": NOON}
+        save(db, RunKeyRow(run_id=run.run_id, position=position, **row))
+        save(db, RunKeyRow(run_id=over.run_id, position=position, **row))
+    found = {record.run_id: record for record in run_reads.runs(db)}
+    live = found[run.run_id]
+    assert (live.bills_fetched, live.created, live.updated, live.failed) == (3, 2, 0, 1)
+    assert (found[over.run_id].bills_fetched, found[over.run_id].created) == (9, 9)
+    figures = fetch_logs.live_figures(db, run)
+    assert (figures.bills_fetched, figures.created, figures.updated, figures.failed) == (3, 2, 0, 1)

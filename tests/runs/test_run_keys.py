@@ -177,7 +177,8 @@ def test_a_run_whose_planners_die_is_given_up(mirror: Resources) -> None:
     now += timedelta(minutes=5)
     with mirror.db() as db:
         assert _dead(db, now) == [run.run_id]
-        assert db.get_one(RunRow, run.run_id).status == "abandoned"
+        given_up = db.get_one(RunRow, run.run_id)
+        assert (given_up.status, given_up.errors) == ("abandoned", ["4 workers died while they planned it"])
 
 
 def _dead(db: Session, now: datetime) -> list[UUID]:
