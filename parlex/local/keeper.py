@@ -13,6 +13,7 @@ import ctypes
 import gc
 import json
 import os
+import re
 import runpy
 import selectors
 import signal
@@ -44,11 +45,15 @@ class Program:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to keep alive, what to import first, and whether the output goes to a terminal."""
+    """What to keep alive, what to import first, and whether the output goes to a terminal.
+
+    ``unsaid`` are regular expressions: a line of a child that matches one is not passed on.
+    """
 
     programs: tuple[Program, ...]
     preload: tuple[str, ...]
     coloured: bool
+    unsaid: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -57,7 +62,7 @@ class Plan:
     def from_json(cls, line: bytes) -> Plan:
         read = json.loads(line)
         programs = tuple(Program(p["name"], p["module"], tuple(p["arguments"])) for p in read["programs"])
-        return cls(programs, tuple(read["preload"]), read["coloured"])
+        return cls(programs, tuple(read["preload"]), read["coloured"], tuple(read["unsaid"]))
 
 
 def labelled(name: str, line: str, colour: int | None = None) -> str:
@@ -85,6 +90,7 @@ class Keeper:
         colours = {program.name: _COLOURS[i % len(_COLOURS)] for i, program in enumerate(plan.programs)}
         self._colours = colours if plan.coloured else {}
         self._children = [_Child(program) for program in plan.programs]
+        self._unsaid = [re.compile(pattern) for pattern in plan.unsaid]
         self._selector = selectors.DefaultSelector()
         self._ending = self._hurried = False
 
@@ -150,7 +156,8 @@ class Keeper:
                 self._ending = True  # one line was all we are ever sent
                 continue
             for line in key.data.read():
-                self._say(key.data.name, line)
+                if not any(pattern.search(line) for pattern in self._unsaid):
+                    self._say(key.data.name, line)
             if key.data.is_over:
                 self._selector.unregister(key.fd)
                 os.close(key.fd)

@@ -1,4 +1,4 @@
-"""Locks on files, which the kernel drops with their holder however it died, and private files."""
+"""Locks on files, which the kernel drops with their holder however it died, private files, and the folder of both."""
 
 from __future__ import annotations
 
@@ -10,10 +10,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from parlex.errors import ConfigurationError
+
 if sys.platform != "win32":
     import fcntl
 
 POLL_SECONDS = 0.02
+
+
+@contextmanager
+def usable(home: Path) -> Iterator[None]:
+    """ConfigurationError, in one line, where PARLEX_HOME cannot be used: for an OSError of what the block does there.
+
+    Also for a name that is no UTF-8, of which no server's address could be made.
+    """
+    try:
+        str(home.absolute()).encode()
+        yield
+    except UnicodeEncodeError:
+        name = os.fsencode(home.absolute()).decode(errors="backslashreplace")
+        raise ConfigurationError(f"PARLEX_HOME cannot be used: its name is no UTF-8: {name}") from None
+    except OSError as error:
+        raise ConfigurationError(f"PARLEX_HOME cannot be used: {error}") from None
 
 
 def open_private(path: Path, flags: int = 0) -> int:
@@ -24,9 +42,13 @@ def open_private(path: Path, flags: int = 0) -> int:
 def write_private(path: Path, text: str) -> None:
     """Write by way of a new file, so that nobody reads half of it nor a file with looser permissions."""
     descriptor, fresh = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(fresh).replace(path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(fresh).replace(path)
+    except OSError:
+        Path(fresh).unlink()
+        raise
 
 
 @contextmanager

@@ -116,15 +116,20 @@ class Postgres(Server):
     def _make_database(self, folder: str) -> None:
         import psycopg2
 
-        link = psycopg2.connect(
-            host=folder, user=self.user, password=self.password(), dbname="postgres", connect_timeout=10
-        )
+        try:
+            link = psycopg2.connect(
+                host=folder, user=self.user, password=self.password(), dbname="postgres", connect_timeout=10
+            )
+        except psycopg2.Error:
+            raise self.complain("does not answer") from None
         try:
             link.autocommit = True
             with link.cursor() as cursor:
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (self.database,))
                 if cursor.fetchone() is None:
                     cursor.execute(f"CREATE DATABASE {self.database}")
+        except psycopg2.Error:
+            raise self.complain("could not make its database") from None
         finally:
             link.close()
 

@@ -9,14 +9,14 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
 from parlex.errors import ConfigurationError
-from parlex.local.locks import held, is_held, open_private, wait_until, write_private
+from parlex.local.locks import held, is_held, open_private, usable, wait_until, write_private
 
 START_SECONDS = 60.0  # a PostgreSQL that was killed first replays its log
 STOP_SECONDS = 15.0  # to each signal, before the next and rougher one
@@ -61,19 +61,21 @@ class Server(ABC):
     def used(self) -> Iterator[str]:
         """Join or start the server; stop it on the way out if nobody else uses it."""
         self.package_folder()  # before anything is made
-        self._make_folder()
-        try:
-            with held(self.folder / "users", shared=True):
-                with held(self.folder / "gate"):
-                    address = self._join_or_start()
-                yield address
-        finally:
-            with held(self.folder / "gate"):
-                if not is_held(self.folder / "users", shared=False):
-                    self.stop()
+        with ExitStack() as using:
+            with usable(self.home):
+                self._make_folder()
+                using.callback(self._leave)
+                using.enter_context(held(self.folder / "users", shared=True))
+                address = self.revived()
+            yield address
+
+    def _leave(self) -> None:
+        with usable(self.home), held(self.folder / "gate"):
+            if not is_held(self.folder / "users", shared=False):
+                self.stop()
 
     def revived(self) -> str:
-        with held(self.folder / "gate"):
+        with usable(self.home), held(self.folder / "gate"):
             return self._join_or_start()
 
     def _join_or_start(self) -> str:
@@ -118,15 +120,12 @@ class Server(ABC):
         return Path(spec.origin).parent
 
     def _make_folder(self) -> None:
-        try:
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-            if self.folder.is_symlink() or self.folder.stat().st_uid != os.geteuid():
-                raise PermissionError(f"{self.folder} belongs to another user")
-            if self.folder.stat().st_mode & 0o067:  # what others may do, but to pass through: see _as_nobody
-                self.folder.chmod(0o700)
-        except OSError as error:
-            raise ConfigurationError(f"PARLEX_HOME cannot be used: {error}") from None
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        if self.folder.is_symlink() or self.folder.stat().st_uid != os.geteuid():
+            raise PermissionError(f"{self.folder} belongs to another user")
+        if self.folder.stat().st_mode & 0o067:  # what others may do, but to pass through: see _as_nobody
+            self.folder.chmod(0o700)
 
     def password(self) -> str:
         """The server's own password, made once."""

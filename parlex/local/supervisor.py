@@ -27,7 +27,7 @@ from typing import IO, Any, TextIO
 from parlex.errors import ConfigurationError
 from parlex.local import embedded
 from parlex.local.keeper import BACKOFF_SECONDS, GRACE_SECONDS, STEADY_SECONDS, Plan, Program, labelled
-from parlex.local.locks import held, is_held, wait_until, write_private
+from parlex.local.locks import held, is_held, usable, wait_until, write_private
 from parlex.runs.queues import CONTROL, FETCH, PERSIST
 from parlex.settings import Settings, environment, load
 
@@ -46,7 +46,17 @@ _KEEPER_ENVIRONMENT = {
     "REMAP_SIGTERM": "SIGQUIT",
     # Whoever starts us as root knows it; Celery would say so eight lines long, for each worker.
     "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
+    # What they write comes to us, and by way of us to wherever our own output goes.
+    "PYTHONIOENCODING": "utf-8",
 }
+# What Celery and Flower tell whoever runs them alone, and what is not so here.
+_UNSAID = (
+    r"^$",
+    r"^worker: Hitting Ctrl\+C again",
+    r"^worker: (Warm|Cold) shutdown",
+    r"Initiating Soft Shutdown",
+    r"Inspect method \w+ failed",
+)
 # What workers, beat and Flower import sooner or later: found by comparing what each had after ten seconds.
 _SHARED_MODULES = (
     "celery.app.amqp",
@@ -110,17 +120,19 @@ def run(
     ``on_ready`` is called once every worker has answered. ConfigurationError if nothing could be started.
     """
     stack = Stack(settings, flower_port=flower_port, beat=beat, out=out)
-    with _signals(stack.hurry) as stopped, stack:
-        for line in stack.describe():
-            stack.say(line)
-        if stack.wait_ready(READY_SECONDS, unless=lambda: stopped(0)):
-            stack.say("ready; Ctrl-C stops everything")
-            if on_ready:
-                on_ready(stack)
-        elif not stopped(0):
-            stack.say("not every process has answered yet; still trying")
-        stopped(None)
-        stack.say("stopping")
+    with _signals(stack.hurry) as stopped:
+        with stack:
+            for line in stack.describe():
+                stack.say(line)
+            if stack.wait_ready(READY_SECONDS, unless=lambda: stopped(0)):
+                stack.say("ready; Ctrl-C stops everything")
+                if on_ready:
+                    on_ready(stack)
+            elif not stopped(0):
+                stack.say("not every process has answered yet; still trying")
+            stopped(None)
+            stack.say("stopping")
+        stack.say("stopped")
     return 0
 
 
@@ -153,10 +165,11 @@ class Stack:
 
     def __enter__(self) -> Stack:
         with ExitStack() as starting:
-            self._make_home()
-            starting.enter_context(self._only_one())
-            self._flower_port = _claim_port(self._flower_port)
-            self.flower_auth = self._flower_credentials()
+            with usable(self._home):
+                self._make_home()
+                starting.enter_context(self._only_one())
+                self._flower_port = _claim_port(self._flower_port)
+                self.flower_auth = self._flower_credentials()
             self.addresses = starting.enter_context(embedded.servers(self._settings))
             self._migrate()
             watch = Thread(target=self._watch, name="supervisor")
@@ -220,8 +233,10 @@ class Stack:
         self._write(labelled("parlex", line))
 
     def _write(self, text: str) -> None:
+        encoding = getattr(self._out, "encoding", None) or "utf-8"
+        shown = text.encode(encoding, "backslashreplace").decode(encoding)
         with self._writing, contextlib.suppress(OSError, ValueError):
-            self._out.write(text)
+            self._out.write(shown)
             self._out.flush()
 
     def _make_home(self) -> None:
@@ -319,7 +334,7 @@ class Stack:
                 start_new_session=True,
                 pass_fds=(lock,),
             )
-        plan = Plan(tuple(self._programs()), _SHARED_MODULES, self._out.isatty())
+        plan = Plan(tuple(self._programs()), _SHARED_MODULES, self._out.isatty(), _UNSAID)
         with self._keeper as keeper:
             assert keeper.stdin is not None
             relay = Thread(target=self._relay, args=(keeper.stdout,), name="output")

@@ -34,7 +34,9 @@ def make_program(tmp_path: Path) -> Callable[[str, str], Program]:
 
 
 @contextmanager
-def keeping(folder: Path, *programs: Program, preload: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
+def keeping(
+    folder: Path, *programs: Program, preload: tuple[str, ...] = (), unsaid: tuple[str, ...] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     path = os.pathsep.join((str(folder), *sys.path))
     keeper = subprocess.Popen(
         [sys.executable, "-m", "parlex.local.keeper"],
@@ -46,7 +48,7 @@ def keeping(folder: Path, *programs: Program, preload: tuple[str, ...] = ()) -> 
     )
     with keeper:
         assert keeper.stdin is not None
-        keeper.stdin.write(Plan(programs, preload, coloured=False).to_json())
+        keeper.stdin.write(Plan(programs, preload, coloured=False, unsaid=unsaid).to_json())
         keeper.stdin.flush()
         try:
             yield keeper
@@ -85,6 +87,13 @@ def test_output_comes_line_by_line_under_its_name(tmp_path: Path, make_program: 
     said = [line for line in lines if "started" not in line and "ended" not in line]
     assert said == ["talker  | one", "talker  | ", "talker  | bad � byte", "talker  | oops", "talker  | no newline"]
     assert [line for line in lines if "ended" in line] == ["talker  | ended (exit code 3); starts again in 0.5 s"]
+
+
+def test_what_is_not_so_here_is_not_passed_on(tmp_path: Path, make_program: Callable[..., Program]) -> None:
+    program = make_program("talker", "print('one')\nprint('Hitting it again')\nprint()\nprint('two', flush=True)\n")
+    with keeping(tmp_path, program, unsaid=("^Hitting", "^$")) as keeper:
+        lines = lines_until(keeper, "ended")
+    assert [line for line in lines if "ed" not in line] == ["talker  | one", "talker  | two"]
 
 
 def test_one_that_keeps_dying_is_started_later_each_time(tmp_path: Path, make_program: Callable[..., Program]) -> None:

@@ -48,13 +48,13 @@ def home() -> Iterator[Path]:
 
 
 @contextmanager
-def up(home: Path) -> Iterator[subprocess.Popen[str]]:
+def up(home: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-c", UP, str(home)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
     )
     with process:
         try:
@@ -144,9 +144,14 @@ def test_up_runs_everything_mends_what_dies_and_leaves_nothing(home: Path) -> No
 
         everything = family(supervisor.pid) + servers_of(home)
         supervisor.terminate()
-        assert supervisor.wait(timeout=120) == 0
+        ending, _ = supervisor.communicate(timeout=120)
+        assert supervisor.returncode == 0
         assert all_gone(everything)
         assert embedded.running(home) is None
+
+        # The last words are ours, and true: a second Ctrl-C would not end the tasks, as Celery's own worker says.
+        assert ending.splitlines()[-1] == "parlex  | stopped"
+        assert not re.search(r"Ctrl\+C|(Cold|Warm) shutdown|Inspect method|\| $", told + ending, re.MULTILINE)
 
 
 def test_a_killed_supervisor_leaves_no_worker_and_can_start_again(home: Path) -> None:
@@ -161,6 +166,60 @@ def test_a_killed_supervisor_leaves_no_worker_and_can_start_again(home: Path) ->
         supervisor.send_signal(signal.SIGINT)
         assert supervisor.wait(timeout=120) == 0
     assert embedded.running(home) is None
+
+
+def test_a_terminal_that_knows_ascii_alone_is_told_everything(home: Path) -> None:
+    accented = home / "été"
+    with up(accented, PYTHONIOENCODING="ascii") as supervisor:
+        told = "".join(lines_until(supervisor, READY))
+        assert rf"embedded, in {home}/\xe9t\xe9/postgres" in told
+        supervisor.send_signal(signal.SIGINT)
+        assert supervisor.wait(timeout=120) == 0
+    assert embedded.running(accented) is None
+
+
+def test_a_home_whose_name_is_no_utf_8_is_named_and_left_as_it_is(home: Path) -> None:
+    odd = home / os.fsdecode(b"caf\xe9")
+    named = re.escape(rf"its name is no UTF-8: {home}/caf\xe9")
+    for start in (lambda: Stack(Settings(home=odd), flower_port=0), lambda: embedded.servers(Settings(home=odd))):
+        with pytest.raises(ConfigurationError, match=named), start():
+            pass
+    assert list(home.iterdir()) == []
+
+
+@contextmanager
+def small_disk(place: Path, options: str) -> Iterator[None]:
+    """A file system of its own; the test is skipped where nobody may mount one."""
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False) if shutil.which("mount") else None
+    if done is None or done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip() if done else 'no mount'}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("size=1m,ro", "PARLEX_HOME cannot be used: .*Read-only file system"),
+        ("size=64k,nr_inodes=4", "PARLEX_HOME cannot be used: .*No space left on device"),
+        ("size=64k", "the embedded PostgreSQL could not make its data folder: .*No space left on device"),
+        ("size=20m", "the embedded PostgreSQL could not make its data folder"),
+    ],
+)
+def test_a_home_without_room_is_one_line_and_leaves_no_process(home: Path, options: str, complaint: str) -> None:
+    with small_disk(home, options):
+        for start in (
+            lambda: embedded.servers(Settings(home=home / "var")),
+            lambda: Stack(Settings(home=home / "var"), flower_port=0),
+        ):
+            with pytest.raises(ConfigurationError, match=complaint) as refused, start():
+                pass
+            assert "\n" not in str(refused.value)
+        used = [process for process in psutil.process_iter(["cmdline"]) if str(home) in str(process.info["cmdline"])]
+        assert used == []
 
 
 def test_a_stack_says_when_its_workers_answer(make_settings: Callable[..., Settings], home: Path) -> None:
