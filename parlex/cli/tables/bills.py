@@ -134,7 +134,9 @@ def times(found: Sequence[TimeInStage]) -> Sheet:
 def provenance(found: Sequence[Origin]) -> Sheet:
     """Where each field has its value; the stages by their number."""
     moments = (text(name, 1, 10) for name in ("Fetched at (UTC)", "Since (UTC)"))
-    sheet = Sheet("Provenance", text("Field", 2), line("Value", 3), text("Source", 1), whole("Document"), *moments)
+    sheet = Sheet(
+        "Provenance", text("Field", 2, 14), line("Value", 3), text("Source", 1, 9), whole("Document"), *moments
+    )
     for origin in found:
         value = f"{len(origin.value)} stages" if isinstance(origin.value, list) else origin.value
         source = origin.source + (" (stands in)" if origin.stands_in else "") + (" (kept)" if origin.withheld else "")

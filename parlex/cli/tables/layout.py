@@ -192,7 +192,7 @@ class Facts:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         yield Text(self.title, "bold")
         names = max((cell_len(name) for name, _ in self.rows), default=0)
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, style="dim", width=names)
         table.add_column(overflow="fold")
         for row in self.rows:
@@ -222,6 +222,11 @@ def pairs(values: Mapping[str, Any]) -> str:
 def words(code: str) -> str:
     """A name of ours as people write it."""
     return code.replace("_", " ")
+
+
+def counts(parts: Mapping[str, Sequence[object]]) -> str:
+    """How many of each, those left out of which there are none."""
+    return ", ".join(f"{len(found)} {name}" for name, found in parts.items() if found) or "nothing"
 
 
 def ago(seconds: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from parlex.cli.tables.layout import Facts, Sheet, cell, line, numbers, span, text, whole, words
+from parlex.cli.tables.layout import Facts, Sheet, cell, counts, line, numbers, span, text, whole, words
 
 if TYPE_CHECKING:
     from parlex.datasets.bills.disagreements import Disagreement, Lag
@@ -41,7 +41,7 @@ def _counts(one: Completeness) -> str:
     names = ("missing", "extra", "stale", "doubled", "quarantined", "flagged")
     parts: dict[str, Sequence[object]] = {name: getattr(one, name) for name in names}
     parts |= {f"only in {_SOURCES.get(source, source)}": keys or () for source, keys in one.only.items()}
-    return ", ".join(f"{len(keys)} {name}" for name, keys in parts.items() if keys) or "nothing"
+    return counts(parts)
 
 
 def findings(found: Sequence[Completeness]) -> Sheet:

@@ -14,7 +14,7 @@ SHOWN = 20  # of a politician's votes; --json gives all
 
 
 def politicians(found: Sequence[PoliticianRecord]) -> Sheet:
-    sheet = Sheet(None, text("Slug", 3), text("Name", 3), line("Party", 2), line("Riding", 3), whole("Prov"))
+    sheet = Sheet(None, text("Slug", 3, 15), text("Name", 3, 12), line("Party", 2), line("Riding", 3), whole("Prov"))
     for one in found:
         sheet.add(one.slug, one.name, one.current_party, one.current_riding, one.province)
     return sheet

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parlex.cli.tables import mirror
-from parlex.cli.tables.layout import RUN_ID_SHOWN, Facts, Sheet, cell, numbers, pairs, text, whole, words
+from parlex.cli.tables.layout import RUN_ID_SHOWN, Facts, Sheet, cell, counts, numbers, pairs, text, whole, words
 
 if TYPE_CHECKING:
     from parlex.runs.reads import RunRecord, RunStory, SweepRecord
@@ -15,7 +15,7 @@ CHANGES_SHOWN = 30  # of a run; a backfill makes thousands
 
 
 def runs(found: Sequence[RunRecord], *, title: str | None = None) -> Sheet:
-    names = ("Sec", "Bills", "New", "Upd", "Same", "Fail", "Defer", "Req")
+    names = ("Sec", "Keys", "New", "Upd", "Same", "Fail", "Defer", "Req")
     columns = (whole("Run"), text("Job", 1, 7), text("Started (UTC)", 1, 10), whole("Status"))
     sheet = Sheet(title, *columns, numbers(*names))
     for run in found:
@@ -79,19 +79,18 @@ def _parts(story: RunStory) -> Iterable[Sheet]:
 
 
 def sweeps(found: Sequence[SweepRecord], *, title: str = "Lists") -> Sheet:
-    names = ("Listed", "Held", "Missing", "Extra", "Doubled", "Quarantined")
-    columns = (whole("Session", "Source"), text("Listed at (UTC)", 1, 10), text("Believed", 2, 8))
-    sheet = Sheet(title, *columns, numbers(*names))
+    columns = (whole("Scope", "Source"), text("Listed at (UTC)", 1, 10), text("Believed", 2), numbers("Listed", "Held"))
+    sheet = Sheet(title, *columns, text("Found"))
     for sweep in found:
-        lists = (sweep.missing, sweep.extra, sweep.doubled, sweep.quarantined)
+        parts = {name: getattr(sweep, name) for name in ("missing", "extra", "doubled", "quarantined")}
         believed = "yes" if sweep.believed else f"no: {sweep.reason}"
-        sheet.add(sweep.scope, sweep.source, sweep.swept_at, believed, sweep.listed, sweep.held, *map(len, lists))
+        sheet.add(sweep.scope, sweep.source, sweep.swept_at, believed, sweep.listed, sweep.held, counts(parts))
     return sheet
 
 
 def figures(found: Mapping[str, Mapping[str, Any]]) -> Sheet:
     """The figures of runs, each under what was asked for."""
-    names = ("Fetched", "Created", "Updated", "Same", "Failed", "Deferred", "Errors", "Seconds")
+    names = ("Keys", "New", "Upd", "Same", "Fail", "Defer", "Err", "Sec")
     sheet = Sheet(None, text("Asked for"), whole("Status"), numbers(*names), whole("Run"))
     keys = ("bills_fetched", "created", "updated", "unchanged", "failed", "deferred", "error_count", "duration_seconds")
     for asked, one in found.items():
