@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from parlex.local.sandbox import Sandbox
 from parlex.settings import Settings, environment
-from tests.datasets.house import BALLOT_KEYS, DIVISIONS, POLITICIAN_KEYS, VOTE_KEYS
+from tests.datasets.house import BALLOT_KEYS, DIVISIONS, LAST, POLITICIAN_KEYS, VOTE_KEYS
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(as_of=LAST) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture

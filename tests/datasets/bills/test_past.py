@@ -111,11 +111,11 @@ def test_an_edge_of_a_day(filled: Resources) -> None:
     """A change at half past four in the morning UTC belongs to the day before in Ottawa."""
     execute(filled, "UPDATE bills SET first_seen_at = '2026-02-01' WHERE number = 'C-2'")
     execute(filled, "UPDATE bills SET sponsor_name = 'New' WHERE number = 'C-2'")
-    execute(filled, "UPDATE bill_changes SET observed_at = '2026-02-01' WHERE number = 'C-2'")
+    execute(filled, "UPDATE changes SET observed_at = '2026-02-01' WHERE key = '45-1 C-2'")
     execute(
         filled,
-        "INSERT INTO bill_changes (seq, parliament, session, number, kind, field, old, new, observed_at)"
-        " VALUES (1000, 45, 1, 'C-2', 'changed', 'sponsor_name', '\"Old\"', '\"New\"', '2026-03-02T04:30:00Z')",
+        "INSERT INTO changes (seq, dataset, key, kind, field, old, new, observed_at)"
+        " VALUES (1000, 'bills', '45-1 C-2', 'changed', 'sponsor_name', '\"Old\"', '\"New\"', '2026-03-02T04:30:00Z')",
     )
     for day, name in (("2026-02-28", "Old"), ("2026-03-01", "New")):
         found = known(filled, moment_of(day), "C-2")
