@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from honcho.environ import parse_procfile
 from kombu import Connection
 from redis import Redis
 from redis.exceptions import NoPermissionError
@@ -235,6 +236,43 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+# Who can reach what listens.
+
+
+@pytest.mark.live
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the address in /proc")
+@pytest.mark.parametrize("process", ["flower", "metrics"])
+@pytest.mark.parametrize("address", [None, "127.0.0.2"])
+def test_the_procfile_listens_on_this_machine_unless_told_otherwise(
+    process: str, address: str | None, make_settings: Callable[..., Settings], redis: Redis, log: Path
+) -> None:
+    port = _free_port()
+    more = {"PORT": str(port), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    more |= {f"{process.upper()}_ADDRESS": address} if address else {}
+    settings = make_settings(flower_basic_auth=":".join(CREDENTIALS))
+    line = parse_procfile((ROOT / "Procfile").read_text()).processes[process]
+    with log.open("ab") as out:
+        command = ["sh", "-c", line]
+        running = subprocess.Popen(command, cwd=ROOT, env=environment(settings, **more), stdout=out, stderr=out)
+    try:
+        assert wait_until(lambda: bool(_listening(port)), 60, every=0.2), log.read_text()
+        assert _listening(port) == {address or "127.0.0.1"}
+    finally:
+        running.kill()
+        running.wait()
+
+
+def _listening(port: int) -> set[str]:
+    """The addresses at which something listens on the port."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for words in map(str.split, Path(table).read_text().splitlines()[1:]):
+            address, _, number = words[1].partition(":")
+            if words[3] == "0A" and int(number, 16) == port:
+                found.add(".".join(str(byte) for byte in bytes.fromhex(address)[::-1]))
+    return found
 
 
 # Rights in Redis.
