@@ -21,8 +21,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from honcho.environ import parse_procfile
 from kombu import Connection
 from redis import Redis
+from redis.exceptions import NoPermissionError
 from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
@@ -234,6 +236,103 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+# Who can reach what listens.
+
+
+@pytest.mark.live
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the address in /proc")
+@pytest.mark.parametrize("process", ["flower", "metrics"])
+@pytest.mark.parametrize("address", [None, "127.0.0.2"])
+def test_the_procfile_listens_on_this_machine_unless_told_otherwise(
+    process: str, address: str | None, make_settings: Callable[..., Settings], redis: Redis, log: Path
+) -> None:
+    port = _free_port()
+    more = {"PORT": str(port), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    more |= {f"{process.upper()}_ADDRESS": address} if address else {}
+    settings = make_settings(flower_basic_auth=":".join(CREDENTIALS))
+    line = parse_procfile((ROOT / "Procfile").read_text()).processes[process]
+    with log.open("ab") as out:
+        command = ["sh", "-c", line]
+        running = subprocess.Popen(command, cwd=ROOT, env=environment(settings, **more), stdout=out, stderr=out)
+    try:
+        assert wait_until(lambda: bool(_listening(port)), 60, every=0.2), log.read_text()
+        assert _listening(port) == {address or "127.0.0.1"}
+    finally:
+        running.kill()
+        running.wait()
+
+
+def _listening(port: int) -> set[str]:
+    """The addresses at which something listens on the port."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for words in map(str.split, Path(table).read_text().splitlines()[1:]):
+            address, _, number = words[1].partition(":")
+            if words[3] == "0A" and int(number, 16) == port:
+                found.add(".".join(str(byte) for byte in bytes.fromhex(address)[::-1]))
+    return found
+
+
+# Rights in Redis.
+
+
+def redis_rights() -> list[str]:
+    """The words of the line in docs/deployment.md that makes the user."""
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    [line] = re.findall(r"^ACL SETUSER parlex (.*)$", page, re.MULTILINE)
+    return [">hush" if word.startswith(">") else word for word in line.split()]
+
+
+@pytest.mark.live
+def test_the_rights_that_the_page_names_are_enough(
+    make_settings: Callable[..., Settings], redis: Redis, redis_url: str, log: Path
+) -> None:
+    """For a worker, beat, Flower, a result and the health check; and not for the keys of others."""
+    redis.acl_log_reset()
+    redis.execute_command("ACL", "SETUSER", "parlex", "reset", *redis_rights())
+    url = make_url(redis_url).set(username="parlex", password="hush")
+    settings = make_settings(
+        redis_url=url.render_as_string(hide_password=False),
+        keep_house_seconds=1,
+        flower_basic_auth=":".join(CREDENTIALS),
+    )
+    port = _free_port()
+    try:
+        with (
+            worker(settings, log),
+            program(settings, log, "beat", "--pidfile="),
+            program(settings, log, "flower", "--address=127.0.0.1", f"--port={port}"),
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", auth=CREDENTIALS, timeout=30) as client,
+        ):
+            assert wait_until(lambda: _answers(client), 60, every=0.2), log.read_text()
+            assert wait_until(lambda: "door@test" in client.get("/api/workers?refresh=1").text, 60, every=0.5)
+            assert wait_until(lambda: "keep_house" in log.read_text() and "succeeded in" in log.read_text(), 60)
+            assert "control" in client.get("/api/queues/length").text
+            code = (
+                "from workers.tasks import monitor_fetch_operations as task; print(task.delay().get(timeout=60));"
+                "from workers.app import app; print(app.control.inspect(timeout=5).active_queues());"
+                "from workers.app import resources; throttle = resources().throttle;"
+                "throttle.acquire('somewhere.test'); throttle.failed('somewhere.test'); throttle.block('a.test', 1)"
+            )
+            asked = subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=ROOT,
+                env=environment(settings),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert asked.returncode == 0, asked.stderr
+            assert "door@test" in asked.stdout
+        assert redis.acl_log() == []
+        with Redis.from_url(str(settings.redis_url and settings.redis_url.get_secret_value())) as low:
+            for refused in (("GET", "another:key"), ("PUBLISH", "another", "x"), ("FLUSHALL",), ("CONFIG", "GET", "*")):
+                with pytest.raises(NoPermissionError):
+                    low.execute_command(*refused)
+    finally:
+        redis.acl_deluser("parlex")
 
 
 # Encryption.

@@ -23,6 +23,8 @@ from parlex.db.errors import explain
 from parlex.errors import ConfigurationError, ParlexError, UsageError
 from parlex.resources import Resources
 from parlex.runs import fetch_logs
+from parlex.runs import schedule as changed
+from parlex.runs.schedule import Override
 from parlex.settings import settings
 from parlex.watch import beats
 from workers.app import resources
@@ -93,6 +95,7 @@ class SlotScheduler(Scheduler):
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._noted = 0.0  # by the monotonic clock; 0: never
         self._others: list[str] = []
+        self._changed: Mapping[str, Override] = {}
         super().__init__(*args, **options)
 
     def setup_schedule(self) -> None:
@@ -128,12 +131,30 @@ class SlotScheduler(Scheduler):
             with resources().db() as db:
                 beats.note(db, self.name)
                 others = [name for name in beats.alive(db, patience) if name != self.name]
+                found = changed.overrides(db)
         except (SQLAlchemyError, ParlexError) as error:
             log.warning("beat leaves no heartbeat", error=explain(error) or str(error))
             return
         if others and others != self._others:
             log.warning("another beat is alive: there should be one", other=", ".join(others))
         self._others = others
+        self.follow(found)
+
+    def follow(self, found: Mapping[str, Override]) -> None:
+        """Take up what people changed: a paused entry is left out, and one that was moved has its own time."""
+        if found == self._changed:
+            return
+        self._changed = found
+        for name, entry in self.app.conf.beat_schedule.items():
+            schedule = effective(name, entry["schedule"], found.get(name))
+            if schedule is None:
+                self.schedule.pop(name, None)
+            elif name not in self.schedule or self.schedule[name].schedule != schedule:
+                self.schedule[name] = self.Entry(**{**entry, "name": name, "schedule": schedule, "app": self.app})
+        self._heap = None  # the scheduler's order of what is next; it is made anew
+        paused = sorted(name for name, one in found.items() if one.paused_at)
+        moved = {name: one.cron for name, one in found.items() if one.cron}
+        log.info("schedule changed", paused=", ".join(paused) or "none", moved=str(moved or "none"))
 
     def close(self) -> None:
         super().close()
@@ -151,28 +172,58 @@ class SlotScheduler(Scheduler):
         return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
 
 
+def effective(name: str, usual: Any, override: Override | None) -> Any:
+    """The schedule by which an entry goes: the usual one, its own, or None while it is paused.
+
+    Only what has slots can be changed: the heartbeat and the alerts always go on.
+    """
+    if override is None or not isinstance(usual, crontab):
+        return usual
+    if override.paused_at is not None:
+        return None
+    if override.cron is None:
+        return usual
+    try:
+        own = crontab(**changed.cron_fields(override.cron))
+        next_slot(own, datetime.now(UTC))
+    except (UsageError, ConfigurationError) as error:
+        log.error("schedule entry keeps its usual time", entry=name, error=str(error))
+        return usual
+    return own
+
+
 def missed(schedule: Mapping[str, Mapping[str, Any]], resources: Resources) -> list[Tick]:
     """The ticks to send for entries whose latest slot has no run, one each, however many were missed.
 
     An entry that never ran has missed nothing: a fresh mirror begins at its next slot.
     """
     now = datetime.now(UTC)
-    return [tick for name, entry in schedule.items() if (tick := _missed_tick(name, entry, resources, now))]
+    with resources.db() as db:
+        found = changed.overrides(db)
+    ticks = (_missed_tick(name, entry, found.get(name), resources, now) for name, entry in schedule.items())
+    return [tick for tick in ticks if tick]
 
 
-def _missed_tick(name: str, entry: Mapping[str, Any], resources: Resources, now: datetime) -> Tick | None:
-    if not isinstance(entry["schedule"], crontab):
+def _missed_tick(
+    name: str, entry: Mapping[str, Any], override: Override | None, resources: Resources, now: datetime
+) -> Tick | None:
+    schedule = effective(name, entry["schedule"], override)
+    if not isinstance(schedule, crontab):
         return None
     with resources.db() as db:
         last, first = fetch_logs.last_slot(db, name), fetch_logs.first_slot(db, name)
         # A run that was interrupted goes on first: beside it the tick would be skipped, and with it the slot.
         going = fetch_logs.entry_runs(db, name)
-    slot = latest_slot(entry["schedule"], now)
+    slot = latest_slot(schedule, now)
     if first is None or going or now - slot < GRACE:
         return None
+    if override is not None:
+        if slot <= override.changed_at:
+            return None
+        last = max(last or override.changed_at, override.changed_at)
     if last is None:
         last = first - timedelta(seconds=1)  # every run of it was abandoned
     if last >= slot:
         return None
-    before = count_between(entry["schedule"], last, slot)
+    before = count_between(schedule, last, slot)
     return Tick(name, slot, before, entry["task"], entry.get("kwargs", {}))

@@ -593,3 +593,14 @@ class MirrorRow(Base):
     single: Mapped[bool] = mapped_column(unique=True, server_default=text("true"))
 
     __table_args__ = (CheckConstraint("single", name="single"),)
+
+
+class ScheduleEntryRow(Base):
+    """An entry of the schedule that a person paused or moved. The others are as celeryconfig.py says."""
+
+    __tablename__ = "schedule_entries"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    paused_at: Mapped[datetime | None]
+    cron: Mapped[str | None]  # its own time; null: the usual one
+    changed_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

@@ -21,12 +21,17 @@ from redis import Redis
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from parlex.db.models import ScheduleEntryRow
 from parlex.local.locks import wait_until
+from parlex.resources import Resources
+from parlex.runs.schedule import Override, pause, resume
 from parlex.settings import Settings, environment
 from parlex.watch import beats
+from tests import rows
 from tests.test_structure import ROOT
 from workers.app import app
 from workers.beat import SlotEntry, SlotScheduler
+from workers.beat import missed as missed_ticks
 
 
 class Mark:
@@ -167,3 +172,63 @@ def test_an_entry_that_is_never_due_ends_beat_in_one_line(
     assert "never due" in told
     assert "entry=never" in told
     assert "Traceback" not in told
+
+
+# What people change.
+
+
+HOURLY = "fetch-latest-bills-hourly"
+NOON = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
+
+
+def test_a_paused_entry_is_left_out_and_one_that_was_moved_has_its_own_time() -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        scheduler = SlotScheduler(app)
+        usual = set(scheduler.schedule)
+        scheduler.follow({HOURLY: Override(HOURLY, NOON, None, NOON)})
+        assert set(scheduler.schedule) == usual - {HOURLY}
+        scheduler.follow({HOURLY: Override(HOURLY, None, "5 * * * *", NOON)})
+        assert set(scheduler.schedule) == usual
+        assert not scheduler.schedule[HOURLY].is_due().is_due
+        clock.shift(timedelta(minutes=5))
+        assert scheduler.schedule[HOURLY].is_due().is_due
+        scheduler.follow({HOURLY: Override(HOURLY, None, "0 0 30 2 *", NOON)})  # never due: the usual time
+        assert scheduler.schedule[HOURLY].schedule == app.conf.beat_schedule[HOURLY]["schedule"]
+        scheduler.follow({"keep-house": Override("keep-house", NOON, None, NOON)})
+        assert set(scheduler.schedule) == usual  # beat is always seen
+
+
+def test_no_slot_from_before_a_change_is_made_up_for(make_resources: Callable[..., Resources]) -> None:
+    resources = make_resources()
+    schedule = {HOURLY: {"task": "parlex.fetch_latest_bills", "schedule": crontab(minute=0)}}
+
+    def missed() -> list[tuple[datetime, int]]:
+        return [(tick.slot, tick.missed) for tick in missed_ticks(schedule, resources)]
+
+    with resources.db() as db:
+        db.add(rows.run(entry=HOURLY, slot=NOON.replace(second=0), started_at=NOON, finished_at=NOON))
+    later = NOON + timedelta(hours=3, minutes=10)
+    with time_machine.travel(later, tick=False):
+        assert missed() == [(later.replace(minute=0, second=0), 2)]
+        with resources.db() as db:
+            db.add(ScheduleEntryRow(name=HOURLY, paused_at=NOON, changed_at=NOON))
+        assert missed() == []
+        with resources.db() as db:
+            db.query(ScheduleEntryRow).update({"paused_at": None, "changed_at": later})
+        assert missed() == []
+    with time_machine.travel(later + timedelta(hours=2), tick=False):
+        assert missed() == [((later + timedelta(hours=2)).replace(minute=0, second=0), 1)]
+
+
+@pytest.mark.live
+def test_beat_takes_up_a_change_while_it_runs(
+    make_beat_settings: Callable[..., Settings], db: Session, redis: Redis, log: Path
+) -> None:
+    with beat(make_beat_settings(), log):
+        assert wait_until(lambda: "keep-house" in log.read_text(), 60), log.read_text()
+        pause(db, HOURLY)
+        db.commit()
+        assert wait_until(lambda: f"paused={HOURLY}" in log.read_text(), 60), log.read_text()
+        resume(db, HOURLY)
+        db.commit()
+        assert wait_until(lambda: "paused=none" in log.read_text(), 60), log.read_text()
