@@ -53,6 +53,10 @@ def command(noun: typer.Typer, heading: str | None = None, name: str | None = No
 class Command(TyperCommand):
     """A command whose help speaks in words."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        return [self.options_metavar or "", *map(_argument, arguments)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_options(self, ctx, formatter)
 
@@ -85,11 +89,20 @@ def _write_options(found: Any, ctx: Any, formatter: Any) -> None:
     parts: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for parameter in found.get_params(ctx):
         if record := parameter.get_help_record(ctx):
-            heading = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            parts[heading].append((record[0], _in_words(record[1])))
+            name, told = record
+            if parameter.param_type_name == "argument":
+                parts["Arguments"].append((_argument(parameter), _in_words(told)))
+            else:
+                parts["Options"].append((name, _in_words(told)))
     for heading, rows in parts.items():
         if rows:
             _write_rows(formatter, heading, rows)
+
+
+def _argument(parameter: Any) -> str:
+    """As usage has it: ``ID``, ``ID...`` for several, ``[ID]`` for one that may be left out."""
+    name = f"{parameter.metavar}..." if parameter.nargs != 1 else str(parameter.metavar)
+    return name if parameter.required else f"[{name}]"
 
 
 def _write_rows(formatter: Any, heading: str, rows: Sequence[tuple[str, str]]) -> None:

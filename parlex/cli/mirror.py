@@ -50,7 +50,7 @@ PART = 500  # changes in memory, and in one table
 Sessions = Annotated[
     list[SessionId] | None,
     typer.Argument(
-        parser=session_id, metavar="[SESSION...]", help="The sessions, like 44-1 45-1. Without them, all that are held."
+        parser=session_id, metavar="SESSION", help="The sessions, like 44-1 45-1. Without them, all that are held."
     ),
 ]
 Number = Annotated[
@@ -58,7 +58,7 @@ Number = Annotated[
 ]
 Numbers = Annotated[
     list[int],
-    typer.Argument(min=1, metavar="ID...", help="The entries' numbers, as parlex quarantine list shows them."),
+    typer.Argument(min=1, metavar="ID", help="The entries' numbers, as parlex quarantine list shows them."),
 ]
 
 
@@ -331,7 +331,9 @@ def show_entry(number: Number, as_json: Json = False) -> None:
 def approve_entries(numbers: Numbers, as_json: Json = False) -> None:
     """Believe the source after all: a blank field at once, a list when it next comes.
 
-    All of the entries are approved, or none. Example: parlex quarantine approve 12 13
+    All of the entries are approved, or none.
+
+    Example: parlex quarantine approve 12 13
     """
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
@@ -355,7 +357,9 @@ def approve_entries(numbers: Numbers, as_json: Json = False) -> None:
 def reject_entries(numbers: Numbers, as_json: Json = False) -> None:
     """Keep what the mirror holds.
 
-    All of the entries are rejected, or none. Example: parlex quarantine reject 12
+    All of the entries are rejected, or none.
+
+    Example: parlex quarantine reject 12
     """
     from parlex.datasets import verdicts
 

@@ -152,7 +152,7 @@ def fetch(
 def backfill(
     sessions: Annotated[
         list[SessionId] | None,
-        typer.Argument(parser=session_id, metavar="SESSION...", help="The sessions, written like 44-1 45-1."),
+        typer.Argument(parser=session_id, metavar="SESSION", help="The sessions, written like 44-1 45-1."),
     ] = None,
     dataset: DatasetOption = "bills",
     dispatch: Dispatch = False,
@@ -342,7 +342,7 @@ def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> No
 
 @command(runs, name="revoke")
 def revoke_run(
-    run_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The runs' ids, or how each begins.")],
+    run_ids: Annotated[list[str], typer.Argument(metavar="ID", help="The runs' ids, or how each begins.")],
 ) -> None:
     """End runs that are under way. What they have saved stays.
 

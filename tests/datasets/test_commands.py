@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from parlex.resources import Resources
-from tests.cli.test_app import run
+from tests.commands import run
 from tests.edited import Edited
 from tests.looking import LIST, execute, fetch, fetch_again, last_seq, rows, story
 

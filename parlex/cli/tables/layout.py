@@ -39,7 +39,7 @@ RUN_ID_SHOWN = 8  # characters; enough to name a run to ``parlex runs show``
 
 BOUNDLESS = 100_000  # columns of an output that is no terminal
 READABLE = 100  # columns, at which free text is folded there: a summary would make each line 30 KB long
-LEAST = 8  # columns of text below which a table is not worth reading
+LEAST = 10  # columns of text below which a table is not worth reading
 
 Kind = Literal["whole", "number", "line", "text"]
 
