@@ -387,16 +387,9 @@ def test_doctor_when_nothing_is_running(live: Settings) -> None:
     done = run(live, "doctor", "--json")
     found = {check["name"]: check for check in map(json.loads, done.stdout.splitlines())}
     assert done.returncode == 0
-    assert {name: check["state"] for name, check in found.items()} == {
-        "settings": "ok",
-        "contact": "ok",
-        "servers": "ok",
-        "database": "ok",
-        "redis": "ok",
-        "workers": "warn",
-        "beat": "warn",
-        "freshness": "ok",
-    }
+    odd = {name: check["state"] for name, check in found.items() if check["state"] != "ok"}
+    assert odd == {"workers": "warn", "beat": "warn"}
+    assert {"settings", "contact", "servers", "database", "redis", "freshness"} <= found.keys()
     assert found["workers"]["advice"] == "run: parlex up"
 
 
