@@ -95,7 +95,7 @@ def test_what_a_person_ended_or_asked_in_vain_is_no_alert(resources: Resources, 
     for minute in range(4):
         for status in ("revoked", "refused"):
             at = NOON + minute * MINUTE
-            db.add(rows.run(job=status, status=status, errors=["by hand"], entry="hourly", slot=at, started_at=at))
+            db.add(rows.run(job=status, status=status, errors=["by hand"], entry=status, slot=at, started_at=at))
     db.commit()
     assert found_by(resources) == set()
 

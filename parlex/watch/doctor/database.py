@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
 from sqlalchemy import Connection, text
@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from parlex.db import errors, migrate
 from parlex.db.engine import build_engine
 from parlex.db.models import Base
+from parlex.errors import ConfigurationError
 from parlex.watch.doctor.clock import Clock, skew
 from parlex.watch.doctor.findings import Check, Finding, well
 
@@ -23,6 +24,8 @@ def examine(database_url: str, clock: Clock) -> Iterator[Check]:
     try:
         with engine.connect() as connection:
             yield from _look(connection, clock)
+    except ConfigurationError as error:  # the engine's own: it lets no other encoding in
+        yield Finding.DATABASE_ENCODING.check(str(error).partition(":")[0])
     except SQLAlchemyError as error:
         yield Finding.DATABASE_UNUSABLE.check(errors.explain(error) or f"it fails: {type(error).__name__}")
     finally:
@@ -30,11 +33,6 @@ def examine(database_url: str, clock: Clock) -> Iterator[Check]:
 
 
 def _look(connection: Connection, clock: Clock) -> Iterator[Check]:
-    ask: Callable[[str], object] = lambda query: connection.scalar(text(query))  # noqa: E731  a name for a short call
-    encoding = ask("show server_encoding")
-    if encoding != "UTF8":
-        yield Finding.DATABASE_ENCODING.check(f"its encoding is {encoding}")
-        return
     revision = _revision(connection)
     yield _schema(connection, revision)
     yield _rights(connection, revision)

@@ -50,7 +50,9 @@ _LINE = "what the line says; it names the cause"
 class Finding(Enum):
     """In the order in which they are looked for."""
 
-    SETTINGS_WRONG = Row("settings", "fail", "a variable is not well formed", "mend the variable it names")
+    SETTINGS_WRONG = Row(
+        "settings", "fail", "a variable is not well formed, or its name is unknown", "mend the variable it names"
+    )
     CONTACT_UNSET = Row(
         "contact",
         "fail",
@@ -74,7 +76,10 @@ class Finding(Enum):
         _LINE,
     )
     DATABASE_ENCODING = Row(
-        "database", "fail", "its encoding is not UTF8: it cannot hold every name", "make a database in UTF8"
+        "database",
+        "fail",
+        "its encoding is not UTF8: it cannot hold every name",
+        "make one with createdb --encoding=UTF8 --template=template0",
     )
     SCHEMA_NONE = Row("database", "warn", "it has no tables yet", "the first fetch makes them")
     SCHEMA_FOREIGN = Row(
