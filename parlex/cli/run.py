@@ -251,7 +251,7 @@ def _is_saved(bars: Bars) -> str:
     done = ", ".join(
         f"{bar.done} of {bar.total} of {bar.asked}" if bar.total else f"nothing of {bar.asked}" for bar in bars
     )
-    return f"stopped: {done or 'nothing'} saved; the same command goes on from there"
+    return f"stopped: saved {done or 'nothing'}; the same command goes on from there"
 
 
 def _goes_on(bars: Bars, sent: Mapping[str, UUID]) -> str:
