@@ -125,8 +125,8 @@ def fetch(
         typer.Option(
             min=1,
             metavar="N",
-            help="Fetch at most so many, and count the rest as deferred. Without it, 50 of the latest bills, and all of "
-            "anything else.",
+            help="Fetch at most so many, and count the rest as deferred. Without it, 50 of the latest bills, and all "
+            "of anything else.",
         ),
     ] = None,
     dataset: DatasetOption = "bills",
