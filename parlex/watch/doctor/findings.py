@@ -142,6 +142,12 @@ class Finding(Enum):
     BEAT_TWICE = Row(
         "beat", "warn", "more than one beat runs: harmless, and by mistake", "stop all but one; the line names them"
     )
+    MIRRORS_MIXED = Row(
+        "mirrors",
+        "fail",
+        "messages of another mirror came in the last day: two mirrors share one Redis database",
+        "give each a Redis database of its own in REDIS_URL",
+    )
     HOST_BLOCKED = Row(
         "host",
         "warn",
