@@ -157,7 +157,9 @@ class Finding(Enum):
         "no connection to a source's host can be made (looked at with --ask-sources only)",
         "look at the network of this host: names, routes, a proxy",
     )
-    FRESHNESS_NEVER = Row("freshness", "warn", "the current list of a dataset was never had", "run: parlex fetch")
+    FRESHNESS_NEVER = Row(
+        "freshness", "warn", "the current list of a dataset was never had", "run: parlex fetch --dataset NAME"
+    )
     FRESHNESS_STALE = Row(
         "freshness",
         "fail",
