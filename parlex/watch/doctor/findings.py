@@ -142,6 +142,9 @@ class Finding(Enum):
     BEAT_TWICE = Row(
         "beat", "warn", "more than one beat runs: harmless, and by mistake", "stop all but one; the line names them"
     )
+    SCHEDULE_PAUSED = Row(
+        "schedule", "warn", "a person paused an entry of the schedule", "to go on: parlex schedule resume, and its name"
+    )
     HOST_BLOCKED = Row(
         "host",
         "warn",

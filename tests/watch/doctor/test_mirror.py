@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from parlex.db.models import HeartbeatRow, NotificationRow, QuarantineRow, SweepRow
 from parlex.fetching.throttle import RedisThrottle
 from parlex.resources import Resources
+from parlex.runs import schedule
 from parlex.watch import beats, monitor
 from parlex.watch.doctor import mirror
 from parlex.watch.doctor.findings import Check, Finding
@@ -83,6 +84,20 @@ def test_two_beats_are_named(look: Look, db: Session, now: datetime) -> None:
     check = only(look(), Finding.BEAT_TWICE)
     assert "one:7, two:9" in check.found
     db.execute(update(HeartbeatRow).where(HeartbeatRow.name == "beat one:7").values(seen_at=now - timedelta(minutes=3)))
+    assert told(look()) == []
+
+
+# The schedule.
+
+
+def test_an_entry_that_is_paused_is_named_with_its_time(look: Look, db: Session) -> None:
+    schedule.pause(db, "prune")
+    schedule.move(db, "sweep-sessions-weekly", "0 1 * * *")
+    since = schedule.overrides(db)["prune"].paused_at
+    assert since is not None
+    check = only(look(), Finding.SCHEDULE_PAUSED)
+    assert (check.name, check.found) == ("schedule prune", f"it is paused since {since:%Y-%m-%d %H:%M} UTC")
+    schedule.resume(db, "prune")
     assert told(look()) == []
 
 
