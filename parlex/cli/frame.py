@@ -265,7 +265,7 @@ def working(settings: Settings, *, begins: bool = False) -> Iterator[Resources]:
     from parlex.resources import Resources
 
     if not begins:
-        _require_database(settings)
+        require_database(settings)
     with database_errors(), embedded.servers(settings) as addresses:
         _prepare(settings, addresses.database_url, begins=begins)
         resources = Resources(settings, addresses)
@@ -286,7 +286,7 @@ def looking() -> Iterator[Resources]:
     from parlex.settings import UNREACHABLE
 
     settings = load_settings()
-    _require_database(settings)
+    require_database(settings)
     with database_errors(), embedded.database(settings) as database_url:
         _prepare(settings, database_url, begins=False)
         resources = Resources(settings, Addresses(database_url, UNREACHABLE))
@@ -317,7 +317,7 @@ def dataset_of(resources: Resources, name: str) -> Dataset:
     return resources.datasets[name]
 
 
-def _require_database(settings: Settings) -> None:
+def require_database(settings: Settings) -> None:
     """ConfigurationError where an embedded server would have to begin with an empty database."""
     if settings.database_url is None and not (settings.home / "postgres").is_dir():
         raise ConfigurationError(

@@ -17,14 +17,14 @@ COMMANDS = {
     "Run": ["up", "demo", "sandbox", "fetch", "backfill", "shell"],
     "Look": ["bills", "bill", "politicians", "politician", "votes", "vote", "changes", "runs"],
     "Prove": ["verify", "disagreements", "replay", "quarantine"],
-    "Operate": ["archive", "export", "doctor", "monitor", "metrics", "alerts", "schedule", "db"],
+    "Operate": ["archive", "export", "doctor", "config", "monitor", "metrics", "alerts", "schedule", "db"],
 }
 GROUPS = {
     "runs": ["show", "retry", "revoke"],
     "quarantine": ["list", "show", "approve", "reject"],
     "alerts": ["test", "check"],
     "schedule": ["list", "pause", "resume", "set"],
-    "db": ["upgrade"],
+    "db": ["upgrade", "downgrade"],
 }
 ALL = [
     [],
