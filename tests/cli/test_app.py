@@ -17,7 +17,19 @@ COMMANDS = {
     "Run": ["up", "demo", "sandbox", "fetch", "backfill", "shell"],
     "Look": ["bills", "bill", "politicians", "politician", "votes", "vote", "changes", "runs"],
     "Prove": ["verify", "disagreements", "replay", "quarantine"],
-    "Operate": ["archive", "export", "doctor", "config", "monitor", "metrics", "alerts", "schedule", "db"],
+    "Operate": [
+        "archive",
+        "export",
+        "doctor",
+        "config",
+        "monitor",
+        "metrics",
+        "backup",
+        "restore",
+        "alerts",
+        "schedule",
+        "db",
+    ],
 }
 GROUPS = {
     "runs": ["show", "retry", "revoke"],
