@@ -15,7 +15,8 @@ from parlex.cli.frame import LOOK, OPERATE, PROVE, Commands
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
+    # Answers the shells. Its two options change a person's files or guess their shell: ``parlex completion`` does not.
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -41,6 +41,7 @@ INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 # Commands and their help.
 
 RUN, LOOK, PROVE, OPERATE = "Run", "Look", "Prove", "Operate"  # the headings
+UNLISTED = ("install_completion", "show_completion")  # options of Typer's own; parlex completion is told of
 WIDEST_HELP = 80  # columns
 NARROW_HELP = 60  # columns, below which an explanation stands below its name
 
@@ -88,6 +89,8 @@ class Commands(TyperGroup):
 def _write_options(found: Any, ctx: Any, formatter: Any) -> None:
     parts: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for parameter in found.get_params(ctx):
+        if parameter.name in UNLISTED:
+            continue
         if record := parameter.get_help_record(ctx):
             name, told = record
             if parameter.param_type_name == "argument":

@@ -35,6 +35,8 @@ from parlex.errors import ConfigurationError, UsageError
 if TYPE_CHECKING:
     from parlex.db.models import AlertRow
 
+SHELLS = ("bash", "zsh", "fish")
+
 commands = typer.Typer(cls=Commands)
 alerts = typer.Typer(cls=Commands)
 db = typer.Typer(cls=Commands, help="See to the database's schema.", no_args_is_help=True)
@@ -85,6 +87,26 @@ def config(as_json: Json = False) -> None:
             print_json({"name": one.variable, "value": one.value, "from": one.origin})
     else:
         layout.console().print(tables.config(found))
+
+
+@command(commands, OPERATE)
+def completion(
+    ctx: typer.Context,
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="Which shell: bash, zsh or fish.")],
+) -> None:
+    """Print the script with which a shell completes commands and options.
+
+    For bash add to ~/.bashrc: eval "$(parlex completion bash)". For zsh add to ~/.zshrc, below compinit:
+    eval "$(parlex completion zsh)". For fish once:
+    parlex completion fish > ~/.config/fish/completions/parlex.fish
+
+    Example: parlex completion bash
+    """
+    from typer.completion import show_callback
+
+    if shell not in SHELLS:
+        raise UsageError(f"{shell!r:.80} is not a shell that is known: {', '.join(SHELLS)}")
+    show_callback(ctx, ctx.command.params[0], shell)
 
 
 @command(commands, OPERATE)
