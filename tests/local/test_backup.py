@@ -109,14 +109,17 @@ def test_what_is_no_backup_of_ours_is_refused(
         restore(settings, url_of(settings), tmp_path)
 
 
-def test_a_damaged_dump_leaves_the_database_empty(
+def test_a_restore_that_fails_on_its_way_leaves_no_table(
     make_settings: Callable[..., Settings], held: Settings, taken: Path, empty_database: str
 ) -> None:
-    dump = taken / "database.dump"
-    dump.write_bytes(dump.read_bytes()[:-2000])
+    engine = build_engine(empty_database)
+    with engine.begin() as connection:
+        connection.execute(text("create type bills as (a int)"))  # no table yet, and in the way of one
     there = make_settings(database_url=empty_database, archive_url=str(held.home / "other"))
     assert complaint(run(there, "restore", "--from", str(taken)), 1).startswith("pg_restore: error: ")
-    assert migrate.current(empty_database) is None
+    with engine.connect() as connection:
+        assert connection.execute(text("select count(*) from pg_tables where schemaname = 'public'")).scalar_one() == 0
+    engine.dispose()
 
 
 def test_a_folder_that_is_used_is_left_alone(held: Settings, taken: Path) -> None:
