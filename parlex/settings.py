@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +35,8 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 EXAMPLE_PASSWORD = "change-me"  # how the passwords of an older .env.example begin
+
+HIDDEN = "***"  # in place of a secret
 
 _DRIVER = re.compile(r"^postgres(ql)?(\+psycopg2)?://")
 _MAIL = re.compile(r"[^@\s()<>]+@[^@\s()<>]+\.[^@\s()<>.]+")
@@ -307,6 +310,33 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     told = {_variable(name): _text(getattr(settings, name)) for name in Settings.model_fields}
     kept = {name: value for name, value in os.environ.items() if name not in told}
     return kept | {name: value for name, value in told.items() if value is not None} | more
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One variable as it is in force. ``value``: None for what is unset; ``HIDDEN`` where it may hold a secret."""
+
+    variable: str
+    value: str | int | float | None
+    origin: Literal["default", "environment"]
+
+
+def effective(settings: Settings) -> list[Effective]:
+    """Every variable with its value, and whether the environment or the default gave it, in the order of the settings.
+
+    There is no other place: no ``.env`` file is read but by those who start Parlex, and then it is in the environment.
+    """
+    return [_effective(settings, name) for name in Settings.model_fields]
+
+
+def _effective(settings: Settings, name: str) -> Effective:
+    value = getattr(settings, name)
+    # A blank is in the environment, and says nothing.
+    given = name in settings.model_fields_set and value is not None
+    if isinstance(value, SecretStr):
+        value = HIDDEN
+    shown = value if value is None or isinstance(value, int | float) else str(value)
+    return Effective(_variable(name), shown, "environment" if given else "default")
 
 
 def load() -> Settings:

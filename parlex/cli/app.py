@@ -9,23 +9,25 @@ from typing import Annotated
 import typer
 
 import parlex
-from parlex.cli import bills, hosts, mirror, operate, politicians, run, votes
+from parlex.cli import backup, bills, hosts, mirror, operate, politicians, run, schedule, votes
 from parlex.cli.frame import LOOK, OPERATE, PROVE, Commands
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
+    # Answers the shells. Its two options change a person's files or guess their shell: ``parlex completion`` does not.
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for noun in (run, bills, politicians, votes, mirror, operate):
+for noun in (run, bills, politicians, votes, mirror, operate, backup):
     app.add_typer(noun.commands)
 app.add_typer(run.runs, name="runs", rich_help_panel=LOOK)
 app.add_typer(mirror.quarantine, name="quarantine", rich_help_panel=PROVE)
 app.add_typer(operate.alerts, name="alerts", rich_help_panel=OPERATE)
 app.add_typer(hosts.hosts, name="hosts", rich_help_panel=OPERATE)
+app.add_typer(schedule.schedule, name="schedule", rich_help_panel=OPERATE)
 app.add_typer(operate.db, name="db", rich_help_panel=OPERATE)
 
 

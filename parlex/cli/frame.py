@@ -41,6 +41,7 @@ INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 # Commands and their help.
 
 RUN, LOOK, PROVE, OPERATE = "Run", "Look", "Prove", "Operate"  # the headings
+UNLISTED = ("install_completion", "show_completion")  # options of Typer's own; parlex completion is told of
 WIDEST_HELP = 80  # columns
 NARROW_HELP = 60  # columns, below which an explanation stands below its name
 
@@ -88,6 +89,8 @@ class Commands(TyperGroup):
 def _write_options(found: Any, ctx: Any, formatter: Any) -> None:
     parts: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for parameter in found.get_params(ctx):
+        if parameter.name in UNLISTED:
+            continue
         if record := parameter.get_help_record(ctx):
             name, told = record
             if parameter.param_type_name == "argument":
@@ -265,7 +268,7 @@ def working(settings: Settings, *, begins: bool = False) -> Iterator[Resources]:
     from parlex.resources import Resources
 
     if not begins:
-        _require_database(settings)
+        require_database(settings)
     with database_errors(), embedded.servers(settings) as addresses:
         _prepare(settings, addresses.database_url, begins=begins)
         resources = Resources(settings, addresses)
@@ -286,7 +289,7 @@ def looking() -> Iterator[Resources]:
     from parlex.settings import UNREACHABLE
 
     settings = load_settings()
-    _require_database(settings)
+    require_database(settings)
     with database_errors(), embedded.database(settings) as database_url:
         _prepare(settings, database_url, begins=False)
         resources = Resources(settings, Addresses(database_url, UNREACHABLE))
@@ -317,7 +320,7 @@ def dataset_of(resources: Resources, name: str) -> Dataset:
     return resources.datasets[name]
 
 
-def _require_database(settings: Settings) -> None:
+def require_database(settings: Settings) -> None:
     """ConfigurationError where an embedded server would have to begin with an empty database."""
     if settings.database_url is None and not (settings.home / "postgres").is_dir():
         raise ConfigurationError(

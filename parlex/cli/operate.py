@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -26,13 +26,16 @@ from parlex.cli.frame import (
     note,
     print_json,
     reading,
+    require_database,
     require_known,
     working,
 )
-from parlex.errors import ConfigurationError
+from parlex.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from parlex.db.models import AlertRow
+
+SHELLS = ("bash", "zsh", "fish")
 
 commands = typer.Typer(cls=Commands)
 alerts = typer.Typer(cls=Commands)
@@ -66,6 +69,44 @@ def doctor(
         else:
             console.print(tables.check(check))
     raise typer.Exit(1 if failed else 0)
+
+
+@command(commands, OPERATE)
+def config(as_json: Json = False) -> None:
+    """Show every variable with the value in force, and whether the environment gave it. Secrets are hidden.
+
+    Example: parlex config
+    """
+    from parlex.cli.tables import layout
+    from parlex.cli.tables import operate as tables
+    from parlex.settings import effective
+
+    found = effective(load_settings())
+    if as_json:
+        for one in found:
+            print_json({"name": one.variable, "value": one.value, "from": one.origin})
+    else:
+        layout.console().print(tables.config(found))
+
+
+@command(commands, OPERATE)
+def completion(
+    ctx: typer.Context,
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="Which shell: bash, zsh or fish.")],
+) -> None:
+    """Print the script with which a shell completes commands and options.
+
+    For bash add to ~/.bashrc: eval "$(parlex completion bash)". For zsh add to ~/.zshrc, below compinit:
+    eval "$(parlex completion zsh)". For fish once:
+    parlex completion fish > ~/.config/fish/completions/parlex.fish
+
+    Example: parlex completion bash
+    """
+    from typer.completion import show_callback
+
+    if shell not in SHELLS:
+        raise UsageError(f"{shell!r:.80} is not a shell that is known: {', '.join(SHELLS)}")
+    show_callback(ctx, ctx.command.params[0], shell)
 
 
 @command(commands, OPERATE)
@@ -214,3 +255,49 @@ def upgrade() -> None:
         require_known(migrate.current(database_url), migrate.head())
         migrate.upgrade(database_url)
         note(f"the schema is at {migrate.head()}, the newest")
+
+
+@command(db, name="downgrade")
+def downgrade(
+    revision: Annotated[
+        str, typer.Argument(metavar="REVISION", help="Where to, like 0008; base takes every table away.")
+    ],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without this, it is only said what would be done.")
+    ] = False,
+) -> None:
+    """Take the schema back to an older version, for an older release. What only newer ones hold is lost.
+
+    Stop the processes first, and take a backup.
+
+    Example: parlex db downgrade 0008 --yes
+    """
+    from parlex.db import migrate
+    from parlex.local import embedded
+
+    settings = load_settings()
+    require_database(settings)
+    with database_errors(), embedded.database(settings) as database_url:
+        found = migrate.current(database_url)
+        require_known(found, migrate.head())
+        undone = _undone(found, revision, migrate.revisions())
+        if not yes:
+            raise UsageError(
+                f"this goes from {found} to {revision} and loses what came with {', '.join(undone)}; to do it: --yes"
+            )
+        migrate.downgrade(database_url, revision)
+    note(f"the schema is at {revision}")
+    if settings.database_url is None:
+        note("the next command of this release brings an embedded database up again: go on with the older release")
+
+
+def _undone(found: str | None, revision: str, known: Mapping[str, str]) -> list[str]:
+    """What a way down undoes, newest first. UsageError where it leads nowhere, or up."""
+    if revision not in known and revision != "base":
+        raise UsageError(f"{revision!r:.80} is no revision; known: base, {', '.join(known)}")
+    if found is None:
+        raise UsageError("the database has no tables of Parlex: there is nothing to take back")
+    above = [one for one in known if one <= found and (revision == "base" or one > revision)]
+    if not above:
+        raise UsageError(f"the schema is at {found}: {revision} is not below it (to go up: parlex db upgrade)")
+    return [f"{one} ({known[one].rstrip('.')})" for one in reversed(above)]

@@ -30,6 +30,7 @@ def upgrade(database_url: str, revision: str = "head") -> None:
 
 
 def downgrade(database_url: str, revision: str) -> None:
+    """Take the schema back to ``revision``, or to ``base``: no table. What only later revisions hold is lost."""
     command.downgrade(_config(database_url), revision)
 
 
@@ -38,6 +39,12 @@ def head() -> str:
     revision = ScriptDirectory(str(_SCRIPTS)).get_current_head()
     assert revision is not None
     return revision
+
+
+def revisions() -> dict[str, str]:
+    """All that this code knows, oldest first, with what each brings."""
+    known = ScriptDirectory(str(_SCRIPTS)).walk_revisions()
+    return {script.revision: (script.doc or "").strip().splitlines()[0] for script in reversed(list(known))}
 
 
 def current(database_url: str) -> str | None:

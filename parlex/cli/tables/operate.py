@@ -10,7 +10,9 @@ from rich.text import Text
 from parlex.cli.tables.layout import RUN_ID_SHOWN, STATUS_STYLES, Facts, Sheet, ago, cell, numbers, text, whole
 
 if TYPE_CHECKING:
+    from parlex.cli.schedule import Line
     from parlex.db.models import AlertRow
+    from parlex.settings import Effective
     from parlex.watch.doctor import Check
     from parlex.watch.monitor import Overview, Report
     from parlex.watch.notify import Waiting
@@ -71,4 +73,19 @@ def waiting(found: Sequence[Waiting]) -> Sheet:
     for row in found:
         state = "given up" if row.given_up else "waits"
         sheet.add(row.target, row.title, row.created_at, row.attempt, state, row.error)
+    return sheet
+
+
+def schedule(found: Sequence[Line]) -> Sheet:
+    moments = (text(name, 2, 10) for name in ("Paused since (UTC)", "Last slot (UTC)", "Next slot (UTC)"))
+    sheet = Sheet("The schedule", whole("Entry"), text("Usual", 2), text("Own", 2), *moments)
+    for line in found:
+        sheet.add(line.name, line.usual, line.own, line.paused_since, line.last_slot, line.next_slot)
+    return sheet
+
+
+def config(found: Sequence[Effective]) -> Sheet:
+    sheet = Sheet("The settings in force", whole("Variable"), text("Value", 3, 20), whole("From"))
+    for one in found:
+        sheet.add(one.variable, one.value if one.value is None else str(one.value), one.origin)
     return sheet

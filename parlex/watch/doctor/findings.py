@@ -148,6 +148,9 @@ class Finding(Enum):
         "messages of another mirror came in the last day: two mirrors share one Redis database",
         "give each a Redis database of its own in REDIS_URL",
     )
+    SCHEDULE_PAUSED = Row(
+        "schedule", "warn", "a person paused an entry of the schedule", "to go on: parlex schedule resume, and its name"
+    )
     HOST_BLOCKED = Row(
         "host",
         "warn",

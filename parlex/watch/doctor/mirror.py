@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from parlex.fetching import throttle
 from parlex.mirror import identity
+from parlex.runs import schedule
 from parlex.runs.queues import QUEUES
 from parlex.watch import beats, notify
 from parlex.watch.doctor.findings import Check, Finding, State, well
@@ -50,6 +51,9 @@ def examine(db: Session, overview: Overview, *, watched: bool) -> Iterator[Check
     yield _beat(db, overview.main, watched)
     if others := identity.strangers(db, identity.FORGOTTEN_AFTER):
         yield Finding.MIRRORS_MIXED.check(f"messages of {', '.join(others)} came and were refused")
+    for name, entry in schedule.overrides(db).items():
+        if entry.paused_at is not None:
+            yield Finding.SCHEDULE_PAUSED.check(f"it is paused since {entry.paused_at:%Y-%m-%d %H:%M} UTC", of=name)
     named = [(None, overview.main), *((report.dataset, report) for report in overview.others)]
     for of, report in named:
         yield _freshness(report, of, watched)

@@ -14,6 +14,7 @@ from parlex.db.models import HeartbeatRow, NotificationRow, QuarantineRow, Sweep
 from parlex.fetching.throttle import RedisThrottle
 from parlex.mirror import identity
 from parlex.resources import Resources
+from parlex.runs import schedule
 from parlex.watch import beats, monitor
 from parlex.watch.doctor import mirror
 from parlex.watch.doctor.findings import Check, Finding
@@ -93,6 +94,20 @@ def test_another_mirror_on_the_same_redis_is_named(look: Look, db: Session, now:
     assert "7d0c" in check.found
     stranger = HeartbeatRow.name == "stranger 7d0c"
     db.execute(update(HeartbeatRow).where(stranger).values(seen_at=now - timedelta(days=2)))
+    assert told(look()) == []
+
+
+# The schedule.
+
+
+def test_an_entry_that_is_paused_is_named_with_its_time(look: Look, db: Session) -> None:
+    schedule.pause(db, "prune")
+    schedule.move(db, "sweep-sessions-weekly", "0 1 * * *")
+    since = schedule.overrides(db)["prune"].paused_at
+    assert since is not None
+    check = only(look(), Finding.SCHEDULE_PAUSED)
+    assert (check.name, check.found) == ("schedule prune", f"it is paused since {since:%Y-%m-%d %H:%M} UTC")
+    schedule.resume(db, "prune")
     assert told(look()) == []
 
 
