@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from parlex.cli.bars import Bars
     from parlex.resources import Resources
     from parlex.runs.pipeline import Pipeline
+    from parlex.runs.preview import Preview
     from parlex.runs.work import Request
 
 commands = typer.Typer(cls=Commands)
@@ -155,6 +156,9 @@ def backfill(
         typer.Argument(parser=session_id, metavar="SESSION", help="The sessions, written like 44-1 45-1."),
     ] = None,
     dataset: DatasetOption = "bills",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Ask for the list of each session and nothing else, and say what is due.")
+    ] = False,
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
@@ -166,6 +170,8 @@ def backfill(
 
     Example: parlex backfill 44-1 45-1
 
+    Example: parlex backfill 44-1 45-1 --dry-run
+
     Example: parlex backfill --dataset politicians
     """
     if not sessions and dataset != "politicians":
@@ -175,7 +181,37 @@ def backfill(
         whole = {str(session): pipeline.session_request(session, dataset=dataset) for session in sessions or ()}
         return whole or {dataset: pipeline.latest_request(None, dataset=dataset)}
 
-    _fetch_all(ask, dispatch=dispatch, as_json=as_json)
+    if dry_run:
+        if dispatch:
+            raise UsageError("--dry-run asks in this process: leave --dispatch out")
+        _preview_all(ask, as_json=as_json)
+    else:
+        _fetch_all(ask, dispatch=dispatch, as_json=as_json)
+
+
+def _preview_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, as_json: bool) -> None:
+    """Say what each would come to. The exit code is that of the fetch, as far as the lists tell."""
+    from parlex.cli.tables import layout
+    from parlex.cli.tables import runs as tables
+
+    settings = load_settings()
+    settings.require_contact()
+    found: list[Preview] = []
+    code = 0
+    with working(settings, begins=True) as resources:
+        for asked, request in ask(resources.pipeline).items():
+            try:
+                found.append(resources.pipeline.preview(request))
+            except ParlexError as error:
+                complain(str(error) if asked in str(error) else f"{asked}: {error}")
+                code = max(code, 2 if isinstance(error, UsageError) else 1)
+            else:
+                if as_json:
+                    print_json(found[-1].as_json())
+    if found and not as_json:
+        layout.console().print(tables.previews(found))
+        note("nothing was written; at most: what a companion does not have yet is not asked for")
+    raise typer.Exit(code)
 
 
 def _fetch_all(

@@ -93,6 +93,13 @@ class RunLog:
             return fetch_logs.request_of(run)
         raise UsageError(f"nothing failed in run {run_id}")
 
+    def _asked(self, request: Request) -> Dataset:
+        """The dataset of a request. UsageError where it does not exist, or knows no sessions."""
+        dataset = self._dataset(request.dataset)
+        if request.scope is not None and not dataset.by_session:
+            raise UsageError(f"{request.dataset} have no sessions: leave {request.scope} out")
+        return dataset
+
     def _dataset(self, name: str) -> Dataset:
         dataset = self._datasets.get(name)
         if dataset is None:
@@ -113,9 +120,7 @@ class RunLog:
     ) -> Opened:
         """See :func:`parlex.runs.fetch_logs.open_run`. UsageError where the dataset does not exist or knows no
         sessions."""
-        dataset = self._dataset(request.dataset)
-        if request.scope is not None and not dataset.by_session:
-            raise UsageError(f"{request.dataset} have no sessions: leave {request.scope} out")
+        dataset = self._asked(request)
         with self._db() as db:
             return fetch_logs.open_run(
                 db,

@@ -69,6 +69,24 @@ def test_fetch_and_read_it_back(live: Settings) -> None:
     assert (report["success_rate"], report["records"]["created"], report["healthy"]) == (1.0, 10, True)
 
 
+def test_a_backfill_that_is_only_planned(live: Settings) -> None:
+    """Each session is told of but the one that nobody knows, and nothing is written down."""
+    planned = run(live, "backfill", "44-1", "99-9", "45-1", "--dry-run", "--json")
+    found = [json.loads(line) for line in planned.stdout.splitlines()]
+    keys = ["dataset", "scope", "listed", "due", "requests", "bytes", "hours"]
+    assert [list(one) for one in found] == [keys, keys]
+    assert [(one["scope"], one["listed"], one["due"], one["bytes"]) for one in found] == [
+        ("44-1", 14, 14, None),
+        ("45-1", 60, 60, None),
+    ]
+    assert "no source knows session 99-9" in complaint(planned, 2)
+    assert run(live, "runs", "--json").stdout == ""
+    told = run(live, "backfill", "44-1", "45-1", "--dry-run")
+    assert told.returncode == 0
+    assert ["all", "74", "74", "148", "unknown", "unknown"] in [line.split() for line in told.stdout.splitlines()]
+    assert "leave --dispatch out" in complaint(run(live, "backfill", "45-1", "--dry-run", "--dispatch"), 2)
+
+
 def test_what_a_person_sees(live: Settings) -> None:
     fetched = run(live, "backfill", "44-1", "45-1")
     assert fetched.returncode == 0

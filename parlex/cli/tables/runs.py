@@ -9,6 +9,7 @@ from parlex.cli.tables import mirror
 from parlex.cli.tables.layout import RUN_ID_SHOWN, Facts, Sheet, cell, counts, numbers, pairs, text, whole, words
 
 if TYPE_CHECKING:
+    from parlex.runs.preview import Preview
     from parlex.runs.reads import RunRecord, RunStory, SweepRecord
 
 CHANGES_SHOWN = 30  # of a run; a backfill makes thousands
@@ -86,6 +87,29 @@ def sweeps(found: Sequence[SweepRecord], *, title: str = "Lists") -> Sheet:
         believed = "yes" if sweep.believed else f"no: {sweep.reason}"
         sheet.add(sweep.scope, sweep.source, sweep.swept_at, believed, sweep.listed, sweep.held, counts(parts))
     return sheet
+
+
+def previews(found: Sequence[Preview]) -> Sheet:
+    """What each run would come to, and all of them together."""
+    sheet = Sheet(None, text("Asked for"), numbers("Listed", "Due", "Requests", "Bytes", "Hours"))
+    for one in found:
+        sheet.add(one.scope or one.dataset, one.listed, one.due, one.requests, _known(one.bytes), _known(one.hours))
+    if len(found) > 1:
+        listed, due, requests = (sum(getattr(one, name) for one in found) for name in ("listed", "due", "requests"))
+        sheet.add("all", listed, due, requests, _sum(one.bytes for one in found), _sum(one.hours for one in found))
+    return sheet
+
+
+def _known(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def _sum(values: Iterable[float | None]) -> str:
+    """Of runs one after the other; unknown as soon as one of them is."""
+    known = list(values)
+    return _known(None if None in known else sum(one for one in known if one is not None))
 
 
 def figures(found: Mapping[str, Mapping[str, Any]]) -> Sheet:
