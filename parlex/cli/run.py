@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -26,6 +26,7 @@ from parlex.cli.frame import (
     complain,
     day,
     load_settings,
+    looking,
     note,
     page,
     print_json,
@@ -51,6 +52,7 @@ runs = typer.Typer(cls=Commands)
 ERRORS_SHOWN = 3  # of each run, below its figures
 
 Run = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or at least its first 4 characters.")]
+Runs = Annotated[list[str], typer.Argument(metavar="ID", help="The runs' ids, or how each begins.")]
 
 
 @command(commands, RUN)
@@ -317,7 +319,7 @@ def _tell_errors(asked: str, one: Ended) -> None:
 
 @runs.callback(invoke_without_command=True)
 def list_runs(ctx: typer.Context, limit: Newest = None, as_json: Json = False) -> None:
-    """List the runs, newest first; or show, retry or end one.
+    """List the runs, newest first; or show, retry, pause or end one.
 
     Example: parlex runs --limit 100
     """
@@ -377,9 +379,7 @@ def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> No
 
 
 @command(runs, name="revoke")
-def revoke_run(
-    run_ids: Annotated[list[str], typer.Argument(metavar="ID", help="The runs' ids, or how each begins.")],
-) -> None:
+def revoke_run(run_ids: Runs) -> None:
     """End runs that are under way. What they have saved stays.
 
     Example: parlex runs revoke 1a2b3c4d
@@ -393,6 +393,44 @@ def revoke_run(
             if not resources.pipeline.revoke(run_id):
                 raise ParlexError(f"run {str(run_id)[:8]} is over already")
             note(f"run {str(run_id)[:8]} is ended")
+
+
+@command(runs, name="pause")
+def pause_run(run_ids: Runs) -> None:
+    """Begin nothing more of runs that are under way, until `parlex runs resume`. What has begun lands.
+
+    A paused run of the workers outlives a reboot, is not closed as dead, and holds no scheduled run back. One that a
+    command carries itself is paused for as long as that command lives.
+
+    Example: parlex runs pause 1a2b3c4d
+    """
+    for run_id, pipeline in _runs(run_ids):
+        if not pipeline.pause(run_id):
+            raise ParlexError(f"run {str(run_id)[:8]} is over or paused already")
+        note(f"run {str(run_id)[:8]} is paused; to go on: parlex runs resume {str(run_id)[:8]}")
+
+
+@command(runs, name="resume")
+def resume_run(run_ids: Runs) -> None:
+    """Let paused runs go on. The workers take theirs up within a minute.
+
+    Example: parlex runs resume 1a2b3c4d
+    """
+    for run_id, pipeline in _runs(run_ids):
+        if not pipeline.resume(run_id):
+            raise ParlexError(f"run {str(run_id)[:8]} is not paused")
+        note(f"run {str(run_id)[:8]} goes on")
+
+
+def _runs(texts: Sequence[str]) -> Iterator[tuple[UUID, Pipeline]]:
+    """The id of each, as a person wrote them, and what moves it. Needs no Redis."""
+    from parlex.runs import reads as run_reads
+
+    with looking() as resources:
+        for found in texts:
+            with resources.db() as db:
+                run_id = run_reads.find_run(db, found)
+            yield run_id, resources.pipeline
 
 
 # Shell.

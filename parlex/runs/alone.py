@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+import structlog
+
 from parlex.db.models import RunRow
 from parlex.errors import RateLimited
 from parlex.parliament import SessionId
@@ -15,6 +17,8 @@ from parlex.runs.fetch_logs import Figures
 from parlex.runs.pipeline import Pipeline
 from parlex.runs.run_log import USUAL
 from parlex.runs.work import Request
+
+log = structlog.get_logger(__name__)
 
 # How long a process looks away when others hold the rest of its run's keys.
 HANDED_OVER = 0.5  # seconds
@@ -76,7 +80,9 @@ def run_here(pipeline: Pipeline, request: Request, on_progress: Progressed | Non
 
 def _carry(pipeline: Pipeline, run: RunRow, on_progress: Progressed | None) -> Figures:
     while (run := pipeline.run(run.run_id)).status == "running":
-        if not run.planned:
+        if run.paused_at is not None:
+            _wait_while_paused(pipeline, run.run_id)
+        elif not run.planned:
             if pipeline.plan(run).due is None:
                 _wait_until_due(pipeline, run.run_id)
         elif (ended := pipeline.close_if_complete(run)) is not None:
@@ -108,8 +114,25 @@ def _wait_until_due(pipeline: Pipeline, run_id: UUID) -> None:
     pipeline.touch(run_id)
 
 
+def _wait_while_paused(pipeline: Pipeline, run_id: UUID) -> None:
+    """Say that the run is paused, and that its process is alive, until a person lets it go on or ends it."""
+    _tell_paused(run_id)
+    told = time.monotonic()
+    while (run := pipeline.run(run_id)).status == "running" and run.paused_at is not None:
+        time.sleep(HANDED_OVER)
+        if time.monotonic() - told >= SIGN_OF_LIFE:
+            pipeline.touch(run_id)
+            told = time.monotonic()
+
+
+def _tell_paused(run_id: UUID) -> None:
+    log.warning("paused", run_id=str(run_id), to_go_on=f"parlex runs resume {str(run_id)[:8]}")
+
+
 def _watch(pipeline: Pipeline, run_id: UUID, on_progress: Progressed | None) -> Figures:
     """Follow a run that somebody else carries."""
+    if pipeline.run(run_id).paused_at is not None:
+        _tell_paused(run_id)
     while (current := pipeline.figures(run_id)).status == "running":
         _tell(pipeline, run_id, on_progress)
         time.sleep(HANDED_OVER)

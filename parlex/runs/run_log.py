@@ -17,7 +17,7 @@ from parlex.db.clock import Clock
 from parlex.db.models import RunRow
 from parlex.errors import UsageError
 from parlex.parliament import SessionId
-from parlex.runs import fetch_logs, run_keys
+from parlex.runs import fetch_logs, pauses, run_keys
 from parlex.runs.fetch_logs import Ended, Figures, Opened
 from parlex.runs.run_keys import Overdue
 from parlex.runs.work import Context, Dataset, Request
@@ -184,6 +184,18 @@ class RunLog:
         self.run(run_id)
         with self._db() as db:
             return fetch_logs.revoke(db, run_id, now=Clock(db).now())
+
+    def pause(self, run_id: UUID) -> bool:
+        """Begin nothing more of a run; whether this call did so. What is under way lands. See :mod:`.pauses`."""
+        self.run(run_id)
+        with self._db() as db:
+            return pauses.pause(db, run_id, now=Clock(db).now())
+
+    def resume(self, run_id: UUID) -> bool:
+        """Let a paused run go on; whether this call did so."""
+        self.run(run_id)
+        with self._db() as db:
+            return pauses.resume(db, run_id, now=Clock(db).now())
 
     def abandon(self, run_id: UUID, cause: str) -> None:
         """End a run that its carrier gives up, unless it is over."""

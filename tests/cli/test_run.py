@@ -248,6 +248,18 @@ def test_a_run_under_way_is_ended_by_hand(mirror: Resources, db: Session) -> Non
     assert (row.status, row.errors) == ("revoked", [])
 
 
+def test_a_run_under_way_is_paused_and_goes_on(mirror: Resources) -> None:
+    opened = mirror.pipeline.open_run(mirror.pipeline.session_request(SessionId(44, 1))).run
+    short = str(opened.run_id)[:8]
+    paused = run(mirror.settings, "runs", "pause", short)
+    assert (paused.returncode, paused.stderr) == (0, f"run {short} is paused; to go on: parlex runs resume {short}\n")
+    assert mirror.pipeline.run(opened.run_id).paused_at is not None
+    assert "paused already" in complaint(run(mirror.settings, "runs", "pause", short), 1)
+    assert run(mirror.settings, "runs", "resume", short).returncode == 0
+    assert mirror.pipeline.run(opened.run_id).paused_at is None
+    assert "is not paused" in complaint(run(mirror.settings, "runs", "resume", short), 1)
+
+
 # Lines.
 
 
