@@ -335,8 +335,9 @@ def list_runs(ctx: typer.Context, limit: Newest = None, as_json: Json = False) -
             print_records(found)
             return
         rows, more = page(found, limit)
+        standings = run_reads.standings(db)
     if rows:
-        layout.console().print(tables.runs(rows))
+        layout.console().print(tables.runs(rows, standings))
     note(f"the newest {SHOWN}; more: parlex runs --limit N" if more else f"{len(rows)} runs")
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from parlex.db.clock import Clock
 from parlex.db.models import RunRow
 from parlex.errors import UsageError
 from parlex.local.locks import wait_until
@@ -254,10 +256,22 @@ def test_a_run_under_way_is_paused_and_goes_on(mirror: Resources) -> None:
     paused = run(mirror.settings, "runs", "pause", short)
     assert (paused.returncode, paused.stderr) == (0, f"run {short} is paused; to go on: parlex runs resume {short}\n")
     assert mirror.pipeline.run(opened.run_id).paused_at is not None
+    assert "paused" in run(mirror.settings, "runs").stdout.split()
+    assert "Paused" in run(mirror.settings, "runs", "show", short).stdout.split()
     assert "paused already" in complaint(run(mirror.settings, "runs", "pause", short), 1)
     assert run(mirror.settings, "runs", "resume", short).returncode == 0
     assert mirror.pipeline.run(opened.run_id).paused_at is None
     assert "is not paused" in complaint(run(mirror.settings, "runs", "resume", short), 1)
+
+
+def test_the_table_tells_how_long_a_run_takes(mirror: Resources, db: Session) -> None:
+    going = rows.run(status="running", counted_since=Clock(db).now() - timedelta(hours=50), paused_for=timedelta())
+    db.add(going)
+    db.flush()
+    db.add_all(rows.run_key(going, f"45-1 C-{at}", at, state=state) for at, state in enumerate(("done", "waiting")))
+    db.commit()
+    assert "2.1 d left" in run(mirror.settings, "runs").stdout
+    assert "To go  " in run(mirror.settings, "runs", "show", str(going.run_id)).stdout
 
 
 # Lines.

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parlex.cli.tables import mirror
-from parlex.cli.tables.layout import RUN_ID_SHOWN, Facts, Sheet, cell, counts, numbers, pairs, text, whole, words
+from parlex.cli.tables.layout import RUN_ID_SHOWN, Facts, Sheet, cell, counts, numbers, pairs, span, text, whole, words
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from parlex.runs.preview import Preview
-    from parlex.runs.reads import RunRecord, RunStory, SweepRecord
+    from parlex.runs.reads import RunRecord, RunStory, Standing, SweepRecord
 
 CHANGES_SHOWN = 30  # of a run; a backfill makes thousands
 
 
-def runs(found: Sequence[RunRecord], *, title: str | None = None) -> Sheet:
+def runs(
+    found: Sequence[RunRecord], standings: Mapping[UUID, Standing] | None = None, *, title: str | None = None
+) -> Sheet:
     names = ("Sec", "Keys", "New", "Upd", "Same", "Fail", "Defer", "Req")
     columns = (whole("Run"), text("Job", 1, 7), text("Started (UTC)", 1, 10), whole("Status"))
     sheet = Sheet(title, *columns, numbers(*names))
@@ -23,8 +27,18 @@ def runs(found: Sequence[RunRecord], *, title: str | None = None) -> Sheet:
         figures = (run.bills_fetched, run.created, run.updated, run.unchanged, run.failed, run.deferred, run.requests)
         job = words(run.job.removeprefix("fetch_")) + (" (tick)" if run.entry else "")
         started = cell(run.started_at)[: len("2026-11-22 22:56")]
-        sheet.add(str(run.run_id)[:RUN_ID_SHOWN], job, started, run.status, run.duration_seconds, *figures)
+        status = _status(run.status, (standings or {}).get(run.run_id))
+        sheet.add(str(run.run_id)[:RUN_ID_SHOWN], job, started, status, run.duration_seconds, *figures)
     return sheet
+
+
+def _status(status: str, standing: Standing | None) -> str:
+    """Of a run under way whether it is paused, and else how long it will take, where that is known."""
+    if standing is None or status != "running":
+        return status
+    if standing.paused_at is not None:
+        return "paused"
+    return status if standing.eta_seconds is None else f"{span(standing.eta_seconds)} left"
 
 
 def run(story: RunStory) -> Iterable[Sheet | Facts]:
@@ -36,6 +50,10 @@ def run(story: RunStory) -> Iterable[Sheet | Facts]:
     facts.add("Session", story.scope)
     facts.add("Source", record.source)
     facts.add("Status", record.status)
+    if story.standing.paused_at is not None:
+        facts.add("Paused", f"since {cell(story.standing.paused_at)}; to go on: parlex runs resume {record.run_id}")
+    if story.standing.eta_seconds is not None:
+        facts.add("To go", span(story.standing.eta_seconds))
     facts.add("Started", record.started_at)
     facts.add("Finished", record.finished_at)
     facts.add("Seconds", record.duration_seconds)
