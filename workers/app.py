@@ -34,6 +34,7 @@ from parlex.local.embedded import resolve
 from parlex.mirror import identity
 from parlex.resources import Resources
 from parlex.runs import run_keys
+from parlex.runs.steps import LONGEST_COUNTDOWN
 from parlex.settings import UNREACHABLE, settings
 from parlex.watch import broker
 
@@ -86,7 +87,9 @@ class ParlexTask(Task):
             # A wrong password stays wrong: waiting would only hide it for seven minutes.
             raise ConfigurationError(told) from exc
         if countdown is None:
-            countdown = run_keys.backoff(self.request.retries + 1, settings().retry_delay)
+            delay = run_keys.backoff(self.request.retries + 1, settings().retry_delay)
+            # A longer countdown would outlive the visibility timeout, and the task would run twice.
+            countdown = min(delay, LONGEST_COUNTDOWN)
         return super().retry(*args, exc=exc, countdown=countdown, **options)
 
 

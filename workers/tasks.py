@@ -27,7 +27,7 @@ from parlex.parliament import SessionId
 from parlex.runs import run_keys
 from parlex.runs.fetch_logs import Ended
 from parlex.runs.run_log import RETRY
-from parlex.runs.steps import Again
+from parlex.runs.steps import LONGEST_COUNTDOWN, Again
 from parlex.runs.work import Request
 from parlex.watch import alerts, digest, monitor, notify, upkeep
 from workers import beat
@@ -317,7 +317,7 @@ def _send_again(run_id: str, again: Again | None) -> None:
 def _send_later(task: Task, seconds: float, *args: Any) -> None:
     """A countdown, for what its row says is due soon. What is due later, and what a lost message stood for, the sweeper
     sends."""
-    task.apply_async(args, countdown=seconds)
+    task.apply_async(args, countdown=min(seconds, LONGEST_COUNTDOWN))
 
 
 def _send_overdue(task: Task, batches: Iterable[run_keys.Batch]) -> None:

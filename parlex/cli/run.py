@@ -12,6 +12,7 @@ import typer
 
 from parlex.cli.dispatch import Ended, dispatched, ended
 from parlex.cli.frame import (
+    BILLS,
     INTERRUPTED,
     RUN,
     SHOWN,
@@ -127,8 +128,8 @@ def fetch(
         typer.Option(
             min=1,
             metavar="N",
-            help="Fetch at most so many, and count the rest as deferred. Without it, of the latest 50 bills, 300 "
-            "politicians or 100 votes; of a session all.",
+            help="Fetch at most so many, and count the rest as deferred. Without it, 50 of the latest bills, and all "
+            "of anything else.",
         ),
     ] = None,
     dataset: DatasetOption = "bills",
@@ -146,7 +147,7 @@ def fetch(
     def ask(pipeline: Pipeline) -> dict[str, Request]:
         if session:
             return {str(session): pipeline.session_request(session, limit, dataset=dataset)}
-        return {"latest": pipeline.latest_request(limit or USUAL, dataset=dataset)}
+        return {"latest": pipeline.latest_request(limit or (USUAL if dataset == BILLS else None), dataset=dataset)}
 
     _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
@@ -289,7 +290,7 @@ def _is_saved(bars: Bars) -> str:
     done = ", ".join(
         f"{bar.done} of {bar.total} of {bar.asked}" if bar.total else f"nothing of {bar.asked}" for bar in bars
     )
-    return f"stopped: {done or 'nothing'} saved; the same command goes on from there"
+    return f"stopped: saved {done or 'nothing'}; the same command goes on from there"
 
 
 def _goes_on(bars: Bars, sent: Mapping[str, UUID]) -> str:

@@ -68,18 +68,13 @@ class Dataset(Kind):
         if judged.failure is not None:
             return Plan(judged.scope, len(judged.listed.rows), survey, (judged,), failure=judged.failure)
         assert judged.scope is not None
-        companions = [self._judge_companion(db, source, survey, judged) for source in self._listing_companions(judged)]
-        errors = [error for _, _, error in companions if error]
-        found = [one for one, _, _ in companions if one is not None]
-        shown = {
-            source: due.Shown.of(past, one, context.now, believed=one is not None and _is_full(one))
-            for source, (one, past, _) in zip(self._listing_companions(judged), companions, strict=True)
-        }
+        listing = [source for source in self.companion_lists if self.has(source, judged.place.scope)]
+        told = {source: self._told_by(db, source, survey, judged, context.now) for source in listing}
+        errors = [one.error for one in told.values() if one.error]
+        found = [one.judged for one in told.values() if one.judged is not None]
+        shown = {source: one.shown for source, one in told.items()}
         keys = self._due(db, judged, shown, context)
         return Plan(judged.scope, len(judged.lines), survey, (judged, *found), keys, tuple(errors))
-
-    def _listing_companions(self, judged: Judged) -> list[str]:
-        return [source for source in self.companion_lists if self.has(source, judged.place.scope)]
 
     def _judge(self, db: Session, survey: Survey, context: Context) -> Judged:
         """The deciding list. UnknownSession for one that no source lists and the mirror does not hold."""
@@ -114,23 +109,24 @@ class Dataset(Kind):
         paged = source in self.paged
         return lists.judge(judged, thresholds=self._thresholds, guarded=guarded, paged=paged, make=make)
 
-    def _judge_companion(
-        self, db: Session, source: str, survey: Survey, spine: Judged
-    ) -> tuple[Judged | None, Past, str | None]:
-        """A companion's list where it came and is one, what is held of it, and what is wrong, in words."""
+    def _told_by(self, db: Session, source: str, survey: Survey, spine: Judged, now: datetime) -> _Companion:
+        """A companion's list where it came and is one; what it shows; and what is wrong, in words."""
         place = self._place(source, spine.scope)
-        past = Past.read(db, place)
-        error = survey.errors.get(source)
         found = [one for one in survey.documents if one.source == source]
-        if not found:
-            return None, past, str(error) if error else None
-        try:
-            listed = self.read_list(source, found)
-        except DocumentError as unreadable:
-            return None, past, str(unreadable)
-        trip = self._nothing_shown(listed, past, spine)
-        judged = Judged(place, found[0].document, False, listed, past, trip, note=self._what_it_lacks(listed, spine))
-        return self._guarded(judged), past, None
+        error = survey.errors.get(source)
+        if found:
+            try:
+                listed = self.read_list(source, found)
+            except DocumentError as unreadable:
+                error = unreadable
+            else:
+                past = Past.read(db, place)
+                trip, note = self._nothing_shown(listed, past, spine), self._what_it_lacks(listed, spine)
+                judged = self._guarded(Judged(place, found[0].document, False, listed, past, trip, note=note))
+                return _Companion(judged, due.Shown.of(judged, now, full=_is_full(judged)))
+        last = sweeps.last_believed(db, self.name, source, place.scope)
+        keys = listings.listed_keys(db, self.name, source, place.scope) if last else frozenset[str]()
+        return _Companion(None, due.Shown(last.swept_at if last else None, keys), str(error) if error else None)
 
     def _nothing_shown(self, listed: Listed, past: Past, spine: Judged) -> Trip | None:
         """A companion shows a record later than the deciding list does, but not all of them together."""
@@ -398,6 +394,15 @@ class Dataset(Kind):
     def scopes(self, db: Session) -> list[str]:
         """The scopes of which a list was ever had, or anything is held, in order."""
         return sorted(sweeps.scopes(db, self.name) - {""}, key=self.rank_of_scope)
+
+
+@dataclass(frozen=True, slots=True)
+class _Companion:
+    """A companion's list, if it came and is one; what it shows, by it and by what is held; what is wrong with it."""
+
+    judged: Judged | None
+    shown: due.Shown
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

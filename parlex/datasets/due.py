@@ -64,12 +64,13 @@ class Shown:
     keys: Set[str]
 
     @classmethod
-    def of(cls, past: Past, judged: Judged | None, now: datetime, *, believed: bool) -> Shown:
-        """By what is held, and by the list that came just now, if one did."""
+    def of(cls, judged: Judged, now: datetime, *, full: bool) -> Shown:
+        """By what is held, and by the list that came just now; ``full``: it tells what it lacks."""
+        past = judged.past
         keys = {key for key, row in past.held.items() if row.gone_at is None}
-        if judged is not None and judged.trip is None:
+        if judged.trip is None:
             keys = (keys - set(judged.gone)) | {line.key for line in judged.lines}
-        swept_at = now if believed else past.last.swept_at if past.last else None
+        swept_at = now if full else past.last.swept_at if past.last else None
         return cls(swept_at, keys if swept_at else frozenset())
 
     def may_have(self, candidate: Candidate) -> bool:

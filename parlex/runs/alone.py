@@ -79,39 +79,41 @@ def run_here(pipeline: Pipeline, request: Request, on_progress: Progressed | Non
 
 
 def _carry(pipeline: Pipeline, run: RunRow, on_progress: Progressed | None) -> Figures:
-    while (run := pipeline.run(run.run_id)).status == "running":
-        if run.paused_at is not None:
-            _wait_while_paused(pipeline, run.run_id)
-        elif not run.planned:
-            if pipeline.plan(run).due is None:
-                _wait_until_due(pipeline, run.run_id)
-        elif (ended := pipeline.close_if_complete(run)) is not None:
-            return ended
-        elif keys := pipeline.take_due(run):
+    while run.status == "running" and not run.planned and pipeline.plan(run).due is None:
+        run = pipeline.run(run.run_id)
+        _wait_until_due(pipeline, run)
+    while (ended := pipeline.close_if_complete(run)) is None:
+        if keys := pipeline.take_due(run):
             pipeline.persist(run, pipeline.fetch(run, keys).persist)
             _tell(pipeline, run.run_id, on_progress)
-        else:
-            # Either a source asked to wait, or a worker has the rest: it was sent them by a task that joined this run.
-            _wait_until_due(pipeline, run.run_id)
-    return pipeline.figures(run.run_id)
+            continue
+        # Somebody ended or paused it, a source asked to wait, or a worker has the rest: a task that joined it sent that.
+        run = pipeline.run(run.run_id)
+        if run.status != "running":
+            return pipeline.figures(run.run_id)
+        _wait_until_due(pipeline, run)
+    return ended
 
 
-def _wait_until_due(pipeline: Pipeline, run_id: UUID) -> None:
-    """Sleep until something of the run is due, a while at most, and say that it is alive.
+def _wait_until_due(pipeline: Pipeline, run: RunRow) -> None:
+    """Sleep until something of the run is due, a while at most, and say that it is alive; while it is paused, until a
+    person lets it go on.
 
-    The row tells how long, each time anew: somebody may have made it due at once.
+    Its row tells how long, each time anew: somebody may have made it due at once.
     """
-    run = pipeline.run(run_id)
+    if run.paused_at is not None:
+        _wait_while_paused(pipeline, run.run_id)
+        return
     seconds = pipeline.seconds_until_due(run)
     if seconds is not None and seconds > PATIENCE.total_seconds():
         until = datetime.now(UTC) + timedelta(seconds=seconds)
         raise RateLimited(
-            f"a source asks to be left alone until {until:%Y-%m-%d %H:%M} UTC, and run {str(run_id)[:8]} does not wait "
-            "that long: what is saved stays, fetch again then",
+            f"a source asks to be left alone until {until:%Y-%m-%d %H:%M} UTC, and run {str(run.run_id)[:8]} does not "
+            "wait that long: what is saved stays, fetch again then",
             retry_after=seconds,
         )
     time.sleep(HANDED_OVER if seconds is None else min(seconds, SIGN_OF_LIFE))
-    pipeline.touch(run_id)
+    pipeline.touch(run.run_id)
 
 
 def _wait_while_paused(pipeline: Pipeline, run_id: UUID) -> None:

@@ -258,6 +258,12 @@ def any_open(db: Session, run_id: UUID) -> bool:
     return db.scalars(query.limit(1)).first() is not None
 
 
+def all_ended(db: Session, run_id: UUID) -> datetime | None:
+    """The database's time, if no key of the run is open; else None."""
+    open_keys = select(RunKeyRow.key).where(RunKeyRow.run_id == run_id, RunKeyRow.state.not_in(("done", "failed")))
+    return db.scalar(select(func.clock_timestamp()).where(~open_keys.exists()))
+
+
 def progress(db: Session, run_id: UUID) -> tuple[int, int]:
     """(keys that have ended, all keys of the run)."""
     ended = func.count().filter(RunKeyRow.state.in_(("done", "failed")))

@@ -153,9 +153,9 @@ class RunLog:
         """Close the run if its work is done. How it ended, while nobody has told those who wait for it; else None."""
         with logs.about(run_id=str(run.run_id)):
             with self._db() as db:
-                if run_keys.any_open(db, run.run_id):
+                now = run_keys.all_ended(db, run.run_id)
+                if now is None:
                     return None
-                now = Clock(db).now()
                 ended = fetch_logs.close_if_complete(db, run.run_id, now=now)
                 if ended is not None and ended.just_now:
                     context = Context(run.run_id, fetch_logs.request_of(run), run.entry is None, now)

@@ -122,16 +122,21 @@ def test_doctor_when_nothing_is_running(live: Settings) -> None:
     done = run(live, "doctor", "--json")
     found = {check["name"]: check for check in map(json.loads, done.stdout.splitlines())}
     assert done.returncode == 0
-    assert {name: check["state"] for name, check in found.items()} == {
-        "settings": "ok",
-        "contact": "ok",
-        "servers": "ok",
-        "database": "ok",
-        "redis": "ok",
-        "workers": "warn",
-        "beat": "warn",
-        "freshness": "ok",
-    }
+    states = {name: check["state"] for name, check in found.items()}
+    assert "fail" not in states.values()
+    assert (
+        states.items()
+        >= {
+            "settings": "ok",
+            "contact": "ok",
+            "servers": "ok",
+            "database": "ok",
+            "redis": "ok",
+            "workers": "warn",
+            "beat": "warn",
+            "freshness": "ok",
+        }.items()
+    )
     assert found["workers"]["advice"] == "run: parlex up"
 
 

@@ -100,16 +100,19 @@ def test_only_a_run_under_way_is_paused_and_only_a_paused_one_resumed(mirror: Re
         pipeline.pause(UUID(int=0))
 
 
-def test_a_command_waits_while_its_run_is_paused_and_says_so(mirror: Resources) -> None:
-    """It is paused while it is planned, and goes on in the same process."""
+@pytest.mark.parametrize("planned", [False, True])
+def test_a_command_waits_while_its_run_is_paused_and_says_so(mirror: Resources, planned: bool) -> None:
+    """And goes on in the same process."""
     pipeline = mirror.pipeline
     request = pipeline.session_request(CURRENT, 3)
     run_id = pipeline.open_run(request, carrier="process").run.run_id
+    if planned:
+        pipeline.plan(pipeline.run(run_id))
     pipeline.pause(run_id)
     with capture_logs() as logged, ThreadPoolExecutor(1) as pool:
         figures = pool.submit(alone._carry, pipeline, pipeline.run(run_id), None)
         assert wait_until(lambda: any(line["event"] == "paused" for line in logged), 30)
-        assert pipeline.progress(run_id) == (0, 0)
+        assert pipeline.progress(run_id) == (0, 3 if planned else 0)
         pipeline.resume(run_id)
         assert figures.result(60).created == 3
 
