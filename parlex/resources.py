@@ -78,13 +78,17 @@ class Resources:
         """For the budget of the hosts. The timeouts keep a silent server from holding a worker for ever."""
         return Redis.from_url(self.addresses.redis_url, socket_timeout=10, socket_connect_timeout=5)
 
-    @cached_property
-    def throttle(self) -> Throttle:
-        rates = {
+    @property
+    def hosts(self) -> dict[str, float]:
+        """The hosts of the sources, with the requests that each may be asked in a minute; 0 without a limit."""
+        return {
             host_of(self.settings.legisinfo_url): self.settings.legisinfo_rate,
             host_of(self.settings.openparliament_url): self.settings.openparliament_rate,
         }
-        return RedisThrottle(self.redis, rates, retry_delay=self.settings.retry_delay)
+
+    @cached_property
+    def throttle(self) -> Throttle:
+        return RedisThrottle(self.redis, self.hosts, retry_delay=self.settings.retry_delay)
 
     @cached_property
     def client(self) -> Client:

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from parlex.db import migrate
 from parlex.db.engine import build_engine
 from parlex.local import embedded
-from parlex.settings import Settings
+from parlex.settings import NOT_SETTINGS_PREFIX, Settings
 
 if TYPE_CHECKING:
     from parlex.local.sandbox import Sandbox
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 GIVEN_DATABASE = os.environ.get("PARLEX_TEST_DATABASE_URL")
 GIVEN_REDIS = os.environ.get("PARLEX_TEST_REDIS_URL")
 OURS = ("DATABASE_URL", "REDIS_URL", "SENTRY_DSN")
-FOR_TESTS = ("PARLEX_TEST_", "PARLEX_STAND_IN")
+FOR_TESTS = (NOT_SETTINGS_PREFIX, "PARLEX_STAND_IN")
 
 
 def pytest_configure() -> None:

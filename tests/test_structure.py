@@ -454,7 +454,7 @@ def test_compose_asks_for_nothing_that_the_example_does_not_give() -> None:
 @pytest.mark.parametrize("file", ["docker-compose.yml", ".env.example"])
 def test_every_variable_of_ours_is_a_setting(file: str) -> None:
     """A misspelt variable would be ignored in silence."""
-    from parlex.settings import Settings
+    from parlex.settings import NOT_SETTINGS, Settings
 
-    known = {f"PARLEX_{name.upper()}" for name in Settings.model_fields} | {"PARLEX_IMAGE"}
+    known = {f"PARLEX_{name.upper()}" for name in Settings.model_fields} | set(NOT_SETTINGS)
     assert set(re.findall(r"\bPARLEX_[A-Z_]+", (ROOT / file).read_text())) <= known

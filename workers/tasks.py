@@ -179,7 +179,7 @@ def keep_house(self: Task) -> None:
     upkeep.heartbeat(resources(), "beat")
     for run in pipeline.abandon_dead():
         finish(run)
-    overdue = pipeline.sweep()
+    overdue = pipeline.recover()
     for run_id in overdue.plan:
         plan_run.delay(str(run_id))
     _send_overdue(fetch_bills, overdue.fetch)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import parlex
-from parlex.cli import bills, mirror, operate, politicians, run, votes
+from parlex.cli import bills, hosts, mirror, operate, politicians, run, votes
 from parlex.cli.frame import LOOK, OPERATE, PROVE, Commands
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ for noun in (run, bills, politicians, votes, mirror, operate):
 app.add_typer(run.runs, name="runs", rich_help_panel=LOOK)
 app.add_typer(mirror.quarantine, name="quarantine", rich_help_panel=PROVE)
 app.add_typer(operate.alerts, name="alerts", rich_help_panel=OPERATE)
+app.add_typer(hosts.hosts, name="hosts", rich_help_panel=OPERATE)
 app.add_typer(operate.db, name="db", rich_help_panel=OPERATE)
 
 

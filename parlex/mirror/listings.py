@@ -149,15 +149,3 @@ def mark_unfetched(db: Session, dataset: str, source: str, keys: Iterable[str], 
             .where(ListingRow.dataset == dataset, ListingRow.source == source, ListingRow.key.in_(failed))
             .values(failed_at=now, failed_fingerprint=ListingRow.fingerprint)
         )
-
-
-def ask_again(db: Session, dataset: str, source: str, key: str) -> None:
-    """Make a key due at the next run, though its line has not changed."""
-    line = (ListingRow.dataset == dataset, ListingRow.source == source, ListingRow.key == key)
-    db.execute(update(ListingRow).where(*line).values(fetched_fingerprint=None))
-
-
-def scopes(db: Session, dataset: str, source: str) -> list[str]:
-    """The scopes of which a list was ever kept."""
-    query = select(ListingRow.scope).where(ListingRow.dataset == dataset, ListingRow.source == source)
-    return sorted(db.scalars(query.distinct()))

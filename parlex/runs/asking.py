@@ -30,7 +30,7 @@ SLICE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """What one source said of one key: a document, nothing new (both None), or an error."""
 
     key: str
@@ -41,16 +41,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Requests under way by key. Whoever takes a key's answers holds them alone."""
+    """Requests under way by key. Whoever takes a key's replies holds them alone."""
 
-    requests: dict[str, list[Future[Answer]]]
+    requests: dict[str, list[Future[Reply]]]
 
     def has(self, key: str, patience: float) -> bool:
-        """Whether the key's answers are there within so many seconds."""
+        """Whether the key's replies are there within so many seconds."""
         return not wait(self.requests[key], max(patience, 0)).not_done
 
-    def answers(self, key: str) -> list[Answer]:
-        """The key's answers, waited for."""
+    def replies(self, key: str) -> list[Reply]:
+        """The key's replies, waited for."""
         return [request.result() for request in self.requests.pop(key)]
 
 
@@ -64,15 +64,15 @@ def asked(
 ) -> Iterator[Asked]:
     """Ask for each key each source that it wants. What was not sent by the end of the block stays unsent."""
 
-    def ask(key: str, source: str) -> Answer:
+    def ask(key: str, source: str) -> Reply:
         with logs.about(dataset=dataset.name, key=key):
             try:
                 document = dataset.ask(key, source, held.get((key, source)), asking)
             except ParlexError as error:
-                return Answer(key, source, None, error)
-        return Answer(key, source, document, None)
+                return Reply(key, source, None, error)
+        return Reply(key, source, document, None)
 
-    def send(key: str, source: str) -> Future[Answer]:
+    def send(key: str, source: str) -> Future[Reply]:
         # What the lines are about does not go over to threads by itself.
         return threads.submit(copy_context().run, ask, key, source)
 
@@ -86,42 +86,42 @@ def asked(
         wait(every)
 
 
-def slices(claims: Sequence[Claim], under_way: Asked) -> Iterator[tuple[list[Claim], list[Answer]]]:
-    """The claims in order with their answers, at least ``SLICE`` at a time, and as many more as are there by then.
+def slices(claims: Sequence[Claim], under_way: Asked) -> Iterator[tuple[list[Claim], list[Reply]]]:
+    """The claims in order with their replies, at least ``SLICE`` at a time, and as many more as are there by then.
 
-    Writing many keys costs little more than writing a few: where the answers come quickly, a chunk is one slice.
+    Writing many keys costs little more than writing a few: where the replies come quickly, a chunk is one slice.
     """
     rest = deque(claims)
     while rest:
-        until, part, answers = time.monotonic() + SLICE_SECONDS, list[Claim](), list[Answer]()
+        until, part, replies = time.monotonic() + SLICE_SECONDS, list[Claim](), list[Reply]()
         while rest and (len(part) < SLICE or under_way.has(rest[0].key, until - time.monotonic())):
             claim = rest.popleft()
             part.append(claim)
-            answers += under_way.answers(claim.key)
-        yield part, answers
+            replies += under_way.replies(claim.key)
+        yield part, replies
 
 
-def not_yet(answer: Answer, decides: Collection[str]) -> bool:
+def not_yet(reply: Reply, decides: Collection[str]) -> bool:
     """A companion that does not know a key will know it later. A deciding source listed it: there a 404 is an
     error."""
-    return isinstance(answer.error, NotFound) and answer.source not in decides
+    return isinstance(reply.error, NotFound) and reply.source not in decides
 
 
-def keep_answers(
+def keep_replies(
     db: Session,
     dataset: Dataset,
     run_id: UUID,
-    answers: Sequence[Answer],
+    replies: Sequence[Reply],
     held: Mapping[tuple[str, str], Held],
     now: datetime,
 ) -> None:
     """Keep the documents, and note of all others when their sources were asked."""
-    fetched = [Fetched(a.source, "detail", a.key, a.document) for a in answers if a.document is not None]
+    fetched = [Fetched(a.source, "detail", a.key, a.document) for a in replies if a.document is not None]
     documents.keep_documents(db, fetched, dataset=dataset.name, run_id=run_id)
-    quiet = [a for a in answers if a.document is None and a.error is None]
+    quiet = [a for a in replies if a.document is None and a.error is None]
     unchanged = [(a.key, a.source, held[a.key, a.source]) for a in quiet]
     documents.keep_unchanged(db, unchanged, dataset=dataset.name, run_id=run_id, now=now)
-    absent = {(a.key, a.source): None for a in answers if not_yet(a, dataset.decides)}
+    absent = {(a.key, a.source): None for a in replies if not_yet(a, dataset.decides)}
     documents.mark_checked(db, dataset.name, dict(absent), now)
-    failed = [(a.key, a.source) for a in answers if a.error is not None and (a.key, a.source) not in absent]
+    failed = [(a.key, a.source) for a in replies if a.error is not None and (a.key, a.source) not in absent]
     documents.mark_failed(db, dataset.name, failed, now)

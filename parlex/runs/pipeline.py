@@ -27,7 +27,7 @@ from parlex.fetching.http import Tally
 from parlex.mirror import documents
 from parlex.mirror.documents import Held
 from parlex.runs import fetch_logs, run_keys, steps
-from parlex.runs.asking import Answer, asked, keep_answers, slices
+from parlex.runs.asking import Reply, asked, keep_replies, slices
 from parlex.runs.preview import Preview, preview
 from parlex.runs.run_keys import Claim, Progress
 from parlex.runs.run_log import Patience, RunLog, Transactions
@@ -229,8 +229,8 @@ class Pipeline(RunLog):
         taken: list[Progress] = []
         asking = Asking(Tally(), work.context.request.background)
         with asked(work.dataset, claims, held, asking, self._fetchers()) as under_way:
-            for part, answers in slices(claims, under_way):
-                kept = self._keep_slice(work, part, answers, held, asking.tally)
+            for part, replies in slices(claims, under_way):
+                kept = self._keep_slice(work, part, replies, held, asking.tally)
                 persist = _fetched(kept)
                 if persist and hand_over is not None:
                     hand_over(persist)
@@ -241,7 +241,7 @@ class Pipeline(RunLog):
         self,
         work: _Work,
         claims: Sequence[Claim],
-        answers: Sequence[Answer],
+        replies: Sequence[Reply],
         held: Mapping[tuple[str, str], Held],
         tally: Tally,
     ) -> list[Progress]:
@@ -249,17 +249,17 @@ class Pipeline(RunLog):
         dataset, decides, delay = work.dataset, work.dataset.decides, self._patience.retry_delay
         with self._db() as db:
             mine = {claim.key: claim for claim in run_keys.still_held(db, work.run_id, claims)}
-            answers = [answer for answer in answers if answer.key in mine]
+            replies = [reply for reply in replies if reply.key in mine]
             now = work.clock.now()
-            keep_answers(db, dataset, work.run_id, answers, held, now)
+            keep_replies(db, dataset, work.run_id, replies, held, now)
             before = run_keys.outcomes(db, work.run_id, mine)
             taken = [
-                steps.after_asking(claim, answers, decides, before[key], retry_delay=delay, now=now)
+                steps.after_asking(claim, replies, decides, before[key], retry_delay=delay, now=now)
                 for key, claim in mine.items()
             ]
             run_keys.record(db, work.run_id, taken, now=now)
-            self._spend(db, work, tally, steps.final_errors(answers, taken, decides))
-            lost = {key: mine[key].fingerprint for key in steps.refused(taken, answers, decides)}
+            self._spend(db, work, tally, steps.final_errors(replies, taken, decides))
+            lost = {key: mine[key].fingerprint for key in steps.refused(taken, replies, decides)}
             if lost:
                 dataset.failed(db, lost, work.context)
         _log_errors(dataset.name, taken)

@@ -212,7 +212,7 @@ class RunLog:
 
     # What nobody carries.
 
-    def sweep(self) -> Overdue:
+    def recover(self) -> Overdue:
         """Free what dead workers held, and find the work that nobody carries, for the caller to send."""
         with self._db() as db:
             now = Clock(db).now()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from parlex.errors import BudgetSpent, ParlexError, RateLimited, Retryable, SourceUnavailable
 from parlex.parliament import Outcome
 from parlex.runs import run_keys
-from parlex.runs.asking import Answer, not_yet
+from parlex.runs.asking import Reply, not_yet
 from parlex.runs.run_keys import Claim, Progress
 from parlex.runs.work import Saved
 
@@ -51,7 +51,7 @@ def asked_to_wait(error: ParlexError | None) -> bool:
 
 def after_asking(
     claim: Claim,
-    answers: Iterable[Answer],
+    replies: Iterable[Reply],
     decides: Collection[str],
     before: str | None,
     *,
@@ -63,46 +63,46 @@ def after_asking(
     Without each deciding source there is nothing to save yet; a companion that failed is asked again after the rest is
     saved. ``before`` is the outcome of what was saved already.
     """
-    mine = [answer for answer in answers if answer.key == claim.key]
-    errors = [answer for answer in mine if answer.error is not None and not not_yet(answer, decides)]
-    text = "; ".join(str(answer.error) for answer in errors) or None
-    again = [answer for answer in errors if isinstance(answer.error, Retryable)]
-    attempt = claim.attempt + any(not asked_to_wait(answer.error) for answer in again)
+    mine = [reply for reply in replies if reply.key == claim.key]
+    errors = [reply for reply in mine if reply.error is not None and not not_yet(reply, decides)]
+    text = "; ".join(str(reply.error) for reply in errors) or None
+    again = [reply for reply in errors if isinstance(reply.error, Retryable)]
+    attempt = claim.attempt + any(not asked_to_wait(reply.error) for reply in again)
     if attempt > run_keys.MAX_RETRIES:
         again = []
-    wants = tuple(answer.source for answer in again)
-    deciders_failed = {answer.source for answer in errors} & set(decides)
+    wants = tuple(reply.source for reply in again)
+    deciders_failed = {reply.source for reply in errors} & set(decides)
     if not deciders_failed <= set(wants):
         return Progress(claim.key, "failed", (), attempt, None, Outcome.FAILED, text)
-    if any(_is_ours(answer.error) for answer in again):
+    if any(_is_ours(reply.error) for reply in again):
         # Our own trouble is no reason to save a bill without what its companion knows.
         wants = claim.wants
     elif len(errors) < len(mine) and not deciders_failed:
         return Progress(claim.key, "fetched", wants, attempt, None, error=text)
     if wants:
-        wait = max(wait_before(answer.error, attempt, retry_delay) for answer in again)
+        wait = max(wait_before(reply.error, attempt, retry_delay) for reply in again)
         return Progress(claim.key, "waiting", wants, attempt, now + timedelta(seconds=wait), error=text)
     return Progress(claim.key, "done", (), attempt, None, run_keys.combine(before, Outcome.UNCHANGED), text)
 
 
 def _is_ours(error: ParlexError | None) -> bool:
-    """Not the source failed to answer: it could not be asked, since the budget of its host gave no room, or Redis with
+    """Not the source failed to reply: it could not be asked, since the budget of its host gave no room, or Redis with
     that budget was away."""
     if isinstance(error, BudgetSpent):
         return True
     return isinstance(error, Retryable) and not isinstance(error, SourceUnavailable | RateLimited)
 
 
-def final_errors(answers: Sequence[Answer], steps: Iterable[Progress], decides: Collection[str]) -> list[str]:
+def final_errors(replies: Sequence[Reply], steps: Iterable[Progress], decides: Collection[str]) -> list[str]:
     """The errors that nothing will be done about in this run. What is asked again has not failed yet."""
     again = {(step.key, source) for step in steps for source in step.wants}
-    failed = [answer for answer in answers if answer.error is not None and not not_yet(answer, decides)]
-    return [str(answer.error) for answer in failed if (answer.key, answer.source) not in again]
+    failed = [reply for reply in replies if reply.error is not None and not not_yet(reply, decides)]
+    return [str(reply.error) for reply in failed if (reply.key, reply.source) not in again]
 
 
-def refused(steps: Iterable[Progress], answers: Sequence[Answer], decides: Collection[str]) -> list[str]:
+def refused(steps: Iterable[Progress], replies: Sequence[Reply], decides: Collection[str]) -> list[str]:
     """Keys that failed for good. Those of a source that was merely away are due again at the next run."""
-    final = {a.key for a in answers if a.source in decides and a.error and not isinstance(a.error, Retryable)}
+    final = {a.key for a in replies if a.source in decides and a.error and not isinstance(a.error, Retryable)}
     return [step.key for step in steps if step.state == "failed" and step.key in final]
 
 

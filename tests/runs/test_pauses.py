@@ -52,9 +52,9 @@ def test_a_paused_run_begins_nothing_and_what_is_under_way_lands(mirror: Resourc
     assert pipeline.take_due(run) == []
     assert sandbox.stats() == asked
     let_pass(mirror, minutes=10)
-    swept = pipeline.sweep()
-    assert swept.fetch == []
-    assert [batch.keys for batch in swept.persist] == [fetched]
+    found = pipeline.recover()
+    assert found.fetch == []
+    assert [batch.keys for batch in found.persist] == [fetched]
 
     pipeline.persist(run, fetched)
     assert (counted(mirror, run, "done"), counted(mirror, run, "waiting")) == (2, 4)
@@ -81,10 +81,10 @@ def test_a_run_is_not_planned_while_it_is_paused(mirror: Resources, sandbox: San
     pipeline.pause(run.run_id)
     assert pipeline.plan(run) == PlanReport()
     let_pass(mirror, minutes=10)
-    assert pipeline.sweep().plan == ()
+    assert pipeline.recover().plan == ()
     assert not sandbox.stats()["legisinfo"]["kinds"].get("list")
     pipeline.resume(run.run_id)
-    assert pipeline.sweep().plan == (run.run_id,)
+    assert pipeline.recover().plan == (run.run_id,)
     assert pipeline.plan(run).due == 6
 
 

@@ -324,7 +324,7 @@ def test_hosts_whose_clocks_are_apart_share_a_run(sandbox: Sandbox, mirror: Reso
         keys = pipeline.take_chunk(run)
     with time_machine.travel(now - timedelta(minutes=10)):
         assert len(pipeline.fetch(run, keys).persist) == 5
-        assert pipeline.sweep() == Overdue((), [], [])
+        assert pipeline.recover() == Overdue((), [], [])
     with time_machine.travel(now + timedelta(hours=5)):
         assert pipeline.abandon_dead() == []
         pipeline.persist(run, keys)

@@ -82,7 +82,7 @@ def test_a_worker_slower_than_its_lease_writes_nothing(mirror: Resources, sandbo
         assert wait_until(lambda: {state for state, *_ in states(mirror, run)} == {"fetching"}, 5)
 
         def is_free() -> bool:
-            mirror.pipeline.sweep()
+            mirror.pipeline.recover()
             return {state for state, *_ in states(mirror, run)} == {"waiting"}
 
         assert wait_until(is_free, 4, every=0.1)
@@ -150,7 +150,7 @@ def test_a_bill_that_fails_each_time_is_given_up_with_the_error(mirror: Resource
             mirror.pipeline.persist(run, keys)
         assert states(mirror, run) == [("fetched", 1, False)] * 3
         # The sweeper tries each alone, at once: one of them may be to blame.
-        overdue = mirror.pipeline.sweep()
+        overdue = mirror.pipeline.recover()
         assert [batch.keys for batch in overdue.persist] == [(key,) for key in keys]
         for _ in range(run_keys.MAX_DEATHS - 1):
             with pytest.raises(DataError):

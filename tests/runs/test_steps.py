@@ -9,7 +9,7 @@ import pytest
 from parlex.errors import BudgetSpent, ParlexError, RateLimited, Retryable, SourceUnavailable
 from parlex.fetching.document import Document
 from parlex.runs import run_keys, steps
-from parlex.runs.asking import Answer
+from parlex.runs.asking import Reply
 from parlex.runs.run_keys import Claim, Progress
 
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
@@ -17,12 +17,12 @@ SPINE, COMPANION = "legisinfo", "openparliament"
 CLAIM = Claim("45-1 C-2", (SPINE, COMPANION), 0, None, NOON)
 
 
-def said(source: str, error: ParlexError | None = None) -> Answer:
+def said(source: str, error: ParlexError | None = None) -> Reply:
     body = Document(url="https://x.test/", status=200, fetched_at=NOON, content_type="application/json", body=b"[]")
-    return Answer(CLAIM.key, source, None if error else body, error)
+    return Reply(CLAIM.key, source, None if error else body, error)
 
 
-def after(*answers: Answer, claim: Claim = CLAIM) -> Progress:
+def after(*answers: Reply, claim: Claim = CLAIM) -> Progress:
     return steps.after_asking(claim, answers, {SPINE}, None, retry_delay=60, now=NOON)
 
 

@@ -147,6 +147,13 @@ def test_a_list_of_any_dataset_that_is_stale(
     assert found_by(resources, limit + MINUTE) == {("stale", name)}
 
 
+def test_the_bills_count_though_only_others_were_ever_run(make_resources: MakeResources, db: Session) -> None:
+    votes = {"dataset": "votes", "source": "openparliament"}
+    db.add_all([rows.run(**votes, started_at=NOON), rows.sweep(NOON + 4 * HOUR, **votes)])
+    db.commit()
+    assert found_by(make_resources(), NOON + 4 * HOUR) == {("stale", "bills")}
+
+
 def test_a_dataset_that_was_begun_and_never_listed_is_stale(make_resources: MakeResources, db: Session) -> None:
     db.add_all([rows.run(dataset="votes", status="partial", started_at=NOON), rows.sweep(NOON + 4 * HOUR)])
     db.commit()

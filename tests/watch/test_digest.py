@@ -51,7 +51,7 @@ def test_what_changed_and_what_failed(make_resources: Callable[..., Resources], 
             rows.change(4, field="status_en", old="Second reading", new="In committee"),
             rows.change(5, key="45-1 C-3", kind="created", field=None),
             rows.change(6, key="45-1 S-1", field="text_url", new="x"),
-            rows.change(7, key="45-1 S-1", kind="reparsed", field="text_url"),
+            rows.change(7, key="45-1 S-2", kind="reparsed", field="text_url"),
             rows.sweep(NOON),
             HeartbeatRow(name="beat", seen_at=NOON),
             rows.run(started_at=NOON - DAY / 2, requests=7),
@@ -108,6 +108,7 @@ def test_the_other_datasets_are_told_of_after_the_bills(
     db.commit()
     assert post(make_resources(alert_urls=webhook.url))
     told = webhook.take()[0]["message"]
+    assert "An Act of C-2\n\n5 politicians changed" in told
     assert [line for line in told.splitlines() if line] == [
         "1 bills changed in Parliament.",
         "New:",

@@ -142,6 +142,12 @@ class Finding(Enum):
     BEAT_TWICE = Row(
         "beat", "warn", "more than one beat runs: harmless, and by mistake", "stop all but one; the line names them"
     )
+    MIRRORS_MIXED = Row(
+        "mirrors",
+        "fail",
+        "messages of another mirror came in the last day: two mirrors share one Redis database",
+        "give each a Redis database of its own in REDIS_URL",
+    )
     HOST_BLOCKED = Row(
         "host",
         "warn",
@@ -157,7 +163,9 @@ class Finding(Enum):
         "no connection to a source's host can be made (looked at with --ask-sources only)",
         "look at the network of this host: names, routes, a proxy",
     )
-    FRESHNESS_NEVER = Row("freshness", "warn", "the current list of a dataset was never had", "run: parlex fetch")
+    FRESHNESS_NEVER = Row(
+        "freshness", "warn", "the current list of a dataset was never had", "run: parlex fetch --dataset NAME"
+    )
     FRESHNESS_STALE = Row(
         "freshness",
         "fail",

@@ -9,6 +9,7 @@ from redis import Redis
 from sqlalchemy.orm import Session
 
 from parlex.fetching import throttle
+from parlex.mirror import identity
 from parlex.runs.queues import QUEUES
 from parlex.watch import beats, notify
 from parlex.watch.doctor.findings import Check, Finding, State, well
@@ -47,6 +48,8 @@ def hosts(redis: Redis, names: Iterable[str]) -> Iterator[Check]:
 def examine(db: Session, overview: Overview, *, watched: bool) -> Iterator[Check]:
     """Silence is a failure where workers live (``watched``), and news where nothing is meant to run."""
     yield _beat(db, overview.main, watched)
+    if others := identity.strangers(db, identity.FORGOTTEN_AFTER):
+        yield Finding.MIRRORS_MIXED.check(f"messages of {', '.join(others)} came and were refused")
     named = [(None, overview.main), *((report.dataset, report) for report in overview.others)]
     for of, report in named:
         yield _freshness(report, of, watched)

@@ -32,6 +32,10 @@ def test_a_home_that_nothing_needs(make_settings: MakeSettings, tmp_path: Path) 
     assert host.home(make_settings(home=tmp_path / "file" / "home"), full=MUCH).state == "ok"
 
 
+def test_a_home_that_nothing_needs_and_is_there_is_looked_at(make_settings: MakeSettings, tmp_path: Path) -> None:
+    only([host.home(make_settings(home=tmp_path), full=MUCH)], Finding.HOME_FULL)
+
+
 def test_the_room_on_the_disk_of_the_home(make_settings: MakeSettings, tmp_path: Path) -> None:
     settings = make_settings(home=tmp_path / "not" / "yet", redis_url=None)
     only([host.home(settings, full=MUCH)], Finding.HOME_FULL)

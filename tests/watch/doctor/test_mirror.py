@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from parlex.db.models import HeartbeatRow, NotificationRow, QuarantineRow, SweepRow
 from parlex.fetching.throttle import RedisThrottle
+from parlex.mirror import identity
 from parlex.resources import Resources
 from parlex.watch import beats, monitor
 from parlex.watch.doctor import mirror
@@ -83,6 +84,15 @@ def test_two_beats_are_named(look: Look, db: Session, now: datetime) -> None:
     check = only(look(), Finding.BEAT_TWICE)
     assert "one:7, two:9" in check.found
     db.execute(update(HeartbeatRow).where(HeartbeatRow.name == "beat one:7").values(seen_at=now - timedelta(minutes=3)))
+    assert told(look()) == []
+
+
+def test_another_mirror_on_the_same_redis_is_named(look: Look, db: Session, now: datetime) -> None:
+    identity.note_stranger(db, "7d0c")
+    check = only(look(), Finding.MIRRORS_MIXED)
+    assert "7d0c" in check.found
+    stranger = HeartbeatRow.name == "stranger 7d0c"
+    db.execute(update(HeartbeatRow).where(stranger).values(seen_at=now - timedelta(days=2)))
     assert told(look()) == []
 
 

@@ -106,8 +106,9 @@ def test_a_replica(redis: Redis, redis_url: str) -> None:
         redis.execute_command("REPLICAOF", "NO", "ONE")
 
 
-def test_a_user_who_may_not_write(redis: Redis, redis_url: str) -> None:
-    with user(redis, redis_url, "+@read", "+@connection") as url:
+@pytest.mark.parametrize("rights", [("+@read", "+@connection"), ("+@all", "-eval")], ids=["values", "scripts"])
+def test_a_user_who_may_not_write(redis: Redis, redis_url: str, rights: tuple[str, ...]) -> None:
+    with user(redis, redis_url, *rights) as url:
         assert "lacks a right" in only(examine(url), Finding.REDIS_REFUSES_WRITES).found
 
 
