@@ -87,7 +87,8 @@ def _carry(pipeline: Pipeline, run: RunRow, on_progress: Progressed | None) -> F
             pipeline.persist(run, pipeline.fetch(run, keys).persist)
             _tell(pipeline, run.run_id, on_progress)
             continue
-        # Somebody ended or paused it, a source asks to wait, or a worker has the rest, which a joined task sent it.
+        # Somebody ended or paused it, or a source asked to wait, or a worker has the rest: it was sent that by a task
+        # that joined this run.
         run = pipeline.run(run.run_id)
         if run.status != "running":
             return pipeline.figures(run.run_id)
