@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from parlex import __version__
+from parlex.datasets.bills import legisinfo
 from parlex.datasets.bills.dataset import BillDataset
 from parlex.datasets.bills.legisinfo import Legisinfo
 from parlex.datasets.bills.openparliament import OpenParliament
@@ -22,6 +23,7 @@ from parlex.datasets.politicians.source import Politicians
 from parlex.datasets.votes.dataset import VoteDataset
 from parlex.datasets.votes.source import Votes
 from parlex.db.engine import build_engine
+from parlex.fetching import pages
 from parlex.fetching.http import Client
 from parlex.fetching.throttle import RedisThrottle, Throttle, host_of
 from parlex.local.embedded import Addresses
@@ -35,17 +37,18 @@ from parlex.settings import Settings
 def _bills(of: Resources) -> Dataset:
     spine = Legisinfo(of.client, of.settings.legisinfo_url)
     companion = OpenParliament(of.client, of.settings.openparliament_url)
-    rates = [rate for rate in (of.settings.legisinfo_rate, of.settings.openparliament_rate) if rate]
-    return BillDataset(spine, companion, of.thresholds, min(rates, default=0.0))
+    rates = {legisinfo.NAME: of.settings.legisinfo_rate, pages.NAME: of.settings.openparliament_rate}
+    return BillDataset(spine, companion, of.thresholds, rates)
 
 
 def _politicians(of: Resources) -> Dataset:
     site = Politicians(of.client, of.settings.openparliament_url)
-    return PoliticianDataset(site, of.thresholds, of.settings.openparliament_rate)
+    return PoliticianDataset(site, of.thresholds, {pages.NAME: of.settings.openparliament_rate})
 
 
 def _votes(of: Resources) -> Dataset:
-    return VoteDataset(Votes(of.client, of.settings.openparliament_url), of.thresholds, of.settings.openparliament_rate)
+    site = Votes(of.client, of.settings.openparliament_url)
+    return VoteDataset(site, of.thresholds, {pages.NAME: of.settings.openparliament_rate})
 
 
 # What the mirror keeps, in the order in which people are told of it. One more is a folder in

@@ -105,6 +105,8 @@ def _look(resources: Resources, run_id: UUID, bar: Bar) -> Ended | UsageError | 
 
 def _doing(resources: Resources, run: RunRow) -> str:
     """What a run waits for whose keys are not under way."""
+    if run.paused_at is not None:
+        return f"paused; to go on: parlex runs resume {str(run.run_id)[:8]}"
     if not run.planned and run.lease_until is not None:
         return "asking for the list"
     seconds = resources.pipeline.seconds_until_due(run) or 0.0

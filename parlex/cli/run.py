@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -27,6 +27,7 @@ from parlex.cli.frame import (
     complain,
     day,
     load_settings,
+    looking,
     note,
     page,
     print_json,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from parlex.cli.bars import Bars
     from parlex.resources import Resources
     from parlex.runs.pipeline import Pipeline
+    from parlex.runs.preview import Preview
     from parlex.runs.work import Request
 
 commands = typer.Typer(cls=Commands)
@@ -51,6 +53,7 @@ runs = typer.Typer(cls=Commands)
 ERRORS_SHOWN = 3  # of each run, below its figures
 
 Run = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or at least its first 4 characters.")]
+Runs = Annotated[list[str], typer.Argument(metavar="ID", help="The runs' ids, or how each begins.")]
 
 
 @command(commands, RUN)
@@ -156,6 +159,9 @@ def backfill(
         typer.Argument(parser=session_id, metavar="SESSION", help="The sessions, written like 44-1 45-1."),
     ] = None,
     dataset: DatasetOption = "bills",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Ask for the list of each session and nothing else, and say what is due.")
+    ] = False,
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
@@ -167,6 +173,8 @@ def backfill(
 
     Example: parlex backfill 44-1 45-1
 
+    Example: parlex backfill 44-1 45-1 --dry-run
+
     Example: parlex backfill --dataset politicians
     """
     if not sessions and dataset != "politicians":
@@ -176,7 +184,37 @@ def backfill(
         whole = {str(session): pipeline.session_request(session, dataset=dataset) for session in sessions or ()}
         return whole or {dataset: pipeline.latest_request(None, dataset=dataset)}
 
-    _fetch_all(ask, dispatch=dispatch, as_json=as_json)
+    if dry_run:
+        if dispatch:
+            raise UsageError("--dry-run asks in this process: leave --dispatch out")
+        _preview_all(ask, as_json=as_json)
+    else:
+        _fetch_all(ask, dispatch=dispatch, as_json=as_json)
+
+
+def _preview_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, as_json: bool) -> None:
+    """Say what each would come to. The exit code is that of the fetch, as far as the lists tell."""
+    from parlex.cli.tables import layout
+    from parlex.cli.tables import runs as tables
+
+    settings = load_settings()
+    settings.require_contact()
+    found: list[Preview] = []
+    code = 0
+    with working(settings, begins=True) as resources:
+        for asked, request in ask(resources.pipeline).items():
+            try:
+                found.append(resources.pipeline.preview(request))
+            except ParlexError as error:
+                complain(str(error) if asked in str(error) else f"{asked}: {error}")
+                code = max(code, 2 if isinstance(error, UsageError) else 1)
+            else:
+                if as_json:
+                    print_json(found[-1].as_json())
+    if found and not as_json:
+        layout.console().print(tables.previews(found))
+        note("nothing was written; at most: what a companion does not have yet is not asked for")
+    raise typer.Exit(code)
 
 
 def _fetch_all(
@@ -282,7 +320,7 @@ def _tell_errors(asked: str, one: Ended) -> None:
 
 @runs.callback(invoke_without_command=True)
 def list_runs(ctx: typer.Context, limit: Newest = None, as_json: Json = False) -> None:
-    """List the runs, newest first; or show, retry or end one.
+    """List the runs, newest first; or show, retry, pause or end one.
 
     Example: parlex runs --limit 100
     """
@@ -298,8 +336,9 @@ def list_runs(ctx: typer.Context, limit: Newest = None, as_json: Json = False) -
             print_records(found)
             return
         rows, more = page(found, limit)
+        standings = run_reads.standings(db)
     if rows:
-        layout.console().print(tables.runs(rows))
+        layout.console().print(tables.runs(rows, standings))
     note(f"the newest {SHOWN}; more: parlex runs --limit N" if more else f"{len(rows)} runs")
 
 
@@ -342,9 +381,7 @@ def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> No
 
 
 @command(runs, name="revoke")
-def revoke_run(
-    run_ids: Annotated[list[str], typer.Argument(metavar="ID", help="The runs' ids, or how each begins.")],
-) -> None:
+def revoke_run(run_ids: Runs) -> None:
     """End runs that are under way. What they have saved stays.
 
     Example: parlex runs revoke 1a2b3c4d
@@ -358,6 +395,44 @@ def revoke_run(
             if not resources.pipeline.revoke(run_id):
                 raise ParlexError(f"run {str(run_id)[:8]} is over already")
             note(f"run {str(run_id)[:8]} is ended")
+
+
+@command(runs, name="pause")
+def pause_run(run_ids: Runs) -> None:
+    """Begin nothing more of runs that are under way, until `parlex runs resume`. What has begun lands.
+
+    A paused run of the workers outlives a reboot, is not closed as dead, and holds no scheduled run back. One that a
+    command carries itself is paused for as long as that command lives.
+
+    Example: parlex runs pause 1a2b3c4d
+    """
+    for run_id, pipeline in _runs(run_ids):
+        if not pipeline.pause(run_id):
+            raise ParlexError(f"run {str(run_id)[:8]} is over or paused already")
+        note(f"run {str(run_id)[:8]} is paused; to go on: parlex runs resume {str(run_id)[:8]}")
+
+
+@command(runs, name="resume")
+def resume_run(run_ids: Runs) -> None:
+    """Let paused runs go on. The workers take theirs up within a minute.
+
+    Example: parlex runs resume 1a2b3c4d
+    """
+    for run_id, pipeline in _runs(run_ids):
+        if not pipeline.resume(run_id):
+            raise ParlexError(f"run {str(run_id)[:8]} is not paused")
+        note(f"run {str(run_id)[:8]} goes on")
+
+
+def _runs(texts: Sequence[str]) -> Iterator[tuple[UUID, Pipeline]]:
+    """The id of each, as a person wrote them, and what moves it. Needs no Redis."""
+    from parlex.runs import reads as run_reads
+
+    with looking() as resources:
+        for found in texts:
+            with resources.db() as db:
+                run_id = run_reads.find_run(db, found)
+            yield run_id, resources.pipeline
 
 
 # Shell.

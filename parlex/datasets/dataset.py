@@ -38,9 +38,10 @@ LIST_AGAIN = timedelta(days=1)  # how long a companion's list is good, if nothin
 class Dataset(Kind):
     """See :class:`parlex.runs.work.Dataset` for what the pipeline asks of it."""
 
-    def __init__(self, thresholds: Thresholds, requests_a_minute: float) -> None:
+    def __init__(self, thresholds: Thresholds, rates: Mapping[str, float]) -> None:
         self._thresholds = thresholds
-        self.requests_a_minute = requests_a_minute
+        self.rates = rates
+        self.requests_a_minute = min((rate for rate in rates.values() if rate), default=0.0)
 
     def _place(self, source: str, scope: str | None) -> Place:
         return Place(self.name, source, scope or "")

@@ -55,7 +55,8 @@ class Kind(ABC):
     first_session: ClassVar[SessionId | None] = None  # the sources have none before
     usual_limit: ClassVar[int | None] = None  # keys of a fetch of the latest, where the caller names no limit
     listed_every: ClassVar[timedelta] = timedelta(hours=1)  # by the schedule
-    requests_a_minute: float  # the slowest budget among its sources; 0 without one
+    rates: Mapping[str, float]  # the budget of each of its sites, in requests a minute; 0 or no line where it has none
+    requests_a_minute: float  # the slowest of these; 0 without one
 
     # What guards watch: facts that do not go blank for most records at once.
     list_guarded: ClassVar[tuple[str, ...]]
@@ -114,6 +115,10 @@ class Kind(ABC):
 
     def scope_of(self, key: str) -> str:
         return key.partition(" ")[0]
+
+    def site_of(self, source: str) -> str:
+        """Whose budget a request to a source is of: see ``rates``."""
+        return source
 
     def rank(self, key: str) -> Any:
         """Sort order of a list."""

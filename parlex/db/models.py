@@ -6,7 +6,7 @@ know a thing by (dataset, key), where the key is text as ``45-1 C-2`` and the sc
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -447,6 +447,9 @@ class RunRow(Base):
     duration_seconds: Mapped[float | None]
     waiters: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))  # task ids that wait for the figures
     delivered_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]  # by a person; null unless it is paused now
+    paused_for: Mapped[timedelta] = mapped_column(server_default=text("interval '0'"))  # by the pauses that are over
+    counted_since: Mapped[datetime | None]  # when it was planned, later by as long as it was paused since: for its rate
 
     __table_args__ = (
         CheckConstraint(

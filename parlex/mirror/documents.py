@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import delete, insert, null, select, update
+from sqlalchemy import delete, func, insert, null, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -226,6 +226,18 @@ def held(db: Session, dataset: str, keys: Iterable[str]) -> dict[tuple[str, str]
         latest.last_modified,
     ).where(latest.dataset == dataset, latest.key.in_(list(keys)))
     return {(row.key, row.source): Held(*row[2:]) for row in db.execute(query)}
+
+
+def mean_sizes(db: Session, dataset: str) -> dict[str, float]:
+    """What the standing details of each source weigh on average, in bytes before compression."""
+    latest = LatestDocumentRow
+    query = (
+        select(latest.source, func.avg(DocumentRow.size))
+        .join(DocumentRow, DocumentRow.sha256 == latest.sha256)
+        .where(latest.dataset == dataset)
+        .group_by(latest.source)
+    )
+    return {source: float(mean) for source, mean in db.execute(query)}
 
 
 def mark_checked(db: Session, dataset: str, good: dict[tuple[str, str], Document | None], checked_at: datetime) -> None:

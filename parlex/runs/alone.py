@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+import structlog
+
 from parlex.db.models import RunRow
 from parlex.errors import RateLimited
 from parlex.parliament import SessionId
@@ -15,6 +17,8 @@ from parlex.runs.fetch_logs import Figures
 from parlex.runs.pipeline import Pipeline
 from parlex.runs.run_log import USUAL
 from parlex.runs.work import Request
+
+log = structlog.get_logger(__name__)
 
 # How long a process looks away when others hold the rest of its run's keys.
 HANDED_OVER = 0.5  # seconds
@@ -83,7 +87,8 @@ def _carry(pipeline: Pipeline, run: RunRow, on_progress: Progressed | None) -> F
             pipeline.persist(run, pipeline.fetch(run, keys).persist)
             _tell(pipeline, run.run_id, on_progress)
             continue
-        # Somebody ended it, or a source asked to wait, or a worker has the rest: a task that joined this run sent it.
+        # Somebody ended or paused it, or a source asked to wait, or a worker has the rest: it was sent that by a task
+        # that joined this run.
         run = pipeline.run(run.run_id)
         if run.status != "running":
             return pipeline.figures(run.run_id)
@@ -92,10 +97,14 @@ def _carry(pipeline: Pipeline, run: RunRow, on_progress: Progressed | None) -> F
 
 
 def _wait_until_due(pipeline: Pipeline, run: RunRow) -> None:
-    """Sleep until something of the run is due, a while at most, and say that it is alive.
+    """Sleep until something of the run is due, a while at most, and say that it is alive; while it is paused, until a
+    person lets it go on.
 
     Its row tells how long, each time anew: somebody may have made it due at once.
     """
+    if run.paused_at is not None:
+        _wait_while_paused(pipeline, run.run_id)
+        return
     seconds = pipeline.seconds_until_due(run)
     if seconds is not None and seconds > PATIENCE.total_seconds():
         until = datetime.now(UTC) + timedelta(seconds=seconds)
@@ -108,8 +117,25 @@ def _wait_until_due(pipeline: Pipeline, run: RunRow) -> None:
     pipeline.touch(run.run_id)
 
 
+def _wait_while_paused(pipeline: Pipeline, run_id: UUID) -> None:
+    """Say that the run is paused, and that its process is alive, until a person lets it go on or ends it."""
+    _tell_paused(run_id)
+    told = time.monotonic()
+    while (run := pipeline.run(run_id)).status == "running" and run.paused_at is not None:
+        time.sleep(HANDED_OVER)
+        if time.monotonic() - told >= SIGN_OF_LIFE:
+            pipeline.touch(run_id)
+            told = time.monotonic()
+
+
+def _tell_paused(run_id: UUID) -> None:
+    log.warning("paused", run_id=str(run_id), to_go_on=f"parlex runs resume {str(run_id)[:8]}")
+
+
 def _watch(pipeline: Pipeline, run_id: UUID, on_progress: Progressed | None) -> Figures:
     """Follow a run that somebody else carries."""
+    if pipeline.run(run_id).paused_at is not None:
+        _tell_paused(run_id)
     while (current := pipeline.figures(run_id)).status == "running":
         _tell(pipeline, run_id, on_progress)
         time.sleep(HANDED_OVER)

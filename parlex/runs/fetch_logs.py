@@ -144,8 +144,9 @@ def _twin(db: Session, request: Request, entry: str | None, slot: datetime | Non
 
 
 def entry_runs(db: Session, entry: str) -> bool:
-    """Whether a run of a schedule entry is still going."""
-    query = select(RunRow.run_id).where(RunRow.entry == entry, RunRow.status == "running")
+    """Whether a run of a schedule entry is still going; one that a person paused holds back no tick."""
+    going = (RunRow.status == "running", RunRow.paused_at.is_(None))
+    query = select(RunRow.run_id).where(RunRow.entry == entry, *going)
     return db.scalars(query).first() is not None
 
 
@@ -180,9 +181,13 @@ def request_of(run: RunRow) -> Request:
 
 
 def goes_after_another(db: Session, run: RunRow) -> bool:
-    """Whether a scheduled run of the same job came first and is not over: two at once would ask for the same twice."""
+    """Whether a scheduled run of the same job came first and is not over: two at once would ask for the same twice.
+
+    One that a person paused is nothing to wait for.
+    """
     query = select(RunRow.run_id).where(
         RunRow.status == "running",
+        RunRow.paused_at.is_(None),
         RunRow.dataset == run.dataset,
         RunRow.job == run.job,
         RunRow.entry.is_not(None),
@@ -199,12 +204,13 @@ def put_off(db: Session, run_id: UUID, *, until: datetime) -> None:
 
 
 def claim_planning(db: Session, run_id: UUID, *, now: datetime, lease: timedelta) -> RunRow | None:
-    """The run, if it is this caller's to plan now; None where it is planned, closed, or in somebody's hands."""
+    """The run, if it is this caller's to plan now; None where it is planned, closed, paused, or in somebody's hands."""
     claim = (
         update(RunRow)
         .where(
             RunRow.run_id == run_id,
             RunRow.status == "running",
+            RunRow.paused_at.is_(None),
             RunRow.planned.is_(False),
             or_(RunRow.lease_until.is_(None), RunRow.lease_until < now),
             RunRow.next_attempt_at <= now,
@@ -231,6 +237,7 @@ def planned(db: Session, run_id: UUID, plan: Plan, due: Sequence[Due], deferred:
         .where(RunRow.run_id == run_id)
         .values(
             planned=True,
+            counted_since=now,
             lease_until=None,
             scope=plan.scope,
             listed=plan.listed,
@@ -348,20 +355,21 @@ def abandon_dead(
 ) -> list[RunRow]:
     """Close as ``abandoned`` the runs that nobody moves any more.
 
-    A run of a process dies with it. One of the workers is taken up again and again, and given up only when nothing
-    moved for ``worker_patience`` though work was due, when its planning killed one worker too many, or after
-    ``deadline``.
+    A run of a process dies with it, paused or not. One of the workers is taken up again and again, and given up only
+    when nothing moved for ``worker_patience`` though work was due, when its planning killed one worker too many, or
+    after ``deadline``; a person who pauses it stops these clocks.
     """
     waits = select(RunKeyRow.key).where(
         RunKeyRow.run_id == RunRow.run_id, RunKeyRow.state == "waiting", RunKeyRow.next_attempt_at > now
     )
-    dead = or_(
-        and_(RunRow.carrier == "process", RunRow.progress_at < now - process_patience),
+    given_up = or_(
         and_(RunRow.carrier == "worker", RunRow.progress_at < now - worker_patience, ~waits.exists()),
         # A planner that fails lets go of the run; a lease that runs out is the mark of one that died.
         and_(RunRow.planned.is_(False), RunRow.lease_until < now, RunRow.attempt > MAX_RETRIES),
-        RunRow.started_at < now - deadline,
+        RunRow.started_at + RunRow.paused_for < now - deadline,
     )
+    gone = and_(RunRow.carrier == "process", RunRow.progress_at < now - process_patience)
+    dead = or_(gone, and_(RunRow.paused_at.is_(None), given_up))
     query = select(RunRow).where(RunRow.status == "running", dead).with_for_update(skip_locked=True)
     runs = db.scalars(query).all()
     for run in runs:

@@ -28,6 +28,7 @@ from parlex.mirror import documents
 from parlex.mirror.documents import Held
 from parlex.runs import fetch_logs, run_keys, steps
 from parlex.runs.asking import Reply, asked, keep_replies, slices
+from parlex.runs.preview import Preview, preview
 from parlex.runs.run_keys import Claim, Progress
 from parlex.runs.run_log import Patience, RunLog, Transactions
 from parlex.runs.steps import LONGEST_COUNTDOWN, Again
@@ -122,6 +123,12 @@ class Pipeline(RunLog):
                 work = _Work(claimed, self._datasets[run.dataset], clock)
                 due = work.dataset.lists_due(db, work.context)
             return self._plan(work, due)
+
+    def preview(self, request: Request) -> Preview:
+        """What a run would come to; nothing is written. See :func:`parlex.runs.preview.preview`."""
+        dataset = self._asked(request)
+        self._require_contact()
+        return preview(self._db, dataset, request)
 
     def _plan(self, work: _Work, due: frozenset[str]) -> PlanReport:
         request, tally = work.context.request, Tally()

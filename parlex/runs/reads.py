@@ -60,6 +60,15 @@ class RunRecord(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing(Record):
+    """How a run under way stands. ``eta_seconds``: until its end, at the rate of its keys since it was planned; None
+    while nobody can know, as before the first key is done, or while it is paused."""
+
+    paused_at: datetime | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunKeyRecord(Record):
     key: str
     state: str
@@ -113,11 +122,12 @@ class RunStory(Record):
     quarantine: tuple[QuarantineRecord, ...]
     timeline: tuple[EventRecord, ...]
     changes: tuple[ChangeRecord, ...]
+    standing: Standing
 
     def as_json(self) -> dict[str, Any]:
         """The keys of the run first, then the rest, flat."""
-        rest = {f.name: as_json(getattr(self, f.name)) for f in fields(self) if f.name != "run"}
-        return {**self.run.as_json(), **rest}
+        rest = {f.name: as_json(getattr(self, f.name)) for f in fields(self) if f.name not in ("run", "standing")}
+        return {**self.run.as_json(), **rest, **self.standing.as_json()}
 
 
 def runs(db: Session, limit: int | None = None, *, dataset: str | None = None) -> Iterator[RunRecord]:
@@ -150,7 +160,29 @@ def run_story(db: Session, run_id: UUID) -> RunStory | None:
         quarantine=quarantine,
         timeline=_timeline(db, run, sweeps, quarantine),
         changes=_changes_of_run(db, run_id),
+        standing=standings(db).get(run_id, Standing()),
     )
+
+
+def standings(db: Session) -> dict[UUID, Standing]:
+    """How each run stands that is under way."""
+    ended = func.count().filter(RunKeyRow.state.in_(("done", "failed")))
+    elapsed = func.extract("epoch", func.clock_timestamp() - RunRow.counted_since)
+    query = (
+        select(RunRow.run_id, RunRow.paused_at, elapsed, ended, func.count(RunKeyRow.key))
+        .outerjoin(RunKeyRow, RunKeyRow.run_id == RunRow.run_id)
+        .where(RunRow.status == "running")
+        .group_by(RunRow.run_id)
+    )
+    return {
+        run_id: Standing(paused_at, _eta(None if paused_at or seconds is None else float(seconds), done, total))
+        for run_id, paused_at, seconds, done, total in db.execute(query)
+    }
+
+
+def _eta(seconds: float | None, done: int, total: int) -> float | None:
+    """What is left, at the rate of so many keys done in so many seconds."""
+    return None if seconds is None or not done else round((total - done) * seconds / done, 1)
 
 
 def _timeline(

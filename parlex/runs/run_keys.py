@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, func, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -67,7 +67,7 @@ class Progress:
 
 def take_chunk(db: Session, run_id: UUID, *, size: int, smallest: int, in_flight: int, now: datetime) -> list[str]:
     """The next keys to send, at most ``size``; empty while ``in_flight`` keys of the run are sent and not fetched, or
-    fetched and not saved.
+    fetched and not saved, and while it is paused.
 
     Guided self-scheduling (Polychronopoulos and Kuck, 1987) for the two processes that fetch: half of what is left, but
     not less than ``smallest``.
@@ -89,6 +89,7 @@ def take_chunk(db: Session, run_id: UUID, *, size: int, smallest: int, in_flight
     waiting = (
         select(key.key)
         .where(key.run_id == run_id, key.state == "waiting", key.sent_at.is_(None), key.next_attempt_at <= now)
+        .where(_goes_on(run_id))
         .order_by(key.position)
         .limit(room)
         .with_for_update(skip_locked=True)
@@ -105,17 +106,34 @@ def _stamp_sent(db: Session, run_id: UUID, keys: Iterable[str], now: datetime) -
 
 
 def claim_fetch(db: Session, run_id: UUID, keys: Sequence[str], *, now: datetime, lease: timedelta) -> list[Claim]:
-    """Those of ``keys`` that wait and are due, now in this caller's hands."""
-    return _claim(db, run_id, keys, "waiting", "fetching", now, lease)
+    """Those of ``keys`` that wait and are due, now in this caller's hands; none while the run is paused."""
+    return _claim(db, run_id, keys, "waiting", "fetching", now, lease, _goes_on(run_id))
 
 
 def claim_persist(db: Session, run_id: UUID, keys: Sequence[str], *, now: datetime, lease: timedelta) -> list[Claim]:
     """Those of ``keys`` whose documents wait to be saved, now in this caller's hands."""
-    return _claim(db, run_id, keys, "fetched", "persisting", now, lease)
+    return _claim(db, run_id, keys, "fetched", "persisting", now, lease, _is_open(run_id))
+
+
+def _is_open(run_id: UUID) -> ColumnElement[bool]:
+    return select(RunRow.run_id).where(RunRow.run_id == run_id, RunRow.status == "running").exists()
+
+
+def _goes_on(run_id: UUID) -> ColumnElement[bool]:
+    """It is open, and nobody paused it: sources may be asked for its keys."""
+    going = (RunRow.status == "running", RunRow.paused_at.is_(None))
+    return select(RunRow.run_id).where(RunRow.run_id == run_id, *going).exists()
 
 
 def _claim(
-    db: Session, run_id: UUID, keys: Sequence[str], old: str, new: str, now: datetime, lease: timedelta
+    db: Session,
+    run_id: UUID,
+    keys: Sequence[str],
+    old: str,
+    new: str,
+    now: datetime,
+    lease: timedelta,
+    allowed: ColumnElement[bool],
 ) -> list[Claim]:
     key = RunKeyRow
     # The claims of one chunk lock its rows in key order; an UPDATE alone would lock them in any.
@@ -126,7 +144,7 @@ def _claim(
             key.key.in_(list(keys)),
             key.state == old,
             key.next_attempt_at <= now,
-            select(RunRow.status).where(RunRow.run_id == run_id).scalar_subquery() == "running",
+            allowed,
         )
         .order_by(key.key)
         .with_for_update(skip_locked=True)
@@ -254,9 +272,10 @@ def progress(db: Session, run_id: UUID) -> tuple[int, int]:
 
 
 def due_keys(db: Session, run_id: UUID, *, size: int, now: datetime) -> list[str]:
-    """The keys of a run that a process without workers is to fetch next."""
+    """The keys of a run that a process without workers is to fetch next; none while it is paused."""
     key = RunKeyRow
-    query = select(key.key).where(key.run_id == run_id, key.state == "waiting", key.next_attempt_at <= now)
+    waiting = (key.run_id == run_id, key.state == "waiting", key.next_attempt_at <= now)
+    query = select(key.key).where(*waiting, _goes_on(run_id))
     return list(db.scalars(query.order_by(key.position).limit(size)))
 
 
@@ -319,12 +338,16 @@ def free_leases(db: Session, *, now: datetime) -> None:
 
 
 def take_overdue(db: Session, *, now: datetime, patience: timedelta, most: int) -> Overdue:
-    """Work of worker-carried runs that was never sent, or was sent ``patience`` ago and not taken up."""
+    """Work of worker-carried runs that was never sent, or was sent ``patience`` ago and not taken up.
+
+    Of a paused run nothing but what is fetched and waits to be saved.
+    """
     carried = and_(RunRow.status == "running", RunRow.carrier == "worker")
+    going = and_(carried, RunRow.paused_at.is_(None))
     unplanned = (
         select(RunRow.run_id)
         .where(
-            carried,
+            going,
             RunRow.planned.is_(False),
             RunRow.next_attempt_at < now - patience,
             or_(RunRow.lease_until.is_(None), RunRow.lease_until < now),
@@ -333,7 +356,7 @@ def take_overdue(db: Session, *, now: datetime, patience: timedelta, most: int) 
     )
     return Overdue(
         plan=tuple(db.scalars(unplanned)),
-        fetch=_overdue_keys(db, carried, "waiting", now, patience, most),
+        fetch=_overdue_keys(db, going, "waiting", now, patience, most),
         persist=_overdue_keys(db, carried, "fetched", now, patience, most),
     )
 

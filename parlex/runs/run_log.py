@@ -17,7 +17,7 @@ from parlex.db.clock import Clock
 from parlex.db.models import RunRow
 from parlex.errors import UsageError
 from parlex.parliament import SessionId
-from parlex.runs import fetch_logs, run_keys
+from parlex.runs import fetch_logs, pauses, run_keys
 from parlex.runs.fetch_logs import Ended, Figures, Opened
 from parlex.runs.run_keys import Overdue
 from parlex.runs.work import Context, Dataset, Request
@@ -93,6 +93,13 @@ class RunLog:
             return fetch_logs.request_of(run)
         raise UsageError(f"nothing failed in run {run_id}")
 
+    def _asked(self, request: Request) -> Dataset:
+        """The dataset of a request. UsageError where it does not exist, or knows no sessions."""
+        dataset = self._dataset(request.dataset)
+        if request.scope is not None and not dataset.by_session:
+            raise UsageError(f"{request.dataset} have no sessions: leave {request.scope} out")
+        return dataset
+
     def _dataset(self, name: str) -> Dataset:
         dataset = self._datasets.get(name)
         if dataset is None:
@@ -113,9 +120,7 @@ class RunLog:
     ) -> Opened:
         """See :func:`parlex.runs.fetch_logs.open_run`. UsageError where the dataset does not exist or knows no
         sessions."""
-        dataset = self._dataset(request.dataset)
-        if request.scope is not None and not dataset.by_session:
-            raise UsageError(f"{request.dataset} have no sessions: leave {request.scope} out")
+        dataset = self._asked(request)
         with self._db() as db:
             return fetch_logs.open_run(
                 db,
@@ -179,6 +184,18 @@ class RunLog:
         self.run(run_id)
         with self._db() as db:
             return fetch_logs.revoke(db, run_id, now=Clock(db).now())
+
+    def pause(self, run_id: UUID) -> bool:
+        """Begin nothing more of a run; whether this call did so. What is under way lands. See :mod:`.pauses`."""
+        self.run(run_id)
+        with self._db() as db:
+            return pauses.pause(db, run_id, now=Clock(db).now())
+
+    def resume(self, run_id: UUID) -> bool:
+        """Let a paused run go on; whether this call did so."""
+        self.run(run_id)
+        with self._db() as db:
+            return pauses.resume(db, run_id, now=Clock(db).now())
 
     def abandon(self, run_id: UUID, cause: str) -> None:
         """End a run that its carrier gives up, unless it is over."""

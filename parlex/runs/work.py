@@ -119,7 +119,12 @@ class Dataset(Protocol):
     decides: ClassVar[frozenset[str]]  # the sources without whose word, of each, there is nothing to save
     by_session: ClassVar[bool]  # whether its lists are of one session each, so that a request may name one
     usual_limit: ClassVar[int | None]  # keys of a fetch of the latest, where the caller names no limit
-    requests_a_minute: float  # the slowest budget among its sources; 0 without one
+    rates: Mapping[str, float]  # the budget of each of its sites, in requests a minute; 0 or no line where it has none
+    requests_a_minute: float  # the slowest of these; 0 without one
+
+    def site_of(self, source: str) -> str:
+        """Whose budget a request to a source is of."""
+        ...
 
     def lists_due(self, db: Session, context: Context) -> frozenset[str]:
         """The sources whose list is to be asked for."""

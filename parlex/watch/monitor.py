@@ -327,13 +327,15 @@ def _last_failed_jobs(db: Session, within: tuple[ColumnElement[bool], ...]) -> t
 
 
 def stuck_runs(db: Session, dataset: str, now: datetime) -> tuple[UUID, ...]:
-    """Open runs that nothing has moved for a while, although none of their keys waits for a set time to come."""
+    """Open runs that nothing has moved for a while, although none of their keys waits for a set time to come, and
+    nobody paused them."""
     waits = select(RunKeyRow.key).where(
         RunKeyRow.run_id == RunRow.run_id, RunKeyRow.state == "waiting", RunKeyRow.next_attempt_at > now - STUCK_AFTER
     )
     stuck = select(RunRow.run_id).where(
         RunRow.dataset == dataset,
         RunRow.status == "running",
+        RunRow.paused_at.is_(None),
         RunRow.progress_at < now - STUCK_AFTER,
         func.coalesce(RunRow.next_attempt_at, RunRow.started_at) < now - STUCK_AFTER,
         ~waits.exists(),

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from parlex.db.clock import Clock
 from parlex.db.models import RunRow
 from parlex.errors import UsageError
 from parlex.local.locks import wait_until
@@ -68,6 +70,24 @@ def test_fetch_and_read_it_back(live: Settings) -> None:
 
     (report,) = objects(run(live, "monitor", "--json"))
     assert (report["success_rate"], report["records"]["created"], report["healthy"]) == (1.0, 10, True)
+
+
+def test_a_backfill_that_is_only_planned(live: Settings) -> None:
+    """Each session is told of but the one that nobody knows, and nothing is written down."""
+    planned = run(live, "backfill", "44-1", "99-9", "45-1", "--dry-run", "--json")
+    found = [json.loads(line) for line in planned.stdout.splitlines()]
+    keys = ["dataset", "scope", "listed", "due", "requests", "bytes", "hours"]
+    assert [list(one) for one in found] == [keys, keys]
+    assert [(one["scope"], one["listed"], one["due"], one["bytes"]) for one in found] == [
+        ("44-1", 14, 14, None),
+        ("45-1", 60, 60, None),
+    ]
+    assert "no source knows session 99-9" in complaint(planned, 2)
+    assert run(live, "runs", "--json").stdout == ""
+    told = run(live, "backfill", "44-1", "45-1", "--dry-run")
+    assert told.returncode == 0
+    assert ["all", "74", "74", "148", "unknown", "unknown"] in [line.split() for line in told.stdout.splitlines()]
+    assert "leave --dispatch out" in complaint(run(live, "backfill", "45-1", "--dry-run", "--dispatch"), 2)
 
 
 def test_what_a_person_sees(live: Settings) -> None:
@@ -234,6 +254,30 @@ def test_a_run_under_way_is_ended_by_hand(mirror: Resources, db: Session) -> Non
     row = db.get(RunRow, opened.run.run_id)
     assert row is not None
     assert (row.status, row.errors) == ("revoked", [])
+
+
+def test_a_run_under_way_is_paused_and_goes_on(mirror: Resources) -> None:
+    opened = mirror.pipeline.open_run(mirror.pipeline.session_request(SessionId(44, 1))).run
+    short = str(opened.run_id)[:8]
+    paused = run(mirror.settings, "runs", "pause", short)
+    assert (paused.returncode, paused.stderr) == (0, f"run {short} is paused; to go on: parlex runs resume {short}\n")
+    assert mirror.pipeline.run(opened.run_id).paused_at is not None
+    assert "paused" in run(mirror.settings, "runs").stdout.split()
+    assert "Paused" in run(mirror.settings, "runs", "show", short).stdout.split()
+    assert "paused already" in complaint(run(mirror.settings, "runs", "pause", short), 1)
+    assert run(mirror.settings, "runs", "resume", short).returncode == 0
+    assert mirror.pipeline.run(opened.run_id).paused_at is None
+    assert "is not paused" in complaint(run(mirror.settings, "runs", "resume", short), 1)
+
+
+def test_the_table_tells_how_long_a_run_takes(mirror: Resources, db: Session) -> None:
+    going = rows.run(status="running", counted_since=Clock(db).now() - timedelta(hours=50), paused_for=timedelta())
+    db.add(going)
+    db.flush()
+    db.add_all(rows.run_key(going, f"45-1 C-{at}", at, state=state) for at, state in enumerate(("done", "waiting")))
+    db.commit()
+    assert "2.1 d left" in run(mirror.settings, "runs").stdout
+    assert "To go  " in run(mirror.settings, "runs", "show", str(going.run_id)).stdout
 
 
 # Lines.

@@ -477,3 +477,7 @@ def test_old_runs_are_pruned_with_their_keys_and_running_ones_stay(db: Session) 
     assert fetch_logs.prune_logs(db, minutes(1)) == 1
     assert [run.run_id for run in fetch_logs.get_recent_logs(db, 9)] == [running]
     assert db.scalar(text("SELECT count(*) FROM run_keys")) == 1
+
+
+def test_the_rate_of_a_run_counts_from_its_plan(db: Session) -> None:
+    assert fetch_logs.get_run(db, planned_run(db, "C-2")).counted_since == NOON

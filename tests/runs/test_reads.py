@@ -7,17 +7,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 from sqlalchemy.orm import Session
 
 from parlex import answers
 from parlex.datasets.bills import reads as bill_reads
+from parlex.db.clock import Clock
 from parlex.db.models import BillStageRow, QuarantineRow, RunKeyRow
 from parlex.errors import UsageError
 from parlex.mirror import history, sweeps
 from parlex.parliament import BillKey, SessionId
-from parlex.runs import fetch_logs
+from parlex.runs import fetch_logs, pauses
 from parlex.runs import reads as run_reads
+from parlex.runs.reads import Standing
 from tests import rows
 from tests.rows import NOON
 
@@ -273,7 +275,7 @@ def test_a_run_s_story_has_its_keys_its_lists_and_its_quarantine(db: Session) ->
     assert story is not None
     assert [(key.key, key.outcome) for key in story.keys] == [("45-1 C-2", "created"), ("45-1 C-3", "failed")]
     found = story.as_json()
-    parts = ["keys", "sweeps", "quarantine", "timeline", "changes"]
+    parts = ["keys", "sweeps", "quarantine", "timeline", "changes", "paused_at", "eta_seconds"]
     assert list(found) == [*RUN_KEYS, "missed_slots", "scope", "params", "listed", "not_due", *parts]
     assert [sweep["missing"] for sweep in found["sweeps"]] == [["45-1 C-9"]]
     assert [row["reason"] for row in found["quarantine"]] == ["StatusName: unknown"]
@@ -363,3 +365,42 @@ def test_the_figures_of_a_run_under_way_are_live(db: Session) -> None:
     assert (found[over.run_id].bills_fetched, found[over.run_id].created) == (9, 9)
     figures = fetch_logs.live_figures(db, run)
     assert (figures.bills_fetched, figures.created, figures.updated, figures.failed) == (3, 2, 0, 1)
+
+
+def under_way(db: Session, **changes: Any) -> UUID:
+    """A run of four keys, one of which is done; it was planned an hour ago."""
+    now = Clock(db).now()
+    run = rows.run(**({"status": "running", "counted_since": now - HOUR, "paused_for": timedelta()} | changes))
+    db.add(run)
+    db.flush()
+    states = ("done", "waiting", "fetching", "fetched")
+    db.add_all(rows.run_key(run, f"45-1 C-{at}", at, state=state) for at, state in enumerate(states))
+    db.flush()
+    return run.run_id
+
+
+def test_how_long_a_run_takes_is_by_the_rate_of_its_keys(db: Session) -> None:
+    run_id = under_way(db)
+    assert run_reads.standings(db)[run_id].eta_seconds == pytest.approx(3 * 3600, rel=0.05)
+    story = run_reads.run_story(db, run_id)
+    assert story is not None
+    assert story.as_json()["eta_seconds"] == pytest.approx(3 * 3600, rel=0.05)
+
+
+def test_the_time_of_a_pause_is_not_in_its_rate(db: Session) -> None:
+    now = Clock(db).now()
+    run_id = under_way(db, counted_since=now - 10 * HOUR)
+    pauses.pause(db, run_id, now=now - 9 * HOUR)
+    assert run_reads.standings(db)[run_id] == Standing(now - 9 * HOUR, None)
+    pauses.resume(db, run_id, now=now)
+    assert run_reads.standings(db)[run_id].eta_seconds == pytest.approx(3 * 3600, rel=0.05)
+
+
+def test_how_long_a_run_takes_is_null_while_nobody_knows(db: Session) -> None:
+    unplanned = under_way(db, counted_since=None)
+    idle = under_way(db)
+    db.execute(update(RunKeyRow).where(RunKeyRow.run_id == idle).values(state="waiting"))
+    over = under_way(db, status="success")
+    found = run_reads.standings(db)
+    assert (found[unplanned].eta_seconds, found[idle].eta_seconds) == (None, None)
+    assert over not in found

@@ -6,15 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parlex.cli.tables import mirror
-from parlex.cli.tables.layout import RUN_ID_SHOWN, Facts, Sheet, cell, counts, numbers, pairs, text, whole, words
+from parlex.cli.tables.layout import RUN_ID_SHOWN, Facts, Sheet, cell, counts, numbers, pairs, span, text, whole, words
 
 if TYPE_CHECKING:
-    from parlex.runs.reads import RunRecord, RunStory, SweepRecord
+    from uuid import UUID
+
+    from parlex.runs.preview import Preview
+    from parlex.runs.reads import RunRecord, RunStory, Standing, SweepRecord
 
 CHANGES_SHOWN = 30  # of a run; a backfill makes thousands
 
 
-def runs(found: Sequence[RunRecord], *, title: str | None = None) -> Sheet:
+def runs(
+    found: Sequence[RunRecord], standings: Mapping[UUID, Standing] | None = None, *, title: str | None = None
+) -> Sheet:
     names = ("Sec", "Keys", "New", "Upd", "Same", "Fail", "Defer", "Req")
     columns = (whole("Run"), text("Job", 1, 7), text("Started (UTC)", 1, 10), whole("Status"))
     sheet = Sheet(title, *columns, numbers(*names))
@@ -22,8 +27,18 @@ def runs(found: Sequence[RunRecord], *, title: str | None = None) -> Sheet:
         figures = (run.bills_fetched, run.created, run.updated, run.unchanged, run.failed, run.deferred, run.requests)
         job = words(run.job.removeprefix("fetch_")) + (" (tick)" if run.entry else "")
         started = cell(run.started_at)[: len("2026-11-22 22:56")]
-        sheet.add(str(run.run_id)[:RUN_ID_SHOWN], job, started, run.status, run.duration_seconds, *figures)
+        status = _status(run.status, (standings or {}).get(run.run_id))
+        sheet.add(str(run.run_id)[:RUN_ID_SHOWN], job, started, status, run.duration_seconds, *figures)
     return sheet
+
+
+def _status(status: str, standing: Standing | None) -> str:
+    """Of a run under way whether it is paused, and else how long it will take, where that is known."""
+    if standing is None or status != "running":
+        return status
+    if standing.paused_at is not None:
+        return "paused"
+    return status if standing.eta_seconds is None else f"{span(standing.eta_seconds)} left"
 
 
 def run(story: RunStory) -> Iterable[Sheet | Facts]:
@@ -35,6 +50,10 @@ def run(story: RunStory) -> Iterable[Sheet | Facts]:
     facts.add("Session", story.scope)
     facts.add("Source", record.source)
     facts.add("Status", record.status)
+    if story.standing.paused_at is not None:
+        facts.add("Paused", f"since {cell(story.standing.paused_at)}; to go on: parlex runs resume {record.run_id}")
+    if story.standing.eta_seconds is not None:
+        facts.add("To go", span(story.standing.eta_seconds))
     facts.add("Started", record.started_at)
     facts.add("Finished", record.finished_at)
     facts.add("Seconds", record.duration_seconds)
@@ -86,6 +105,29 @@ def sweeps(found: Sequence[SweepRecord], *, title: str = "Lists") -> Sheet:
         believed = "yes" if sweep.believed else f"no: {sweep.reason}"
         sheet.add(sweep.scope, sweep.source, sweep.swept_at, believed, sweep.listed, sweep.held, counts(parts))
     return sheet
+
+
+def previews(found: Sequence[Preview]) -> Sheet:
+    """What each run would come to, and all of them together."""
+    sheet = Sheet(None, text("Asked for"), numbers("Listed", "Due", "Requests", "Bytes", "Hours"))
+    for one in found:
+        sheet.add(one.scope or one.dataset, one.listed, one.due, one.requests, _known(one.bytes), _known(one.hours))
+    if len(found) > 1:
+        listed, due, requests = (sum(getattr(one, name) for one in found) for name in ("listed", "due", "requests"))
+        sheet.add("all", listed, due, requests, _sum(one.bytes for one in found), _sum(one.hours for one in found))
+    return sheet
+
+
+def _known(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def _sum(values: Iterable[float | None]) -> str:
+    """Of runs one after the other; unknown as soon as one of them is."""
+    known = list(values)
+    return _known(None if None in known else sum(one for one in known if one is not None))
 
 
 def figures(found: Mapping[str, Mapping[str, Any]]) -> Sheet:

@@ -80,9 +80,9 @@ class BillDataset(Dataset):
     told_fields = {"royal_assent_on": "Royal assent", "status_en": "New status"}
 
     def __init__(
-        self, spine: Legisinfo, companion: OpenParliament, thresholds: Thresholds, requests_a_minute: float
+        self, spine: Legisinfo, companion: OpenParliament, thresholds: Thresholds, rates: Mapping[str, float]
     ) -> None:
-        super().__init__(thresholds, requests_a_minute)
+        super().__init__(thresholds, rates)
         self._spine = spine
         self._companion = companion
 

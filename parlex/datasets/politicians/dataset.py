@@ -67,8 +67,8 @@ class PoliticianDataset(Dataset):
     tables = (PoliticianRow, PoliticianMembershipRow)
     told_fields = {"current_party": "New party", "current_riding": "New riding"}
 
-    def __init__(self, site: Politicians, thresholds: Thresholds, requests_a_minute: float) -> None:
-        super().__init__(thresholds, requests_a_minute)
+    def __init__(self, site: Politicians, thresholds: Thresholds, rates: Mapping[str, float]) -> None:
+        super().__init__(thresholds, rates)
         self._site = site
 
     # Its source.

@@ -60,8 +60,8 @@ class VoteDataset(Dataset):
     tables = (VoteRow, VotePartyRow, BallotRow)
     told_fields = {"result": "New result"}
 
-    def __init__(self, site: Votes, thresholds: Thresholds, requests_a_minute: float) -> None:
-        super().__init__(thresholds, requests_a_minute)
+    def __init__(self, site: Votes, thresholds: Thresholds, rates: Mapping[str, float]) -> None:
+        super().__init__(thresholds, rates)
         self._site = site
 
     # Its source.
@@ -81,6 +81,9 @@ class VoteDataset(Dataset):
         pages = [one.document for one in found if one.key == scope]
         read = source.parse_list(pages, SessionId.parse(scope))
         return Listed(tuple(map(_row, read.divisions)), read.doubled, read.rejected)
+
+    def site_of(self, source: str) -> str:
+        return SITE
 
     def may_be_empty(self, db: Session, scope: str) -> bool:
         """A session without a division yet is one all the same, where its bills are held."""
