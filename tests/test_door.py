@@ -532,7 +532,7 @@ def test_hostile_text_goes_in_and_comes_out_as_text(db: Session) -> None:
 
 
 # Names of tables and columns take no parameter; these are constants of ours.
-NAMES_OF_OURS = ("CREATE DATABASE {self.database}", "bills_fts", "create index")
+NAMES_OF_OURS = ("CREATE DATABASE {self.database}", "{table}_fts", "create index")
 
 
 def test_sql_is_never_put_together_from_values() -> None:

@@ -257,7 +257,8 @@ def _sqlite(snapshot: Snapshot, folder: Path) -> Iterator[File]:
         for statement in ("pragma journal_mode = off", "pragma synchronous = off", "begin"):
             out.execute(statement)
         rows = sum(_sqlite_table(snapshot, out, table) for table in snapshot.tables if table not in VIEWS)
-        _sqlite_views(out)
+        out.execute(_BILL_CHANGES)
+        out.execute(_RECORD_CHANGES)
         _sqlite_search(snapshot, out)
         out.execute("commit")
         out.execute("analyze")
@@ -301,15 +302,21 @@ def _sqlite_type(column: Column[Any]) -> str:
     return "real" if isinstance(column.type, Float) else "text"
 
 
-def _sqlite_views(out: sqlite3.Connection) -> None:
-    """The history as two tables, as it was before it was one."""
-    rest = "kind, field, old, new, observed_at, run_id, source, document"
-    session = "substr(key, 1, instr(key, ' ') - 1)"
-    parts = f"""cast({session} as integer) as parliament,
-        cast(substr({session}, instr({session}, '-') + 1) as integer) as session,
-        substr(key, instr(key, ' ') + 1) as number"""
-    out.execute(f"create view bill_changes as select seq, {parts}, {rest} from changes where dataset = 'bills'")
-    out.execute(f"create view record_changes as select seq, dataset, key, {rest} from changes where dataset <> 'bills'")
+# The history as two tables, as it was before it was one.
+_BILL_CHANGES = """
+create view bill_changes as select
+    seq,
+    cast(substr(key, 1, instr(key, '-') - 1) as integer) as parliament,
+    cast(substr(key, instr(key, '-') + 1, instr(key, ' ') - instr(key, '-') - 1) as integer) as session,
+    substr(key, instr(key, ' ') + 1) as number,
+    kind, field, old, new, observed_at, run_id, source, document
+from changes where dataset = 'bills'
+"""
+_RECORD_CHANGES = """
+create view record_changes as select
+    seq, dataset, key, kind, field, old, new, observed_at, run_id, source, document
+from changes where dataset <> 'bills'
+"""
 
 
 def _sqlite_search(snapshot: Snapshot, out: sqlite3.Connection) -> None:

@@ -29,14 +29,16 @@ COMMANDS = {
         "backup",
         "restore",
         "alerts",
+        "hosts",
         "schedule",
         "db",
     ],
 }
 GROUPS = {
-    "runs": ["show", "retry", "revoke"],
+    "runs": ["show", "retry", "revoke", "pause", "resume"],
     "quarantine": ["list", "show", "approve", "reject"],
     "alerts": ["test", "check"],
+    "hosts": ["lift"],
     "schedule": ["list", "pause", "resume", "set"],
     "db": ["upgrade", "downgrade"],
 }

@@ -88,7 +88,7 @@ class ToyDataset(Dataset):
     told_fields = {"colour": "New colour"}
 
     def __init__(self, client: Client, address: str, thresholds: Thresholds) -> None:
-        super().__init__(thresholds, 0.0)
+        super().__init__(thresholds, {})
         self._client = client
         self._address = address
 
