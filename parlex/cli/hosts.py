@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from parlex.cli.frame import Commands, Json, load_settings, note, print_json, working
+from parlex.cli.frame import Commands, Json, command, load_settings, note, print_json, working
 from parlex.errors import UsageError
 
 hosts = typer.Typer(cls=Commands, help="See which sources are left alone, and end that.")
@@ -35,7 +35,7 @@ def list_hosts(ctx: typer.Context, as_json: Json = False) -> None:
                 print(f"{name}: it may be asked")
 
 
-@hosts.command("lift")
+@command(hosts, name="lift")
 def lift_host(host: Host) -> None:
     """Ask a source again at once, though it asked us to wait or kept failing. What waits for it is due now.
 
