@@ -14,7 +14,7 @@ _OF_KEY = "key LIKE '{parliament}-{session} %'"
 _COPIES = (
     ("bills", _OF_BILL, _BILL),
     ("bill_stages", _OF_BILL, _BILL),
-    ("bill_changes", _OF_BILL, {**_BILL, "seq": "(SELECT max(seq) FROM bill_changes) + row_number() OVER ()"}),
+    ("changes", _OF_KEY, {"key": _KEY, "seq": "(SELECT max(seq) FROM changes) + row_number() OVER ()"}),
     ("documents", "sha256 IN (SELECT sha256 FROM latest_documents WHERE {of_key})", {"sha256": _SHA256, "body": "'x'"}),
     ("latest_documents", _OF_KEY, {"key": _KEY, "sha256": _SHA256}),
     ("document_fetches", _OF_KEY + " AND kind = 'detail'", {"key": _KEY, "sha256": _SHA256}),
@@ -39,7 +39,7 @@ def fill(servers: Servers, session: str, size: int) -> int:
             f"FROM {table}, generate_series({first}, {last}) g WHERE {where.format(**whose)}"
         )
     servers.execute(*statements)
-    servers.execute("UPDATE counters SET value = (SELECT max(seq) FROM bill_changes) WHERE name = 'bill_changes'")
+    servers.execute("UPDATE counters SET value = (SELECT max(seq) FROM changes) WHERE name = 'changes'")
     servers.vacuum()
     return int(servers.rows("SELECT count(*) FROM bills")[0][0])
 
@@ -47,6 +47,6 @@ def fill(servers: Servers, session: str, size: int) -> int:
 def _columns(servers: Servers, table: str) -> list[str]:
     query = (
         "SELECT quote_ident(column_name) FROM information_schema.columns "
-        "WHERE table_name = :table AND is_identity = 'NO' AND table_schema = 'public' ORDER BY ordinal_position"
+        "WHERE table_name = :table AND is_identity = 'NO' AND is_generated = 'NEVER' AND table_schema = 'public' ORDER BY ordinal_position"
     )
     return [name for (name,) in servers.rows(query, table=table)]

@@ -25,8 +25,7 @@ from parlex.settings import Settings, environment
 
 # What a mirror has learnt; emptied before each backfill.
 TABLES = (
-    "bills, bill_changes, counters, listings, sweeps, documents, document_fetches, latest_documents, fetch_logs, "
-    "quarantine"
+    "bills, changes, counters, listings, sweeps, documents, document_fetches, latest_documents, fetch_logs, quarantine"
 )
 
 

@@ -77,7 +77,7 @@ def postgres_cuts_all(times: int, site: Site, random: Random) -> None:
 
 def disk_full(seconds: float, site: Site, random: Random) -> None:
     """Not the disk: a trigger raises the error that a full one gives, for every row of a table."""
-    table = random.choice(["bills", "documents", "bill_changes"])
+    table = random.choice(["bills", "documents", "changes"])
     site.reader.rows(
         "CREATE OR REPLACE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
         " 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$"
@@ -91,7 +91,7 @@ def disk_full(seconds: float, site: Site, random: Random) -> None:
 
 def locked(seconds: float, site: Site, random: Random) -> None:
     with closing(psycopg2.connect(dsn(site.addresses.database_url), application_name="chaos")) as link:
-        link.cursor().execute(f"LOCK TABLE {random.choice(['bills', 'bill_changes', 'documents'])}")
+        link.cursor().execute(f"LOCK TABLE {random.choice(['bills', 'changes', 'documents'])}")
         time.sleep(seconds)
 
 

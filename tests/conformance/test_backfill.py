@@ -60,7 +60,7 @@ FROM bills WHERE parliament = :parliament AND session = :session
 Key = tuple[str, str]
 Published = tuple[dict[Key, Any], dict[Key, Any]]
 
-TABLES = ("bills", "bill_stages", "bill_changes", "listings", "latest_documents", "documents", "quarantine")
+TABLES = ("bills", "bill_stages", "changes", "listings", "latest_documents", "documents", "quarantine")
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,7 @@ def written(resources: Resources) -> Counter[Any]:
     """Every row of the mirror with the transaction that wrote it."""
     tables = (
         *("politicians", "politician_memberships", "votes", "vote_parties", "ballots"),
-        *("record_changes", "listings", "latest_documents", "quarantine"),
+        *("changes", "listings", "latest_documents", "quarantine"),
     )
     found: Counter[Any] = Counter()
     for table in tables:

@@ -8,6 +8,7 @@ from itertools import islice
 
 from sqlalchemy import text
 
+from parlex.datasets.bills import past
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.bills.reads import BillStory
 from parlex.parliament import SessionId
@@ -28,18 +29,18 @@ def stories(mirror: Resources) -> list[BillStory]:
 
 
 def test_every_day_of_a_session(replay: StandIn, mirror: Resources) -> None:
-    past: list[tuple[datetime, list[BillStory]]] = []
+    known: list[tuple[datetime, list[BillStory]]] = []
     for day in islice(sorted(expected_by_day()), 0, None, 3):
         replay.as_of(day)
         assert alone.run_session(mirror.pipeline, SESSION).status == "success"
-        past.append((datetime.now(UTC), stories(mirror)))
+        known.append((datetime.now(UTC), stories(mirror)))
         (found,) = verified(mirror)
         assert (found.complete, found.held, found.flagged) == (True, replay.state()["bills"], ())
         assert [part.differences for part in again(mirror)] == [()]
 
-    assert len(past) > 5
+    assert len(known) > 5
     with mirror.db() as db:
-        for moment, then in past:
+        for moment, then in known:
             assert [past.as_of(db, bill.bill.key, moment) for bill in then] == then
 
 
