@@ -47,6 +47,7 @@ def fill(servers: Servers, session: str, size: int) -> int:
 def _columns(servers: Servers, table: str) -> list[str]:
     query = (
         "SELECT quote_ident(column_name) FROM information_schema.columns "
-        "WHERE table_name = :table AND is_identity = 'NO' AND is_generated = 'NEVER' AND table_schema = 'public' ORDER BY ordinal_position"
+        "WHERE table_name = :table AND is_identity = 'NO' AND is_generated = 'NEVER' AND table_schema = 'public' "
+        "ORDER BY ordinal_position"
     )
     return [name for (name,) in servers.rows(query, table=table)]
