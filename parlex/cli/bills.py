@@ -62,9 +62,14 @@ def bills(
             print_records(found)
             return
         rows = list(found)
+        any_held = rows or list(bill_reads.bills(db, session, limit=1))
     if rows:
         layout.console().print(tables.bills(rows))
-    note(f"{len(rows)} bills" if rows else f"no such bills are held; {to_fetch(resources.datasets[BILLS], session)}")
+        note(f"{len(rows)} bills")
+    elif any_held:
+        note("no bill that is held matches")
+    else:
+        note(f"no such bills are held; {to_fetch(resources.datasets[BILLS], session)}")
 
 
 @command(commands, LOOK)

@@ -309,7 +309,8 @@ def list_entries(
     if shown:
         layout.console().print(tables.quarantine(shown))
     more = len(found) > len(shown)
-    note(f"the newest {SHOWN}; more: parlex quarantine list --limit N" if more else f"{len(shown)} {state} entries")
+    kind = f"{wanted} entries" if wanted else "entries"
+    note(f"the newest {SHOWN}; more: parlex quarantine list --limit N" if more else f"{len(shown)} {kind}")
 
 
 @command(quarantine, name="show")

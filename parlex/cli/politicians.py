@@ -33,9 +33,14 @@ def politicians(
             print_records(found)
             return
         rows = list(found)
+        any_held = rows or list(politician_reads.politicians(db, limit=1))
     if rows:
         layout.console().print(tables.politicians(rows))
-    note(f"{len(rows)} politicians" if rows else "none are held; to fetch them: parlex fetch --dataset politicians")
+        note(f"{len(rows)} politicians")
+    elif any_held:
+        note("no politician that is held matches")
+    else:
+        note("none are held; to fetch them: parlex fetch --dataset politicians")
 
 
 @command(commands, LOOK)

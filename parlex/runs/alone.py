@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -79,12 +79,16 @@ def run_here(pipeline: Pipeline, request: Request, on_progress: Progressed | Non
 
 
 def _carry(pipeline: Pipeline, run: RunRow, on_progress: Progressed | None) -> Figures:
+    def save(keys: Sequence[str]) -> None:
+        pipeline.persist(run, keys)
+        _tell(pipeline, run.run_id, on_progress)
+
     while run.status == "running" and not run.planned and pipeline.plan(run).due is None:
         run = pipeline.run(run.run_id)
         _wait_until_due(pipeline, run)
     while (ended := pipeline.close_if_complete(run)) is None:
         if keys := pipeline.take_due(run):
-            pipeline.persist(run, pipeline.fetch(run, keys).persist)
+            pipeline.fetch(run, keys, save)
             _tell(pipeline, run.run_id, on_progress)
             continue
         # Somebody ended or paused it, or a source asked to wait, or a worker has the rest: it was sent that by a task

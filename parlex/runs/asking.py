@@ -23,10 +23,12 @@ from parlex.mirror.documents import Fetched, Held
 from parlex.runs.run_keys import Claim
 from parlex.runs.work import Asking, Dataset
 
-# Documents are written while others are still asked for: at least so many keys at a time, and what came in so long.
-# Each writing, and each saving of what it wrote, costs some twenty statements whatever its size.
+# Documents are written while others are still asked for: so many keys at a time, and what else came in so long. Each
+# writing, and each saving of what it wrote, costs some twenty statements whatever its size.
 SLICE = 50
 SLICE_SECONDS = 0.5
+# At a slow rate fewer are written at once: an interruption loses no more requests than those of so many seconds.
+SLOWEST_SLICE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +88,21 @@ def asked(
         wait(every)
 
 
-def slices(claims: Sequence[Claim], under_way: Asked) -> Iterator[tuple[list[Claim], list[Reply]]]:
-    """The claims in order with their replies, at least ``SLICE`` at a time, and as many more as are there by then.
+def slices(
+    claims: Sequence[Claim], under_way: Asked, *, slowest: float = SLOWEST_SLICE_SECONDS
+) -> Iterator[tuple[list[Claim], list[Reply]]]:
+    """The claims in order with their replies: ``SLICE`` at a time, or fewer, at least one, when those of ``slowest``
+    seconds are fewer; and as many more as are there by then.
 
     Writing many keys costs little more than writing a few: where the replies come quickly, a chunk is one slice.
     """
     rest = deque(claims)
     while rest:
-        until, part, replies = time.monotonic() + SLICE_SECONDS, list[Claim](), list[Reply]()
-        while rest and (len(part) < SLICE or under_way.has(rest[0].key, until - time.monotonic())):
+        began, part, replies = time.monotonic(), list[Claim](), list[Reply]()
+        while rest:
+            seconds = slowest if len(part) < SLICE else SLICE_SECONDS
+            if part and not under_way.has(rest[0].key, began + seconds - time.monotonic()):
+                break
             claim = rest.popleft()
             part.append(claim)
             replies += under_way.replies(claim.key)

@@ -28,3 +28,12 @@ def test_a_bill_is_shown_with_its_summary_last_and_without_tags(settings: Settin
     assert sum("Summary" in line for line in shown) == 1
     (told,) = objects(run(settings, "bill", "45-1", "C-2", "--json"))
     assert told["summary_en"] == html
+
+
+def test_a_question_that_nothing_matches_is_no_advice_to_fetch(settings: Settings, db: Session) -> None:
+    unheld = run(settings, "bills", "--session", "45-1", "--status", "SenateAtReportStage").stderr
+    assert "to fetch: parlex backfill 45-1" in unheld
+    db.add(rows.bill())
+    db.commit()
+    unmatched = run(settings, "bills", "--session", "45-1", "--status", "SenateAtReportStage").stderr
+    assert unmatched == "no bill that is held matches\n"

@@ -257,6 +257,23 @@ def test_a_run_under_way_is_ended_by_hand(mirror: Resources, db: Session) -> Non
     assert (row.status, row.errors) == ("revoked", [])
 
 
+def test_lists_of_a_run_that_was_not_seen_to_its_end_are_not_said_to_be_compared(mirror: Resources) -> None:
+    opened = mirror.pipeline.open_run(mirror.pipeline.session_request(SessionId(44, 1))).run
+    assert mirror.pipeline.plan(opened).due == 14
+    mirror.pipeline.revoke(opened.run_id)
+    lines = run(mirror.settings, "runs", "show", str(opened.run_id)[:8]).stdout.splitlines()
+    (listed,) = [line.split() for line in lines if line.startswith("44-1") and "legisinfo" in line]
+    assert listed[-3:] == ["14", "-", "-"]
+
+
+def test_what_is_parked_names_its_dataset(mirror: Resources, sandbox: Sandbox) -> None:
+    sandbox.fault("garbage", host="legisinfo", path="(?i)/c-14/", first=1)
+    alone.run_session(mirror.pipeline, SessionId(44, 1))
+    told = run(mirror.settings, "quarantine", "list", "--state", "all")
+    assert any(line.split()[1:4] == ["bills", "44-1", "C-14"] for line in told.stdout.splitlines())
+    assert told.stderr == "1 entries\n"
+
+
 def test_a_run_under_way_is_paused_and_goes_on(mirror: Resources) -> None:
     opened = mirror.pipeline.open_run(mirror.pipeline.session_request(SessionId(44, 1))).run
     short = str(opened.run_id)[:8]

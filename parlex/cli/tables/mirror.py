@@ -80,10 +80,20 @@ def sample(found: Sample, what: str) -> Sheet:
 
 
 def quarantine(found: Sequence[QuarantineRecord], *, title: str | None = None) -> Sheet:
-    columns = (text("What"), text("Kind"), text("Guard"), text("Field"), whole("State"), text("Reason", 3))
+    columns = (
+        text("Dataset"),
+        text("What"),
+        text("Kind"),
+        text("Guard"),
+        text("Field"),
+        whole("State"),
+        text("Reason", 3),
+    )
     sheet = Sheet(title, numbers("Id"), *columns, numbers("Seen"))
     for row in found:
-        sheet.add(row.id, row.key or row.scope, row.kind, row.guard, row.field, row.state, row.reason, row.seen_count)
+        what = row.key or row.scope
+        told = (row.kind, row.guard, row.field, row.state, row.reason, row.seen_count)
+        sheet.add(row.id, row.dataset, what, *told)
     return sheet
 
 

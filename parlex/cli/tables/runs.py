@@ -84,7 +84,7 @@ def _parts(story: RunStory) -> Iterable[Sheet]:
             keys.add(key.key, key.state, key.outcome, key.attempt, key.error)
         yield keys
     if story.sweeps:
-        yield sweeps(story.sweeps)
+        yield sweeps(story.sweeps, compared=story.run.status in ("success", "partial", "failure"))
     if story.quarantine:
         yield mirror.quarantine(story.quarantine, title="Quarantine")
     if story.changes:
@@ -97,13 +97,15 @@ def _parts(story: RunStory) -> Iterable[Sheet]:
     yield timeline
 
 
-def sweeps(found: Sequence[SweepRecord], *, title: str = "Lists") -> Sheet:
+def sweeps(found: Sequence[SweepRecord], *, title: str = "Lists", compared: bool = True) -> Sheet:
+    """``compared``: whether the run came to its end, where its lists are held against the mirror."""
     columns = (whole("Scope", "Source"), text("Listed at (UTC)", 1, 10), text("Believed", 2), numbers("Listed", "Held"))
     sheet = Sheet(title, *columns, text("Found"))
     for sweep in found:
         parts = {name: getattr(sweep, name) for name in ("missing", "extra", "doubled", "quarantined")}
         believed = "yes" if sweep.believed else f"no: {sweep.reason}"
-        sheet.add(sweep.scope, sweep.source, sweep.swept_at, believed, sweep.listed, sweep.held, counts(parts))
+        held, told = (sweep.held, counts(parts)) if compared else (None, None)
+        sheet.add(sweep.scope, sweep.source, sweep.swept_at, believed, sweep.listed, held, told)
     return sheet
 
 

@@ -178,7 +178,7 @@ class Finding(Enum):
     )
     RUNS_STUCK = Row("runs", "fail", "an open run that nothing moves", "see: parlex monitor")
     QUARANTINE_OPEN = Row(
-        "quarantine", "warn", "documents or fields wait for a person's word", "see: parlex quarantine"
+        "quarantine", "warn", "documents or fields wait for a person's word", "see: parlex quarantine list"
     )
     MESSAGES_LOST = Row(
         "messages", "warn", "alerts that could not be delivered for a day", "see: parlex alerts, parlex alerts test"
