@@ -213,7 +213,7 @@ def _preview_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, as_json: b
                     print_json(found[-1].as_json())
     if found and not as_json:
         layout.console().print(tables.previews(found))
-        note("nothing was written; at most: what a companion does not have yet is not asked for")
+        note("nothing was written; these are upper bounds: what a second source does not have yet is not asked of it")
     raise typer.Exit(code)
 
 
