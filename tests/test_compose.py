@@ -266,7 +266,8 @@ def test_the_backup_of_the_page_restores(stack: Stack, tmp_path: Path) -> None:
     stack.fetch("--session", "45-1")
     held = stack.bills()
     page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-    lines = next(block for block in page.split("```") if "pg_restore" in block).removeprefix("sh\n")
+    blocks = [rest.split("```")[0] for rest in page.split("```sh\n")[1:]]
+    lines = next(block for block in blocks if "pg_restore" in block)
     # `command` reaches the program that the function stands before.
     here = f"cd {shlex.quote(str(ROOT))} && command {shlex.join(stack.command)}"
     command = ["bash", "-euo", "pipefail", "-c", f'docker-compose() ({here} "$@")\n{lines}']
