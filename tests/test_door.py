@@ -489,8 +489,8 @@ def test_an_address_from_a_document_is_asked_on_its_own_host_only(make_resources
     from parlex.datasets.bills.openparliament import OpenParliament
     from parlex.errors import ParlexError
     from parlex.fetching.http import Client, Tally
-    from parlex.fetching.throttle import NullThrottle
     from parlex.parliament import SessionId
+    from tests.throttles import NullThrottle
 
     asked: list[str] = []
 

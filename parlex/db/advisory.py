@@ -17,8 +17,3 @@ def lock(db: Session, names: Iterable[str]) -> None:
     if wanted:
         ordered = select(func.unnest(wanted).label("name")).order_by("name").subquery()
         db.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(ordered.c.name, 0))))
-
-
-def try_lock(db: Session, name: str) -> bool:
-    """Take a name until commit, unless somebody else has it; whether it was free."""
-    return bool(db.scalar(select(func.pg_try_advisory_xact_lock(func.hashtextextended(name, 0)))))

@@ -133,27 +133,6 @@ class Throttle(Protocol):
         """
 
 
-class NullThrottle:
-    """No budget: for tests and tools that ask a host once."""
-
-    def acquire(self, host: str, *, background: bool = False) -> None: ...
-
-    def block(self, host: str, seconds: float) -> None: ...
-
-    def failed(self, host: str) -> None: ...
-
-    def succeeded(self, host: str) -> None: ...
-
-    def remaining(self, host: str) -> float | None:
-        return None
-
-    def blocked(self, host: str) -> float:
-        return 0.0
-
-    def lift(self, host: str) -> bool:
-        return False
-
-
 class _Answer(IntEnum):
     GO = 0
     BLOCKED = 1

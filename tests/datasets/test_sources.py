@@ -20,8 +20,8 @@ from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
 from parlex.fetching.pages import joined
-from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import BillKey, SessionId
+from tests.throttles import NullThrottle
 
 SITE = "https://api.openparliament.test"
 KEY = VoteKey.parse("45-1 12")

@@ -14,7 +14,8 @@ import pytest
 from redis import Redis
 
 from parlex.errors import RateLimited, Retryable, SourceUnavailable
-from parlex.fetching.throttle import FAILURES, LOOK_EVERY, NullThrottle, RedisThrottle, host_of
+from parlex.fetching.throttle import FAILURES, LOOK_EVERY, RedisThrottle, host_of
+from tests.throttles import NullThrottle
 
 HOST = "www.parl.test"
 SLOT = f"parlex:throttle:slot:{{{HOST}}}"

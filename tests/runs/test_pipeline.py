@@ -18,7 +18,7 @@ from parlex.datasets import verdicts
 from parlex.db.models import RunRow
 from parlex.errors import RateLimited, UnknownSession, UsageError
 from parlex.fetching.http import Client
-from parlex.fetching.throttle import NullThrottle, host_of
+from parlex.fetching.throttle import host_of
 from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
@@ -27,6 +27,7 @@ from parlex.runs.fetch_logs import Figures
 from parlex.runs.pipeline import FetchReport, PlanReport
 from parlex.runs.run_keys import Overdue
 from tests.looking import let_pass
+from tests.throttles import NullThrottle
 
 CURRENT = SessionId(45, 1)
 LAST = SessionId(44, 1)

@@ -1,4 +1,4 @@
-"""Reads for people, of politicians and votes: who they are, what they sponsored, how they voted. As ``queries``."""
+"""What is held of the politicians, read back for answers: who they are, what they sponsored, how they voted."""
 
 from __future__ import annotations
 

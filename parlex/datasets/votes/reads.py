@@ -1,4 +1,4 @@
-"""TODO parlex.datasets.votes.reads."""
+"""What is held of the votes, read back for answers: divisions, party lines, ballots and disagreements."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ from parlex.datasets.bills.legisinfo import Legisinfo, SessionList, parse_bill, 
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
-from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import BillKey, Chamber, SessionId
+from tests.throttles import NullThrottle
 
 URL = "https://www.parl.test/doc"
 KEY = BillKey.parse("45-1 C-4")

@@ -18,8 +18,8 @@ from parlex.datasets.bills.openparliament import MAX_PAGES, CompanionListing, Op
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Client, Tally
-from parlex.fetching.throttle import NullThrottle
 from parlex.parliament import BillKey, Chamber, SessionId
+from tests.throttles import NullThrottle
 
 URL = "https://api.openparliament.test/bills/45-1/C-2/"
 KEY = BillKey.parse("45-1 C-2")
