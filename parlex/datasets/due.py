@@ -94,13 +94,13 @@ def choose(
     looked at for long, the oldest first. ``wants`` gives the sources to ask for a line."""
     changed, owed, old = [], [], []
     for one in found:
-        lacking = tuple(s for s in companions if s in wants(one) and _owes(held.get((one.key, s)), context))
+        wanted = wants(one)
         if one.is_stale:
             if context.by_hand or not one.failed_lately(context.now):
-                changed.append((one, wants(one)))
+                changed.append((one, wanted))
         elif _looked_at_before(held.get((one.key, decides)), context):
-            old.append((one, wants(one)))
-        elif lacking:
+            old.append((one, wanted))
+        elif lacking := tuple(s for s in companions if s in wanted and _owes(held.get((one.key, s)), context)):
             owed.append((one, lacking))
     changed.sort(key=lambda item: _by_activity(item[0], rank))
     owed.sort(key=lambda item: _by_activity(item[0], rank))
