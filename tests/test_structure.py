@@ -148,14 +148,14 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 def circle_from(start: str) -> list[str]:
-    """A way from a module back to it, by imports at the top of modules; empty where there is none."""
+    """A way from a module back to it, by imports of any sort, those for types alone too."""
     ways = [[start]]
     seen: set[str] = set()
     while ways:
         way = ways.pop()
-        for name, _, in_function in imports_of(way[-1]):
+        for name, *_ in imports_of(way[-1]):
             found = next((m for m in (name, name.rpartition(".")[0]) if m in MODULES), None)
-            if in_function or found is None or found == way[-1] or typed_only(way[-1], name):
+            if found is None or found == way[-1]:
                 continue
             if found == start:
                 return [*way, start]
@@ -163,16 +163,6 @@ def circle_from(start: str) -> list[str]:
                 seen.add(found)
                 ways.append([*way, found])
     return []
-
-
-def typed_only(module: str, name: str) -> bool:
-    """Whether a module imports a name for its types alone."""
-    for node in tree_of(module).body:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            for inner in ast.walk(node):
-                if isinstance(inner, ast.ImportFrom) and any(f"{inner.module}.{a.name}" == name for a in inner.names):
-                    return True
-    return False
 
 
 def test_the_hall_is_short() -> None:

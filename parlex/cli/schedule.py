@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from parlex.cli.frame import Commands, Json, command, note, print_json, reading
+from parlex.cli.frame import Commands, Json, command, note, print_records, reading
 from parlex.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from parlex.runs.schedule import Override
+    from parlex.runs.schedule import EntryRecord, Override
 
 schedule = typer.Typer(
     cls=Commands, help="Show the schedule, pause its entries, or give them another time.", no_args_is_help=True
@@ -28,27 +27,6 @@ schedule = typer.Typer(
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The entry's name, as parlex schedule list has it.")]
 
 _HEARD = "beat takes it up within a minute"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One entry. ``usual`` and ``own``: five fields of cron, or ``every N s``.
-
-    ``usual`` is None for an entry that is not in this schedule. ``last_slot``: the newest that has a run; None also for
-    entries that make none. ``next_slot``: None while it is paused, and where there are no slots.
-    """
-
-    name: str
-    usual: str | None
-    own: str | None
-    paused_since: datetime | None
-    last_slot: datetime | None
-    next_slot: datetime | None
-
-    def as_json(self) -> dict[str, Any]:
-        from parlex.answers import as_json
-
-        return {name: as_json(value) for name, value in asdict(self).items()}
 
 
 @command(schedule, name="list")
@@ -63,8 +41,7 @@ def list_entries(as_json: Json = False) -> None:
     with reading() as db:
         lines = _lines(db)
     if as_json:
-        for line in lines:
-            print_json(line.as_json())
+        print_records(lines)
         return
     layout.console().print(tables.schedule(lines))
     note(f"{sum(line.paused_since is not None for line in lines)} paused")
@@ -159,23 +136,24 @@ def _require_due(cron: str) -> None:
         raise UsageError(f"{cron!r} is never due: no month has such a day") from None
 
 
-def _lines(db: Session) -> list[Line]:
+def _lines(db: Session) -> list[EntryRecord]:
     from parlex.runs.schedule import overrides
 
     entries, changed = _entries(), overrides(db)
     return [_line(db, name, entries.get(name), changed.get(name)) for name in sorted({*entries, *changed})]
 
 
-def _line(db: Session, name: str, usual: Any, override: Override | None) -> Line:
+def _line(db: Session, name: str, usual: Any, override: Override | None) -> EntryRecord:
     from celery.schedules import crontab
 
     from parlex.runs import fetch_logs
+    from parlex.runs.schedule import EntryRecord
     from workers.beat import effective
     from workers.slots import next_slot
 
     found = effective(name, usual, override)
     following = next_slot(found, datetime.now(UTC)) if isinstance(found, crontab) else None
-    return Line(
+    return EntryRecord(
         name,
         _in_fields(usual),
         override.cron if override else None,

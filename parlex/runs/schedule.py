@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from parlex.answers import Record
 from parlex.db.models import ScheduleEntryRow
 from parlex.errors import UsageError
 
@@ -31,6 +32,22 @@ class Override:
     paused_at: datetime | None
     cron: str | None
     changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRecord(Record):
+    """One entry, with what differs. ``usual`` and ``own``: five fields of cron, or ``every N s``.
+
+    ``usual`` is None for an entry that is not in this schedule. ``last_slot``: the newest that has a run; None also for
+    entries that make none. ``next_slot``: None while it is paused, and where there are no slots.
+    """
+
+    name: str
+    usual: str | None
+    own: str | None
+    paused_since: datetime | None
+    last_slot: datetime | None
+    next_slot: datetime | None
 
 
 def overrides(db: Session) -> dict[str, Override]:

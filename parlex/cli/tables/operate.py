@@ -10,8 +10,8 @@ from rich.text import Text
 from parlex.cli.tables.layout import RUN_ID_SHOWN, STATUS_STYLES, Facts, Sheet, ago, cell, numbers, text, whole
 
 if TYPE_CHECKING:
-    from parlex.cli.schedule import Line
     from parlex.db.models import AlertRow
+    from parlex.runs.schedule import EntryRecord
     from parlex.settings import Effective
     from parlex.watch.doctor import Check
     from parlex.watch.monitor import Overview, Report
@@ -76,7 +76,7 @@ def waiting(found: Sequence[Waiting]) -> Sheet:
     return sheet
 
 
-def schedule(found: Sequence[Line]) -> Sheet:
+def schedule(found: Sequence[EntryRecord]) -> Sheet:
     moments = (text(name, 2, 10) for name in ("Paused since (UTC)", "Last slot (UTC)", "Next slot (UTC)"))
     sheet = Sheet("The schedule", whole("Entry"), text("Usual", 2), text("Own", 2), *moments)
     for line in found:
