@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -43,7 +44,7 @@ def complaint(done: subprocess.CompletedProcess[str], code: int) -> str:
 
 @contextmanager
 def under_way(settings: Settings, *arguments: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that is running; it is ended with the block."""
+    """A command that is running; it is ended with the block, or after two minutes, so that nobody reads for ever."""
     with subprocess.Popen(
         [sys.executable, "-m", "parlex", *arguments],
         env=environment(settings, **({"COLUMNS": "100"} | changes)),
@@ -51,9 +52,12 @@ def under_way(settings: Settings, *arguments: str, **changes: str) -> Iterator[s
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        patience = threading.Timer(120, process.kill)
+        patience.start()
         try:
             yield process
         finally:
+            patience.cancel()
             process.send_signal(signal.SIGTERM)
 
 

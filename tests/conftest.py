@@ -40,6 +40,7 @@ def pytest_configure() -> None:
     """No test, and no process that a test starts, sees the settings of the person who runs them."""
     for name in [n for n in os.environ if n in OURS or (n.startswith("PARLEX_") and not n.startswith(FOR_TESTS))]:
         del os.environ[name]
+    os.environ.pop("PYTHONUNBUFFERED", None)  # it hides what would be told too late
     # A shell starts what runs in its background with Ctrl-C ignored, and a process hands that on to all it starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

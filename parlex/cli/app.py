@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from typing import Annotated
@@ -54,4 +55,7 @@ def main() -> None:
     """Run the command line."""
     # A plain TERM would end us before the embedded servers that we started are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # In a pipe too each line is there once it is printed: a backfill of several sessions goes on for hours.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     app(prog_name="parlex")
