@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+
+from parlex.db.engine import BEGAN
 
 
 class Clock:
-    """The database's time, read once a step.
+    """The database's time, as the connection read it when the transaction began, and what has passed since.
 
     Leases and due times are written by one host and judged by another, whose own clocks may be apart.
     """
 
     def __init__(self, db: Session) -> None:
-        self._read: datetime = db.execute(select(func.clock_timestamp())).scalar_one()
-        self._at = time.monotonic()
+        self._began: tuple[datetime, float] = db.connection().info[BEGAN]
 
     def now(self) -> datetime:
-        return self._read + timedelta(seconds=time.monotonic() - self._at)
+        read, at = self._began
+        return read + timedelta(seconds=time.monotonic() - at)

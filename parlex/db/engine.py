@@ -5,6 +5,7 @@ Built after the fork, one a process: a connection shared over a fork gives one c
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
@@ -16,6 +17,8 @@ from parlex.errors import ConfigurationError
 # asked for when a connection is made. So the URL's own options also stay as they are.
 _LOCAL = {"timezone": "UTC", "idle_in_transaction_session_timeout": "300000"}
 _STATEMENT_MS = 240_000
+# Of a connection's info: when its transaction began by the database's clock, and by the monotonic one of this process.
+BEGAN = "began"
 _NETWORK = {
     "connect_timeout": 10,  # seconds
     # A connection whose other end is gone without a word is given up within a minute.
@@ -54,13 +57,15 @@ def _engine(database_url: str, **options: Any) -> Engine:
 
 
 def _with_settings(engine: Engine, settings: dict[str, str]) -> Engine:
-    statement = "; ".join(f"set local {name} = '{value}'" for name, value in settings.items())
+    local = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    statement = f"select clock_timestamp(), {local}"
 
     def on_connect(connection: Any, record: Any) -> None:
         _require_utf8(connection)
 
     def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
+        began = connection.exec_driver_sql(statement).one()[0]
+        connection.info[BEGAN] = (began, time.monotonic())
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
