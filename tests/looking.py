@@ -12,13 +12,14 @@ from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.bills.reads import BillStory
 from parlex.datasets.replay import Replayed
 from parlex.datasets.verify import Completeness, Sample
-from parlex.db.models import Base
+from parlex.db.models import Base, RunRow
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.parliament import BillKey, SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
+from parlex.runs.work import Request
 
 SESSION = SessionId(45, 1)
 LIST = r"/legisinfo/en/bills/json"
@@ -43,8 +44,30 @@ def fetch_latest(mirror: Resources, dataset: str) -> Figures:
 
 def fetch_again(mirror: Resources) -> Figures:
     """With every detail due, as after a change of each bill's line."""
-    execute(mirror, "UPDATE listings SET fetched_fingerprint = 'older' WHERE source = 'legisinfo'")
+    outdate(mirror)
     return fetch(mirror)
+
+
+def outdate(mirror: Resources, dataset: str = "bills") -> None:
+    """Make every detail due."""
+    execute(mirror, "UPDATE listings SET fetched_fingerprint = 'older' WHERE dataset = :name", name=dataset)
+
+
+def one_by_one(mirror: Resources, request: Request) -> Figures:
+    """A run with one key in each message."""
+    run = mirror.pipeline.open_run(request, carrier="process").run
+    mirror.pipeline.plan(run)
+    for key in mirror.pipeline.take_due(run):
+        step(mirror, run, key)
+    ended = mirror.pipeline.close_if_complete(run)
+    assert ended is not None
+    return ended
+
+
+def step(mirror: Resources, run: RunRow, key: str) -> None:
+    """Fetch one key of a run, and save it."""
+    mirror.pipeline.fetch(run, [key])
+    mirror.pipeline.persist(run, [key])
 
 
 def execute(mirror: Resources, statement: str, **values: Any) -> None:

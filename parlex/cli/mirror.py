@@ -285,7 +285,10 @@ def export(
 def list_entries(
     session: SessionOption = None,
     state: Annotated[
-        str, typer.Option(metavar="STATE", help="Only entries that are open, approved, rejected or resolved; or all.")
+        str,
+        typer.Option(
+            metavar="STATE", help="Only entries that are pending, open, approved, rejected or resolved; or all."
+        ),
     ] = "open",
     limit: Newest = None,
     as_json: Json = False,

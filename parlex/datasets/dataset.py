@@ -10,19 +10,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from parlex.answers import as_json
 from parlex.datasets import due
 from parlex.datasets.kind import CURRENT, Kind
-from parlex.datasets.reading import Found, Reading
+from parlex.datasets.reading import Found, Reading, batches
 from parlex.datasets.record import Record, States, differences, with_held_parts, withheld
 from parlex.db import advisory
 from parlex.db.bulk import upsert_rows
 from parlex.errors import DocumentError, UnknownSession
 from parlex.fetching.document import Document
-from parlex.mirror import documents, guards, history, listings, lists, quarantine, sweeps
+from parlex.mirror import blanks, documents, guards, history, listings, lists, quarantine, sweeps
+from parlex.mirror.blanks import Noted
 from parlex.mirror.documents import Fetched
 from parlex.mirror.guards import Thresholds, Trip
 from parlex.mirror.history import Change
@@ -207,13 +208,12 @@ class Dataset(Kind):
         records = {key: self.record(key, parsed) for key, parsed in reading.whole.items()}
         self.complement(db, records)
         held = self.held(db, records)
-        records, parked, trips = self._withhold_blanks(db, records, held, reading, context)
+        records, parked = self._withhold_blanks(db, records, held, reading, context)
         result = self.compare(records, held, reading)
         self.write(db, result.to_write, held, now=context.now)
         self._mark(db, keys, reading, context)
         run_id, now = context.run_id, context.now
         opened = quarantine.park(db, [*parked, *reading.parked], dataset=self.name, run_id=run_id, now=now)
-        self._alert(trips, opened, context)
         history.append(db, self.name, result.changes, now=now, run_id=run_id)
         return list(self._saved(keys, result, reading, opened))
 
@@ -238,22 +238,27 @@ class Dataset(Kind):
         held: Mapping[str, Record],
         reading: Reading,
         context: Context,
-    ) -> tuple[dict[str, Record], list[Parked], tuple[Trip, ...]]:
-        """Keep held values of columns that went blank together, and of those that wait for a person's word."""
-        pairs = [(before.facts, records[key].facts) for key, before in held.items()]
-        trips = guards.blanked_fields(pairs, self.guarded, self._thresholds)
-        tripped = {trip.field for trip in trips}
+    ) -> tuple[dict[str, Record], list[Parked]]:
+        """Keep the held values of columns that went blank; what is to be counted of those that a person knows.
+
+        A blank that nobody knows is noted until the run is over: one message has too few records to tell whether it
+        came alone. See :mod:`parlex.mirror.blanks`.
+        """
         states = quarantine.withheld_fields(db, self.name, held)
         kept: dict[str, Record] = {}
-        parked: list[Parked] = []
+        known: list[Parked] = []
+        news: list[Parked] = []
         for key, record in records.items():
             whole = with_held_parts(record, held.get(key), reading.odd.get(key, ()))
-            believed, values = withheld(whole, held.get(key), states, self.guarded, tripped)
+            believed, values = withheld(whole, held.get(key), states, self.guarded, unknown=True)
             kept[key] = self.derive(believed)
-            parked += [self._blanked(key, field, value, reading) for field, value in values.items()]
+            for field, value in values.items():
+                new = states.get((key, field), "pending") == "pending"
+                (news if new else known).append(self._blanked(key, field, value, reading))
         filled = [(key, field) for key, field in states if records[key].facts.get(field) is not None]
         quarantine.resolve_fields(db, self.name, filled, now=context.now)
-        return kept, parked, trips
+        blanks.note(db, news, dataset=self.name, run_id=context.run_id, now=context.now)
+        return kept, known
 
     def believed(
         self, records: Mapping[str, Record], held: Mapping[str, Record], reading: Reading, states: States
@@ -265,13 +270,21 @@ class Dataset(Kind):
             found[key] = self.derive(withheld(whole, held.get(key), states, self.guarded)[0])
         return found
 
+    def reread(self, db: Session, reading: Reading, kind: str) -> tuple[dict[str, Record], Comparison]:
+        """What is held of the records that were read, and what would differ if they were saved now."""
+        records = {key: self.record(key, parsed) for key, parsed in reading.whole.items()}
+        self.complement(db, records)
+        held = self.held(db, records)
+        states = quarantine.withheld_fields(db, self.name, held)
+        return held, self.compare(self.believed(records, held, reading, states), held, reading, kind)
+
     def _blanked(self, key: str, field: str, value: Any, reading: Reading) -> Parked:
         source = self.decider(field)
         return Parked(
             kind="field",
             guard="blanked",
             source=source,
-            reason=f"{source} {key} {field}: went blank together with others; the last good value is kept",
+            reason=blanks.together(source, key, field),
             scope=self.scope_of(key),
             key=key,
             field=field,
@@ -279,13 +292,6 @@ class Dataset(Kind):
             document=reading.sha256(key, source),
             url=reading.url(key, source),
         )
-
-    def _alert(self, trips: Iterable[Trip], opened: Sequence[Parked], context: Context) -> None:
-        """Speak up of what a person has not settled."""
-        news = {item.field for item in opened if item.kind == "field"}
-        for trip in trips:
-            if trip.field in news:
-                lists.alert(trip, self.decider(str(trip.field)), context.request.scope)
 
     def compare(
         self, records: Mapping[str, Record], held: Mapping[str, Record], reading: Reading, kind: str = "changed"
@@ -364,6 +370,43 @@ class Dataset(Kind):
     def failed(self, db: Session, keys: Mapping[str, str | None], context: Context) -> None:
         listings.mark_unfetched(db, self.name, self.list_source, keys, now=context.now)
 
+    def settle(self, db: Session, context: Context) -> Sequence[Saved]:
+        seen = blanks.noted(db, self.name, context.run_id)
+        if not seen:
+            return ()
+        # In the order of those who save, so that neither waits for the other in a circle; then as it stands now.
+        self.lock(db, {one.key for one in seen if one.key})
+        suspect, few = list[Noted](), list[Noted]()
+        for group in _by_scope_and_field(blanks.noted(db, self.name, context.run_id)):
+            (suspect if self._came_together(db, group) else few).extend(group)
+        blanks.park(suspect, now=context.now)
+        blanks.forget(db, few)
+        saved = [Saved(one.key or "", Outcome.UNCHANGED, one.reason) for one in suspect]
+        for batch in batches(sorted({one.key for one in few if one.key}, key=self.rank)):
+            reading = Reading(self.parse, self.decides)
+            reading.fill(documents.standing_documents(db, self.name, batch))
+            held, result = self.reread(db, reading, "changed")
+            self.write(db, result.to_write, held, now=context.now)
+            history.append(db, self.name, result.changes, now=context.now, run_id=context.run_id)
+            saved += [Saved(key, outcome) for key, outcome in result.outcomes.items()]
+        return saved
+
+    def _came_together(self, db: Session, notes: Sequence[Noted]) -> bool:
+        """Whether the blanks of one field in one scope are too many to be believed; then the log says so.
+
+        Those that wait for a person already are evidence too: what ails a source may last for several small runs.
+        """
+        scope, field = notes[0].scope or "", str(notes[0].field)
+        source = self.decider(field)
+        lost = {one.key for one in notes} | blanks.waiting(db, self.name, notes[0].scope, field)
+        has = and_(*self.in_scope(scope), getattr(self.table, field).is_not(None))
+        runs = {one.run_id for one in notes if one.run_id}
+        had = lost | blanks.still_have(db, self.name, source, runs, self.key, self.first_seen_at, has)
+        trip = guards.blanked(field, len(lost), len(had), self._thresholds)
+        if trip is not None:
+            lists.alert(trip, source, scope)
+        return trip is not None
+
     def complete(self, db: Session, context: Context) -> None:
         sweeps.finish_sweeps(
             db,
@@ -412,6 +455,13 @@ class Comparison:
     outcomes: dict[str, Outcome]
     to_write: list[Record]
     changes: list[Change]
+
+
+def _by_scope_and_field(notes: Iterable[Noted]) -> Iterable[list[Noted]]:
+    found = dict[tuple[str | None, str | None], list[Noted]]()
+    for one in notes:
+        found.setdefault((one.scope, one.field), []).append(one)
+    return found.values()
 
 
 def _is_full(judged: Judged) -> bool:

@@ -70,7 +70,7 @@ def _origins(
         if field in dataset.derived:
             continue
         value = held.value(field)
-        withheld = value is not None and states.get((held.key, field)) in ("open", "rejected")
+        withheld = value is not None and states.get((held.key, field), "approved") != "approved"
         origin = _origin(dataset, held.key, field, reading, told.since(field))
         if withheld:
             first = kept.get((held.key, shas.get(told.seq(field), "")))

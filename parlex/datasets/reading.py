@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.mirror.quarantine import Parked
+
+BATCH = 200  # records in memory at a time: some 50 KB a bill, with the documents of both sources
 
 Parse = Callable[[str, str, Document], Any]  # key, source, document; DocumentError for what cannot be read
 Found = Mapping[tuple[str, str], Document]
@@ -83,6 +85,11 @@ class Reading:
             if key in wanted:
                 found.setdefault(key, str(error))
         return found
+
+
+def batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Few enough at a time that their documents fit into memory."""
+    return (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
 
 
 def _odd(parsed: Any) -> tuple[DocumentError, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,20 +55,21 @@ def with_held_parts(record: Record, held: Record | None, odd: Iterable[str]) -> 
     return replace(record, facts=facts, parts=parts)
 
 
-States = Mapping[tuple[str, str], str]  # of a (key, field) whose blank was parked: open, rejected or approved
+# Of a (key, field) whose blank was noted: pending until its run is over, then open, rejected or approved.
+States = Mapping[tuple[str, str], str]
 
 
 def withheld(
-    record: Record, held: Record | None, states: States, guarded: Sequence[str], tripped: Collection[str | None] = ()
+    record: Record, held: Record | None, states: States, guarded: Sequence[str], *, unknown: bool = False
 ) -> tuple[Record, dict[str, Any]]:
     """The record with its held values in the columns whose blank is not believed, and these values.
 
-    A blank is not believed while it waits for a person's word, after a person rejected it, and where the column is one
-    of ``tripped``: it went blank together with those of other records.
+    A blank is not believed while its run is under way, while it waits for a person's word, and after a person rejected
+    it; with ``unknown`` nor where nothing was noted of it.
     """
     if held is None:
         return record, {}
     lost = [name for name in guarded if held.facts[name] is not None and record.facts[name] is None]
-    state = {name: states.get((record.key, name), "open" if name in tripped else None) for name in lost}
-    kept = {name: held.facts[name] for name in lost if state[name] in ("open", "rejected")}
+    state = {name: states.get((record.key, name), "pending" if unknown else "approved") for name in lost}
+    kept = {name: held.facts[name] for name in lost if state[name] != "approved"}
     return (replace(record, facts={**record.facts, **kept}), kept) if kept else (record, {})

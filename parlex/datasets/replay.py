@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from parlex.answers import Record as Answer
 from parlex.datasets import standing
 from parlex.datasets.dataset import Dataset
+from parlex.datasets.reading import batches
 from parlex.fetching.document import Document
 from parlex.mirror import documents, history, quarantine
 from parlex.mirror.documents import Archived
@@ -79,7 +80,7 @@ def replay(
     """
     with transaction() as db:
         chosen = standing.keys(db, dataset, scopes, since=since)
-    for batch in standing.batches(chosen):
+    for batch in batches(chosen):
         with transaction() as db:
             yield rebuild(db, dataset, batch, apply=apply, archived=archived, now=now)
 
@@ -102,12 +103,7 @@ def rebuild(
         dataset.lock(db, chosen)
     news = standing.mended(db, dataset, chosen, archived)
     reading = standing.read(dataset, {**documents.standing_documents(db, dataset.name, chosen), **news})
-    records = {key: dataset.record(key, parsed) for key, parsed in reading.whole.items()}
-    dataset.complement(db, records)
-    held = dataset.held(db, records)
-    states = quarantine.withheld_fields(db, dataset.name, held)
-    believed = dataset.believed(records, held, reading, states)
-    result = dataset.compare(believed, held, reading, kind)
+    held, result = dataset.reread(db, reading, kind)
     if apply:
         dataset.write(db, result.to_write, held, now=now)
         _settle(db, dataset, news, now)

@@ -5,7 +5,7 @@ What says where a field came from, what the sources disagree on, and what a repl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -18,8 +18,6 @@ from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.mirror import documents, quarantine
 from parlex.mirror.documents import Archived
-
-BATCH = 200  # records in memory at a time: some 50 KB a bill, with the documents of both sources
 
 
 def keys(db: Session, dataset: Dataset, scopes: Sequence[str] = (), *, since: datetime | None = None) -> list[str]:
@@ -37,11 +35,6 @@ def keys(db: Session, dataset: Dataset, scopes: Sequence[str] = (), *, since: da
         waiting = waiting.where(parked.seen_at >= since)
     found = [str(key) for key in db.scalars(standing.union(waiting))]
     return sorted((k for k in found if not scopes or dataset.scope_of(k) in scopes), key=dataset.rank)
-
-
-def batches(found: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Few enough at a time that their documents fit into memory."""
-    return (found[start : start + BATCH] for start in range(0, len(found), BATCH))
 
 
 def read(dataset: Dataset, found: Found) -> Reading:

@@ -2,8 +2,9 @@
 
 ``sweep``     a whole list, or one field of it, that broke a guard. Approved: the next list is believed in spite of that
               guard, once. Rejected: it stays withheld until a list comes that does not break it.
-``field``     a field of one record that went blank together with those of others. Approved: the blank is taken over at
-              once. Rejected: the held value stays for good, until the source gives one.
+``field``     a field of one record that went blank together with those of others; pending while the run is under way
+              that saw it, since only its end tells how many did. Approved: the blank is taken over at once.
+              Rejected: the held value stays for good, until the source gives one.
 ``document``, ``part``, ``row``  what could not be read: a detail, a part of one, a row of a list. Nothing can be
               approved there: mend the parser, and the next fetch or a replay reads it. Rejected: it is known and
               settled for as long as the same is wrong with it.
@@ -27,7 +28,7 @@ from parlex.mirror.quarantine import QuarantineRecord
 from parlex.parliament import SessionId
 
 UNREADABLE = ("document", "part", "row")  # the kinds of what could not be read
-STATES = ("open", "approved", "rejected", "resolved")
+STATES = ("pending", "open", "approved", "rejected", "resolved")
 
 Datasets = Mapping[str, Dataset]
 

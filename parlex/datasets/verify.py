@@ -17,6 +17,7 @@ from parlex.answers import as_json
 from parlex.datasets import standing
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.kind import Flagged
+from parlex.datasets.reading import batches
 from parlex.datasets.record import differences
 from parlex.db.models import ListingRow, QuarantineRow
 from parlex.errors import NotFound, ParlexError, UsageError
@@ -196,7 +197,7 @@ def sample(
     tally = Tally()
     answers = _ask(dataset, threads, chosen, Asking(tally))
     mismatches: list[Mismatch] = []
-    for batch in standing.batches(chosen):
+    for batch in batches(chosen):
         with transaction() as db:
             mismatches += _compare(db, dataset, batch, answers)
     return Sample(tuple(chosen), tuple(mismatches), tally.requests)

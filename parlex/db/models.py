@@ -516,9 +516,10 @@ class QuarantineRow(Base):
 
     __table_args__ = (
         CheckConstraint("kind in ('document', 'part', 'row', 'sweep', 'field')", name="kind"),
-        CheckConstraint("state in ('open', 'approved', 'rejected', 'resolved')", name="state"),
+        CheckConstraint("state in ('pending', 'open', 'approved', 'rejected', 'resolved')", name="state"),
         Index(None, "dataset", "scope", "key"),
         Index("ix_quarantine_open", "dataset", "state", postgresql_where=text("state = 'open'")),
+        Index("ix_quarantine_pending", "dataset", postgresql_where=text("state = 'pending'")),
     )
 
 

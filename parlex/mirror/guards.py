@@ -9,7 +9,7 @@ is done within one session only, since sessions differ: 35-1 names no sponsor fo
                than two: LEGISinfo withdraws single bills, never a tenth of a session
 ``malformed``  more than ``guard_max_blanked`` (half) of the rows cannot be read: then the format changed, not the bills
 ``blanked``    a field lost its value in more than ``guard_max_blanked`` (half) of the rows that had one, or of the
-               details of one chunk, and in at least ``guard_min_rows`` (five) of them: a source does withdraw a date of
+               details of one run, and in at least ``guard_min_rows`` (five) of them: a source does withdraw a date of
                one bill, and the small number is its own evidence
 """
 
@@ -87,7 +87,11 @@ def _blanked(
     field: str, pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], thresholds: Thresholds
 ) -> Trip | None:
     had = [offered for held, offered in pairs if held.get(field) is not None]
-    lost = sum(offered.get(field) is None for offered in had)
-    if lost < thresholds.min_rows or lost <= len(had) * thresholds.max_blanked:
+    return blanked(field, sum(offered.get(field) is None for offered in had), len(had), thresholds)
+
+
+def blanked(field: str, lost: int, had: int, thresholds: Thresholds) -> Trip | None:
+    """Whether a field went blank together in ``lost`` of the ``had`` records that had it."""
+    if lost < thresholds.min_rows or lost <= had * thresholds.max_blanked:
         return None
-    return Trip("blanked", f"{field} went blank in {lost} of the {len(had)} that had it", field)
+    return Trip("blanked", f"{field} went blank in {lost} of the {had} that had it", field)

@@ -69,13 +69,13 @@ def _park(db: Session, item: Parked, dataset: str, run_id: UUID | None, now: dat
         .returning(row.state)
     ).first()
     if seen is None:
-        db.execute(insert(row).values(_parked_row(item, dataset, run_id, now)))
+        db.execute(insert(row).values(parked_row(item, dataset, run_id, now, "open")))
     return "open" if seen is None else str(seen.state)
 
 
-def _parked_row(item: Parked, dataset: str, run_id: UUID | None, now: datetime) -> dict[str, Any]:
+def parked_row(item: Parked, dataset: str, run_id: UUID | None, now: datetime, state: str) -> dict[str, Any]:
     named = {field.name: getattr(item, field.name) for field in fields(item)}
-    return {**named, "dataset": dataset, "run_id": run_id, "state": "open", "opened_at": now, "seen_at": now}
+    return {**named, "dataset": dataset, "run_id": run_id, "state": state, "opened_at": now, "seen_at": now}
 
 
 def resolve_fields(db: Session, dataset: str, mended: Iterable[tuple[str, str]], *, now: datetime) -> None:
@@ -193,7 +193,10 @@ def waived_guards(
 
 
 def withheld_fields(db: Session, dataset: str, keys: Iterable[str]) -> dict[tuple[str, str], str]:
-    """The state of each (key, field) whose blank was parked: open, rejected or approved; the newest row speaks."""
+    """The state of each (key, field) whose blank was noted; the newest row speaks.
+
+    It is pending until the run is over that noted it, then open, rejected or approved.
+    """
     query = (
         select(QuarantineRow.key, QuarantineRow.field, QuarantineRow.state)
         .where(QuarantineRow.dataset == dataset, QuarantineRow.kind == "field", QuarantineRow.key.in_(list(keys)))

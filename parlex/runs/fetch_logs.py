@@ -10,7 +10,7 @@ lease; what lies longer than its lease is free for the next one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -270,12 +270,15 @@ def note_errors(db: Session, run_id: UUID, errors: Sequence[str]) -> None:
     db.flush()
 
 
-def close_if_complete(db: Session, run_id: UUID, *, now: datetime) -> Ended | None:
-    """Close a planned run whose keys have all ended. How it ended, also if somebody closed it before and nobody told
-    those who wait for it; else None."""
+def close_if_complete(
+    db: Session, run_id: UUID, *, now: datetime, settle: Callable[[], object] = lambda: None
+) -> Ended | None:
+    """Close a planned run whose keys have all ended, after ``settle``. How it ended, also if somebody closed it before
+    and nobody told those who wait for it; else None."""
     run = lock(db, run_id)
     just_now = run.status == "running" and run.planned and not any_open(db, run_id)
     if just_now:
+        settle()
         close(db, run, now=now)
     elif run.status == "running" or run.delivered_at is not None:
         return None

@@ -30,7 +30,7 @@ from parlex.runs import fetch_logs, run_keys, steps
 from parlex.runs.asking import Reply, asked, keep_replies, slices
 from parlex.runs.preview import Preview, preview
 from parlex.runs.run_keys import Claim, Progress
-from parlex.runs.run_log import Patience, RunLog, Transactions
+from parlex.runs.run_log import Patience, RunLog, Transactions, tell_errors
 from parlex.runs.steps import LONGEST_COUNTDOWN, Again
 from parlex.runs.work import Asking, Context, Dataset, Due, Plan, Request, Survey
 
@@ -296,9 +296,7 @@ class Pipeline(RunLog):
             ]
             run_keys.record(db, run_id, taken, now=context.now)
             self._spend(db, work, Tally(), [item.error for item in saved if item.error])
-        for item in saved:
-            if item.error:
-                log.warning("quarantine", dataset=dataset.name, key=item.key, error=item.error)
+        tell_errors(dataset, saved)
         return steps.again_soon(taken, work.clock.now())
 
     # Parts of the steps.

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from parlex.db.bulk import write_rows
 from parlex.db.models import RunKeyRow, RunRow
 from parlex.parliament import Outcome
-from parlex.runs.work import Due
+from parlex.runs.work import Due, Saved
 
 MAX_RETRIES = 3
 # Workers that may die over a key, one after the other, before it is given up.
@@ -228,6 +228,17 @@ def record(db: Session, run_id: UUID, progress: Sequence[Progress], *, now: date
     # A worker whose lease ran out may report late; by then the key may be done.
     mine = or_(RunKeyRow.state == "fetching", RunKeyRow.state == "persisting")
     write_rows(db, offered.on_conflict_do_update(index_elements=["run_id", "key"], set_=changes, where=mine), rows)
+
+
+def settled(db: Session, run_id: UUID, saved: Sequence[Saved]) -> None:
+    """Write what was found out of keys that are done."""
+    for item in saved:
+        key = and_(RunKeyRow.run_id == run_id, RunKeyRow.key == item.key)
+        if item.outcome is Outcome.UPDATED:
+            unchanged = RunKeyRow.outcome == Outcome.UNCHANGED
+            db.execute(update(RunKeyRow).where(key, unchanged).values(outcome=Outcome.UPDATED))
+        if item.error:
+            db.execute(update(RunKeyRow).where(key, RunKeyRow.error.is_(None)).values(error=item.error))
 
 
 def combine(before: str | None, now: Outcome) -> Outcome:

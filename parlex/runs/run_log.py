@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from parlex.parliament import SessionId
 from parlex.runs import fetch_logs, pauses, run_keys
 from parlex.runs.fetch_logs import Ended, Figures, Opened
 from parlex.runs.run_keys import Overdue
-from parlex.runs.work import Context, Dataset, Request
+from parlex.runs.work import Context, Dataset, Request, Saved
 
 log = structlog.get_logger(__name__)
 
@@ -156,10 +157,12 @@ class RunLog:
                 now = run_keys.all_ended(db, run.run_id)
                 if now is None:
                     return None
-                ended = fetch_logs.close_if_complete(db, run.run_id, now=now)
+                dataset = self._datasets[run.dataset]
+                context = Context(run.run_id, fetch_logs.request_of(run), run.entry is None, now)
+                settle = partial(_settle, db, dataset, context)
+                ended = fetch_logs.close_if_complete(db, run.run_id, now=now, settle=settle)
                 if ended is not None and ended.just_now:
-                    context = Context(run.run_id, fetch_logs.request_of(run), run.entry is None, now)
-                    self._datasets[run.dataset].complete(db, context)
+                    dataset.complete(db, context)
             if ended is not None and ended.just_now:
                 log.info("closed", **ended.figures.to_dict())
             return ended
@@ -251,6 +254,22 @@ class RunLog:
         """(keys that have ended, all keys of the run)."""
         with self._db() as db:
             return run_keys.progress(db, run_id)
+
+
+def _settle(db: Session, dataset: Dataset, context: Context) -> None:
+    saved = dataset.settle(db, context)
+    if not saved:
+        return
+    run_keys.settled(db, context.run_id, saved)
+    tell_errors(dataset, saved)
+    fetch_logs.note_errors(db, context.run_id, [item.error for item in saved if item.error])
+
+
+def tell_errors(dataset: Dataset, saved: Iterable[Saved]) -> None:
+    """A line of the log for each key of which something went to quarantine."""
+    for item in saved:
+        if item.error:
+            log.warning("quarantine", dataset=dataset.name, key=item.key, error=item.error)
 
 
 def _positive(name: str, value: object) -> None:

@@ -160,6 +160,10 @@ class Dataset(Protocol):
         """Note keys that could not be had, so that they are not due again at each tick."""
         ...
 
+    def settle(self, db: Session, context: Context) -> Sequence[Saved]:
+        """All keys have ended: judge what could not be judged key by key. The keys with more to say of them by that."""
+        ...
+
     def complete(self, db: Session, context: Context) -> None:
         """The run is over: finish its row on completeness."""
         ...

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from structlog.testing import capture_logs
 
 from parlex.datasets import provenance, verdicts
@@ -26,6 +26,7 @@ from parlex.runs import reads as run_reads
 from parlex.runs.fetch_logs import Figures
 from tests import looking
 from tests.edited import Edited, edited
+from tests.looking import last_seq
 
 LAST = "2026-07-24"
 GONE = ("/politicians/ziad-aboultaif/", "/votes/45-1/8/")  # whom a torn list does not show
@@ -103,12 +104,19 @@ def mirror(front: Edited, make_resources: Callable[..., Resources]) -> Resources
 
 def fetch(mirror: Resources, case: Case) -> Figures:
     """All that there is, each detail asked for again."""
-    looking.execute(
-        mirror, "UPDATE listings SET fetched_fingerprint = 'older' WHERE dataset = :name", name=case.dataset
-    )
+    looking.outdate(mirror, case.dataset)
     if mirror.datasets[case.dataset].by_session:
         return alone.run_session(mirror.pipeline, SessionId(45, 1), dataset=case.dataset)
     return alone.run_latest(mirror.pipeline, limit=None, dataset=case.dataset)
+
+
+def fetch_one_by_one(mirror: Resources, case: Case) -> Figures:
+    """As :func:`fetch`, with one key in each message, as at a slow rate."""
+    looking.outdate(mirror, case.dataset)
+    by_session = mirror.datasets[case.dataset].by_session
+    session, latest = mirror.pipeline.session_request, mirror.pipeline.latest_request
+    request = session(SessionId(45, 1), dataset=case.dataset) if by_session else latest(None, dataset=case.dataset)
+    return looking.one_by_one(mirror, request)
 
 
 def entries(mirror: Resources, state: str | None = "open") -> list[QuarantineRecord]:
@@ -220,6 +228,37 @@ def test_a_guard_that_trips_on_details_speaks_up(case: Case, front: Edited, mirr
     alerts = [line for line in lines if line["event"] == "alert guard"]
     assert [(line["guard"], line["field"], line["log_level"]) for line in alerts] == [("blanked", case.field, "error")]
     assert run.error_count == len(entries(mirror)) > 0
+
+
+def test_what_went_blank_together_is_told_by_the_whole_run(case: Case, front: Edited, mirror: Resources) -> None:
+    fetch(mirror, case)
+    held = values(mirror, case)
+    front.set(case.details, **case.blank)
+    with capture_logs() as lines:
+        run = fetch_one_by_one(mirror, case)
+    assert values(mirror, case) == held
+    assert [line["guard"] for line in lines if line["event"] == "alert guard"] == ["blanked"]
+    assert (run.status, run.error_count) == ("partial", len(entries(mirror)))
+    assert {entry.key for entry in entries(mirror)} == {key for key, value in held.items() if value is not None}
+
+
+def test_a_few_blanks_are_believed_at_the_end_of_the_run(case: Case, front: Edited, mirror: Resources) -> None:
+    fetch(mirror, case)
+    before = last_seq(mirror)
+    front.set(case.detail, **case.blank)
+    run = fetch_one_by_one(mirror, case)
+    assert (run.status, run.updated, entries(mirror, None)) == ("success", 1, [])
+    with mirror.db() as db:
+        told = [change for change in history.changes(db, before) if change.field == case.field]
+        assert [(str(change.run_id), change.key, change.new) for change in told] == [(run.run_id, case.key, None)]
+    assert value(mirror, case) is None
+
+
+def values(mirror: Resources, case: Case) -> dict[str, Any]:
+    dataset = mirror.datasets[case.dataset]
+    with mirror.db() as db:
+        keys = db.scalars(select(dataset.key))
+        return {key: record.facts[case.field] for key, record in dataset.held(db, keys).items()}
 
 
 def test_one_history_tells_it_in_one_order(case: Case, front: Edited, mirror: Resources) -> None:

@@ -14,7 +14,20 @@ from parlex.errors import UsageError
 from parlex.mirror.quarantine import QuarantineRecord
 from parlex.resources import Resources
 from tests.edited import Edited
-from tests.looking import LIST, SESSION, changes, detail, fetch, fetch_again, last_seq, rows, story
+from tests.looking import (
+    LIST,
+    SESSION,
+    changes,
+    detail,
+    execute,
+    fetch,
+    fetch_again,
+    last_seq,
+    outdate,
+    rows,
+    step,
+    story,
+)
 
 DETAILS = r"/legisinfo/en/bill/"
 
@@ -108,6 +121,51 @@ def test_one_bill_that_goes_blank_is_the_source_s_word(source: Edited, filled: R
     fetch_again(filled)
     assert story(filled, "C-2").bill.sponsor_name is None
     assert entries(filled) == []
+
+
+def test_what_a_revoked_run_saw_go_blank_is_judged_with_what_the_next_one_sees(
+    source: Edited, filled: Resources
+) -> None:
+    source.set(DETAILS, SponsorPersonName=" ")
+    outdate(filled)
+    run = filled.pipeline.open_run(filled.pipeline.session_request(SESSION), carrier="process").run
+    filled.pipeline.plan(run)
+    first = filled.pipeline.take_due(run)[:4]
+    for key in first:
+        step(filled, run, key)
+    assert [(entry.key, entry.state) for entry in entries(filled, "pending")] == [
+        (key, "pending") for key in reversed(first)
+    ]
+    filled.pipeline.revoke(run.run_id)
+    assert entries(filled) == []
+
+    rest = fetch(filled)
+    assert rows(filled, "SELECT count(*) FROM bills WHERE sponsor_name IS NULL") == [(0,)]
+    assert (rest.status, len(entries(filled)), entries(filled, "pending")) == ("partial", 60, [])
+
+
+def test_the_few_of_a_revoked_run_are_believed_at_the_end_of_the_next_one(source: Edited, filled: Resources) -> None:
+    source.set(detail("C-2"), SponsorPersonName=" ")
+    outdate(filled)
+    run = filled.pipeline.open_run(filled.pipeline.session_request(SESSION), carrier="process").run
+    filled.pipeline.plan(run)
+    step(filled, run, "45-1 C-2")
+    filled.pipeline.revoke(run.run_id)
+    assert story(filled, "C-2").bill.sponsor_name == "Gary Anandasangaree"
+    fetch(filled)
+    assert story(filled, "C-2").bill.sponsor_name is None
+    assert entries(filled, None) == []
+
+
+def test_blanks_that_wait_for_a_person_are_evidence_for_a_run_of_few(source: Edited, filled: Resources) -> None:
+    source.set(r"/legisinfo/en/bill/45-1/c-", SponsorPersonName=" ")
+    assert fetch_again(filled).status == "partial"
+    source.set(detail("S-2"), SponsorPersonName=" ")
+    execute(filled, "UPDATE listings SET fetched_fingerprint = 'older' WHERE source = 'legisinfo' AND key = '45-1 S-2'")
+    run = fetch(filled)
+    assert (run.bills_fetched, run.status) == (1, "partial")
+    assert story(filled, "S-2").bill.sponsor_name is not None
+    assert of(filled, "45-1 S-2").state == "open"
 
 
 def test_a_decision_is_made_once(nameless: Resources) -> None:

@@ -16,6 +16,7 @@ from parlex.datasets import standing
 from parlex.datasets.bills.bill import LegisinfoBill, OpenParliamentBill, fold
 from parlex.datasets.bills.dataset import COMPANION, COMPANION_SINCE, SPINE, BillDataset
 from parlex.datasets.dataset import Dataset
+from parlex.datasets.reading import batches
 from parlex.db.models import SweepRow
 from parlex.mirror import listings, sweeps
 from parlex.parliament import BillKey, SessionId
@@ -43,7 +44,7 @@ def disagreements(db: Session, dataset: Dataset, session: SessionId | None = Non
     Texts are compared without what the sources vary (blanks, quotes, dashes). ``introduced_on``: the days differ, or
     only one has a day. ``royal_assent_on``: LEGISinfo's day against OpenParliament's flag ``law``.
     """
-    for batch in standing.batches(standing.keys(db, dataset, [str(session)] if session else ())):
+    for batch in batches(standing.keys(db, dataset, [str(session)] if session else ())):
         parsed = standing.standing(db, dataset, batch).whole
         for key in batch:
             if COMPANION in parsed.get(key, {}):
