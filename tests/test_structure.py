@@ -41,6 +41,7 @@ FLOORS = [
     ["parlex.local"],
     ["parlex.resources"],
     ["parlex.watch"],
+    ["parlex.web"],
     ["parlex.cli"],
     ["workers"],
 ]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import parlex
-from parlex.cli import backup, bills, hosts, mirror, operate, politicians, run, schedule, votes
+from parlex.cli import backup, bills, hosts, mirror, operate, politicians, run, schedule, votes, web
 from parlex.cli.frame import LOOK, OPERATE, PROVE, Commands
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for noun in (run, bills, politicians, votes, mirror, operate, backup):
+for noun in (run, web, bills, politicians, votes, mirror, operate, backup):
     app.add_typer(noun.commands)
 app.add_typer(run.runs, name="runs", rich_help_panel=LOOK)
 app.add_typer(mirror.quarantine, name="quarantine", rich_help_panel=PROVE)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import Record as Answer
 from parlex.datasets.record import Record
+from parlex.datasets.served import Served
 from parlex.db.models import Base
 from parlex.fetching.document import Document
 from parlex.mirror import lists
@@ -67,6 +68,7 @@ class Kind(ABC):
     key_column: ClassVar[str] = "key"  # of ``table``: it holds the key as text
     tables: ClassVar[tuple[type[Base], ...]]  # all that an export holds of it
     searched: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # the columns of its tables that a full-text search covers
+    served: ClassVar[Served | None] = None  # how it is served by HTTP; not at all with None
     told_fields: ClassVar[Mapping[str, str]] = {}  # the fields whose change is news, and a heading for it
 
     # What a kind brings: its sources.

@@ -40,6 +40,17 @@ def build_engine(database_url: str, *, pool_size: int = 2) -> Engine:
     return _with_settings(engine, _LOCAL | {"statement_timeout": str(_STATEMENT_MS)})
 
 
+def build_reading_engine(database_url: str, *, pool_size: int, statement_seconds: float) -> Engine:
+    """As ``build_engine``, for those who only look: transactions that cannot write, and statements of a bounded time.
+
+    No more than ``pool_size`` connections; who waits longer for one than a statement may take gets a TimeoutError.
+    """
+    waiting = {"max_overflow": 0, "pool_timeout": statement_seconds, "pool_pre_ping": True, "pool_recycle": 300}
+    engine = _engine(database_url, pool_size=pool_size, **waiting)
+    limit = str(int(statement_seconds * 1000))
+    return _with_settings(engine, _LOCAL | {"statement_timeout": limit, "transaction_read_only": "on"})
+
+
 def build_patient_engine(database_url: str) -> Engine:
     """As ``build_engine``, for a migration or a single look: no pool, and a statement may take its time."""
     return _with_settings(_engine(database_url, poolclass=NullPool), _LOCAL | {"statement_timeout": "0"})

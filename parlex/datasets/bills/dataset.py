@@ -19,6 +19,7 @@ from parlex.datasets.bills import legisinfo, merge, openparliament, stages
 from parlex.datasets.bills.bill import CLOSED, Bill, LegisinfoBill, Listing, Milestones, fold
 from parlex.datasets.bills.legisinfo import Legisinfo
 from parlex.datasets.bills.openparliament import CompanionListing, OpenParliament
+from parlex.datasets.bills.served import SERVED
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.kind import CURRENT, Flagged
 from parlex.datasets.record import Record
@@ -75,6 +76,7 @@ class BillDataset(Dataset):
         "reinstated_as",
     )
     table = BillRow
+    served = SERVED
     tables = (BillRow, BillStageRow)
     searched = {"bills": (*_TITLES, "summary_en", "summary_fr")}
     told_fields = {"royal_assent_on": "Royal assent", "status_en": "New status"}

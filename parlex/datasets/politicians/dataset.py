@@ -20,6 +20,7 @@ from parlex.answers import as_json
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.politicians import source
 from parlex.datasets.politicians.politician import Membership, Politician, PoliticianListing, sponsor_slug
+from parlex.datasets.politicians.served import SERVED
 from parlex.datasets.politicians.source import Politicians
 from parlex.datasets.record import Record, differences
 from parlex.db.bulk import upsert_rows, write_rows
@@ -64,6 +65,7 @@ class PoliticianDataset(Dataset):
     guarded = ("given_name", "family_name", "gender", "person_id", "email", "phone", "fax", "offices", "image_url")
     table = PoliticianRow
     key_column = "slug"
+    served = SERVED
     tables = (PoliticianRow, PoliticianMembershipRow)
     told_fields = {"current_party": "New party", "current_riding": "New riding"}
 

@@ -135,7 +135,7 @@ def sponsor(db: Session, key: BillKey) -> PoliticianRecord | None:
     """The politician who sponsors a bill; None where the bill names nobody, or nobody whom the mirror holds."""
     statement = (
         select(*columns(PoliticianRecord, PoliticianRow))
-        .join(BillRow, _sponsors())
+        .join(BillRow, sponsors())
         .where(BillRow.key == str(key))
         # The slug is the bill's own word; a number may be shared by a row that was withdrawn since.
         .order_by((PoliticianRow.slug == BillRow.sponsor_slug).desc().nulls_last(), PoliticianRow.slug)
@@ -144,7 +144,7 @@ def sponsor(db: Session, key: BillKey) -> PoliticianRecord | None:
     return PoliticianRecord(*row) if row else None
 
 
-def _sponsors() -> ColumnElement[bool]:
+def sponsors() -> ColumnElement[bool]:
     """How a bill names its sponsor: by the slug, or by the Parliament's number for the person."""
     return or_(
         PoliticianRow.slug == BillRow.sponsor_slug,

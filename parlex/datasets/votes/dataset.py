@@ -17,6 +17,7 @@ from parlex.datasets.dataset import Dataset
 from parlex.datasets.kind import Flagged
 from parlex.datasets.record import Record
 from parlex.datasets.votes import source
+from parlex.datasets.votes.served import SERVED
 from parlex.datasets.votes.source import Votes
 from parlex.datasets.votes.vote import Division, VoteKey
 from parlex.db.bulk import write_rows
@@ -57,6 +58,7 @@ class VoteDataset(Dataset):
     list_guarded = ("description_en", "description_fr", "bill")
     guarded = ("description_en", "description_fr", "context_statement", *_BILL)
     table = VoteRow
+    served = SERVED
     tables = (VoteRow, VotePartyRow, BallotRow)
     told_fields = {"result": "New result"}
 

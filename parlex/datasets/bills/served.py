@@ -1,0 +1,183 @@
+"""How the bills are served: see :mod:`parlex.datasets.served`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from sqlalchemy import Integer, Text, any_, cast, func, or_, select
+
+from parlex.datasets.bills import lineage, past
+from parlex.datasets.bills.bill import BillType, StatusCode
+from parlex.datasets.bills.reads import BillRecord, StageRecord
+from parlex.datasets.politicians.reads import PoliticianRecord, sponsors
+from parlex.datasets.served import (
+    Collection,
+    Filter,
+    Include,
+    Served,
+    Sort,
+    Told,
+    answers,
+    by_day,
+    contains,
+    instant,
+    many,
+    nested,
+    one,
+    session_filter,
+    withdrawn_filter,
+)
+from parlex.datasets.votes.reads import VoteRecord
+from parlex.db.models import BillRow, BillStageRow, ChangeRow, PoliticianRow, VoteRow
+from parlex.parliament import BillKey, Chamber
+
+_NUMBER = (func.left(BillRow.number, 1), cast(func.substring(BillRow.number, r"\d+"), Integer), BillRow.number)
+_IN_ORDER = (BillRow.parliament, BillRow.session, *_NUMBER)
+_ACTIVITY = func.greatest(
+    BillRow.house_first_reading_on,
+    BillRow.house_second_reading_on,
+    BillRow.house_third_reading_on,
+    BillRow.senate_first_reading_on,
+    BillRow.senate_second_reading_on,
+    BillRow.senate_third_reading_on,
+    BillRow.royal_assent_on,
+)
+_VOTES_IN_ORDER = (VoteRow.parliament, VoteRow.session, VoteRow.number)
+_LAST_SEQ = (
+    select(func.coalesce(func.max(ChangeRow.seq), 0))
+    .where(ChangeRow.dataset == "bills", ChangeRow.key == BillRow.key)
+    .scalar_subquery()
+)
+
+
+def key(parts: Mapping[str, str]) -> str:
+    return str(BillKey.parse(f"{parts['session']} {parts['number'].upper()}"))
+
+
+_IDENTITY = BillRow.key.expression
+_OF_BILL = (
+    VoteRow.bill_parliament == BillRow.parliament,
+    VoteRow.bill_session == BillRow.session,
+    VoteRow.bill_number == BillRow.number,
+)
+_DIVISIONS = Collection(
+    name="votes",
+    help="The divisions of the House on the bill, newest first.",
+    dataset="votes",
+    record=VoteRecord,
+    source=VoteRow.__table__,
+    fields=answers(VoteRecord, VoteRow, date=VoteRow.held_on),
+    sorts={"date": Sort((by_day(VoteRow.held_on), *_VOTES_IN_ORDER), descending=True)},
+    parent=lambda value: (
+        cast(VoteRow.bill_parliament, Text) + "-" + cast(VoteRow.bill_session, Text) + " " + VoteRow.bill_number
+        == value
+    ),
+)
+_STAGES = Include(
+    column=many(
+        nested(answers(StageRecord, BillStageRow), BillStageRow, BillStageRow.key == BillRow.key, of=BillRow).order_by(
+            BillStageRow.position
+        )
+    ),
+    type=list[StageRecord],
+    help="the stages, in the source's order",
+)
+_SPONSOR = Include(
+    column=one(
+        nested(answers(PoliticianRecord, PoliticianRow), PoliticianRow, sponsors(), of=BillRow).order_by(
+            (PoliticianRow.slug == BillRow.sponsor_slug).desc().nulls_last(), PoliticianRow.slug
+        )
+    ),
+    type=PoliticianRecord | None,
+    help="the politician who sponsors it",
+    covers=("politicians",),
+)
+_VOTES = Include(
+    column=many(
+        nested(_DIVISIONS.fields, VoteRow, *_OF_BILL, of=BillRow).order_by(
+            VoteRow.held_on.desc(), *(column.desc() for column in _VOTES_IN_ORDER)
+        )
+    ),
+    type=list[VoteRecord],
+    help="the divisions of the House on it, newest first",
+    covers=("votes",),
+)
+_SUMMARY = {
+    name: Include(column=getattr(BillRow, name), type=str | None, help="the summary, as HTML")
+    for name in ("summary_en", "summary_fr")
+}
+
+SERVED = Served(
+    one="bill",
+    list=Collection(
+        name="bills",
+        help="The bills that are held. What has left its source's list is there with `withdrawn: true`.",
+        dataset="bills",
+        record=BillRecord,
+        source=BillRow.__table__,
+        fields=answers(BillRecord, BillRow),
+        sorts={
+            "number": Sort(_IN_ORDER),
+            "introduced": Sort((by_day(BillRow.introduced_on), *_IN_ORDER)),
+            "activity": Sort((by_day(_ACTIVITY), *_IN_ORDER)),
+            "changed": Sort((instant(BillRow.last_changed_at), *_IN_ORDER)),
+        },
+        filters={
+            "session": session_filter(BillRow),
+            "status": Filter(
+                help="the status, like HouseInCommittee",
+                where=lambda value: BillRow.status_code == any_(value),
+                several=True,
+                choices=tuple(StatusCode),
+            ),
+            "type": Filter(
+                help="the kind of bill", where=lambda value: BillRow.bill_type == value, choices=tuple(BillType)
+            ),
+            "chamber": Filter(
+                help="where it began", where=lambda value: BillRow.chamber == value, choices=tuple(Chamber)
+            ),
+            "sponsor": Filter(
+                help="the sponsor's slug, or a part of the name",
+                where=lambda value: or_(BillRow.sponsor_slug == value, contains(BillRow.sponsor_name)(value)),
+            ),
+            "number": Filter(
+                help="the number, like C-2",
+                where=lambda value: BillRow.number == any_(value),
+                several=True,
+                pattern=r"^[CS]-[1-9]\d{0,4}[A-Z]?$",
+            ),
+            "introduced_from": Filter(
+                type=date, help="introduced on that day or later", where=lambda value: BillRow.introduced_on >= value
+            ),
+            "introduced_to": Filter(
+                type=date, help="introduced on that day or earlier", where=lambda value: BillRow.introduced_on <= value
+            ),
+            "changed_after": Filter(
+                type=int, help="with a line in /changes after that number", where=lambda value: value < _LAST_SEQ
+            ),
+            "withdrawn": withdrawn_filter(BillRow),
+        },
+        includes={"stages": _STAGES, "sponsor": _SPONSOR, "votes": _VOTES, **_SUMMARY},
+        scope="session",
+    ),
+    path="{session}/{number}",
+    key=key,
+    example={"session": "45-1", "number": "C-2"},
+    identity=_IDENTITY,
+    detail={
+        "text_url": Include(column=BillRow.text_url, type=str | None, help="where its text is"),
+        **_SUMMARY,
+        "flags": Include(column=BillRow.flags, type=list[str], help="the rules of our own that it breaks"),
+        "stages": _STAGES,
+    },
+    below=(_DIVISIONS,),
+    told={
+        "lineage": Told(
+            help="Its whole life over prorogations.",
+            type=lineage.Lineage,
+            read=lambda db, text: lineage.lineage(db, BillKey.parse(text)),
+        )
+    },
+    past=lambda db, text, moment: past.as_of(db, BillKey.parse(text), moment),
+)

@@ -1,0 +1,183 @@
+"""What a dataset declares to be served: its list, what stands of one record, and the lists below it.
+
+The routes, the CSV, the feeds, GraphQL and the documents follow from a declaration. It knows SQL and no web framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import DateTime, FromClause, SQLColumnExpression, Text, cast, func, literal_column, select
+from sqlalchemy.orm import Session
+
+from parlex.answers import Record
+from parlex.db.models import Base
+
+Expression = SQLColumnExpression[Any]
+CHECKED = "last_checked_at"  # not of a body: it moves without a line in the history, which a tag is made of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """A parameter of a list. ``where`` is the condition for a bound value; with ``several``, for an array of them.
+
+    ``example`` is a value that the sources have.
+    """
+
+    type: type = str
+    help: str
+    where: Callable[[Any], Expression]
+    several: bool = False
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    example: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """An order: expressions of int or text without nulls, the last of them unique among the rows; all one way."""
+
+    columns: tuple[Expression, ...]
+    descending: bool = False
+
+    @property
+    def reversed(self) -> Sort:
+        return Sort(self.columns, not self.descending)
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Whose history a body is covered by: a dataset, a scope of it, or one key of it. See ``parlex/web/tags.py``."""
+
+    dataset: str
+    scope: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Include:
+    """More of each row, where it is asked for: ``column`` is JSON, or a plain column. ``covers``: the other datasets
+    that it tells of."""
+
+    column: Expression
+    type: Any
+    help: str
+    covers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """A list. ``record`` names its fields, in their order; ``columns`` says where one is not the column of its name.
+
+    ``scope``: the filter that keeps to one scope of the dataset. ``covers``: further datasets whose history its rows
+    tell of. ``parent``: the condition that keeps a list below a record to that record, given its key.
+    """
+
+    name: str
+    help: str
+    dataset: str
+    record: type[Record]
+    source: FromClause
+    fields: Mapping[str, Expression]
+    sorts: Mapping[str, Sort]
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    includes: Mapping[str, Include] = field(default_factory=dict)
+    scope: str | None = None
+    covers: tuple[str, ...] = ()
+    parent: Callable[[Any], Expression] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a function tells of one record, as ``/lineage``: it is given a session and the record's key."""
+
+    help: str
+    type: Any
+    read: Callable[[Session, str], Any]
+    covers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """``path`` names the parts of a key, ``{session}/{number}``; ``key`` makes it of them, ValueError where they make
+    none. ``identity`` is the column of the whole key. ``detail`` is what one record has beyond its line in the list.
+    ``past``: the record as it stood at a moment; None where it was not known yet."""
+
+    one: str
+    list: Collection
+    path: str
+    key: Callable[[Mapping[str, str]], str]
+    example: Mapping[str, str]
+    identity: Expression
+    detail: Mapping[str, Include]
+    below: Sequence[Collection] = ()
+    told: Mapping[str, Told] = field(default_factory=dict)
+    past: Callable[[Session, str, datetime], Record | None] | None = None
+
+
+def answers(record: type[Record], table: Any, **others: Expression) -> dict[str, Expression]:
+    """The fields of a list's rows: the columns of ``table`` that the fields of ``record`` are named after, but for
+    ``others``; without the time of the last look."""
+    names = [each.name for each in fields(record) if each.name != CHECKED]  # type: ignore[arg-type]
+    return {name: others[name] if name in others else getattr(table, name) for name in names}
+
+
+def instant(column: Expression) -> Expression:
+    """An instant as :func:`parlex.answers.as_json` spells it."""
+    return func.to_char(func.timezone("UTC", column), 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+
+
+def nested(columns: Mapping[str, Expression], source: Any, *where: Expression, of: type[Base]) -> Any:
+    """The SELECT of rows that belong to a row ``of`` a table, for :func:`many` or :func:`one`."""
+    rows: Any = (
+        select(*(spelled(column).label(name) for name, column in columns.items())).select_from(source).where(*where)
+    )
+    return rows.correlate(of.__table__)
+
+
+def spelled(column: Expression) -> Expression:
+    """A column as it is to be in JSON: its instants as everywhere."""
+    return instant(column) if isinstance(getattr(column, "type", None), DateTime) else column
+
+
+def many(rows: Any) -> Expression:
+    """A JSON array of the rows of a SELECT, in its order."""
+    each = rows.subquery()
+    made = func.coalesce(func.json_agg(func.row_to_json(each.table_valued())), literal_column("'[]'::json"))
+    return select(made).select_from(each).scalar_subquery()
+
+
+def one(rows: Any) -> Expression:
+    """The first row of a SELECT as a JSON object; null where there is none."""
+    each = rows.limit(1).subquery()
+    return select(func.row_to_json(each.table_valued())).select_from(each).scalar_subquery()
+
+
+def by_day(column: Expression) -> Expression:
+    """A day to sort by; what has none comes first."""
+    return func.coalesce(cast(column, Text), "")
+
+
+def contains(column: Expression) -> Callable[[Any], Expression]:
+    """Whether a column holds a text, whatever its case and accents."""
+    return lambda value: column.icontains(value, autoescape=True)
+
+
+def session_filter(table: Any) -> Filter:
+    """Those of one session; ``table`` has the parliament and the session in columns of their own."""
+    return Filter(
+        help="the session, like 45-1",
+        where=lambda value: cast(table.parliament, Text) + "-" + cast(table.session, Text) == value,
+        pattern=r"^[1-9]\d{0,2}-[1-9]\d?$",
+    )
+
+
+def withdrawn_filter(table: Any) -> Filter:
+    return Filter(
+        type=bool,
+        help="only what has left its source's list, or only what has not",
+        where=lambda value: table.withdrawn == value,
+    )

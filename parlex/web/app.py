@@ -1,0 +1,69 @@
+"""The application: routes, errors, and what lives as long as the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from parlex import __version__
+from parlex.datasets.dataset import Dataset
+from parlex.web import formats, problems, records
+from parlex.web.context import Context
+from parlex.web.problems import Problem
+from parlex.web.tags import Poller
+
+PREFIX = "/api/v1"
+_SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
+
+
+def application(engine: Engine, datasets: Mapping[str, Dataset], *, schema: str) -> ASGIApp:
+    """What is held in the database of ``engine``, served. ``schema``: the revision that this program knows."""
+    poller = Poller(engine, schema)
+    context = Context(engine, poller)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        poller.start()
+        yield
+        poller.stop()
+
+    app = FastAPI(title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.include_router(records.router(context, datasets), prefix=PREFIX)
+
+    @app.get("/livez", include_in_schema=False)
+    async def livez() -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz(request: Request) -> Response:
+        if not poller.ready:
+            raise Problem(503, "the database does not answer")
+        return Response("ready\n", media_type="text/plain")
+
+    return Front(app)
+
+
+class Front:
+    """The suffix of an address says the format, and HEAD is GET without a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            stem, dot, suffix = path.rpartition(".")
+            format = _SUFFIXES.get(dot + suffix) if path.startswith(PREFIX) else None
+            scope = {**scope, "state": {**scope.get("state", {}), "format": format}}
+            if format is not None:
+                scope["path"], scope["raw_path"] = stem, stem.encode()
+            if scope["method"] == "HEAD":
+                scope["method"] = "GET"
+        await self._app(scope, receive, send)

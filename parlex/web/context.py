@@ -1,0 +1,97 @@
+"""What every route needs: the database, the tags, the answers, and the format that a client asks for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy import Connection, Engine, func, select
+from starlette.requests import Request
+
+from parlex.datasets.dataset import Dataset
+from parlex.db.models import LatestDocumentRow
+from parlex.web import formats
+from parlex.web.bodies import Answers, Bodies, Body
+from parlex.web.problems import Problem
+from parlex.web.tags import Poller
+
+THREADS = 8  # that ask the database; as many connections as its pool has
+
+_ACCEPTED = {
+    "application/json": formats.JSON,
+    "application/x-ndjson": formats.NDJSON,
+    "text/csv": formats.CSV,
+    "application/atom+xml": formats.ATOM,
+}
+
+
+@dataclass
+class Context:
+    engine: Engine
+    poller: Poller
+
+    def __post_init__(self) -> None:
+        self._limiter: CapacityLimiter | None = None
+        self.answers = Answers(self.poller, Bodies(), self.in_thread)
+
+    async def in_thread(self, make: Callable[[], Any]) -> Any:
+        """Run what asks the database. Threads of its own, so that nothing else waits for them."""
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(THREADS)
+        return await to_thread.run_sync(make, limiter=self._limiter)
+
+    def format(self, request: Request, *offered: str) -> str:
+        """The suffix of the address, or else what Accept prefers of those that are offered. Problem 406 for others."""
+        suffix = request.state.format
+        if suffix is not None:
+            if suffix not in offered:
+                raise Problem(406, f"there is no .{suffix} of this; there is: {', '.join(offered)}")
+            return str(suffix)
+        return accepted(request.headers.get("Accept", "*/*"), offered)
+
+    def checked_at(self, db: Connection, dataset: Dataset, key: str) -> datetime | None:
+        """When a source was last asked for the record."""
+        latest = LatestDocumentRow
+        query = select(func.max(latest.checked_at)).where(latest.dataset == dataset.name, latest.key == key)
+        return db.execute(query.where(latest.source.in_(dataset.decides))).scalar()
+
+
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+def accepted(accept: str, offered: tuple[str, ...]) -> str:
+    """What Accept prefers (RFC 9110, 12.5.1), the first offered where it does not care. Problem 406 for none."""
+    best: tuple[float, str] | None = None
+    for each in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in each.split(";"))
+        weight = next((_weight(one[2:]) for one in parameters if one.startswith("q=")), 1.0)
+        chosen = _ACCEPTED.get(name)
+        if name in ("*/*", "application/*"):
+            chosen = offered[0]
+        if chosen in offered and weight > 0 and (best is None or weight > best[0]):
+            best = (weight, str(chosen))
+    if best is None:
+        raise Problem(406, f"none of {accept:.200} is offered; there is: {', '.join(offered)}")
+    return best[1]
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def json_body(value: Any, **headers: str) -> Body:
+    return Body(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), headers=headers)
+
+
+def next_address(request: Request, cursor: str) -> str:
+    """The address of the next page: this one with another cursor, and with its suffix."""
+    suffix = f".{request.state.format}" if request.state.format else ""
+    address = request.url.include_query_params(cursor=cursor)
+    return str(address.replace(path=address.path + suffix) if suffix else address)

@@ -1,0 +1,115 @@
+"""Errors as ``application/problem+json`` (RFC 9457). Nothing of ours that could be secret is in one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from parlex.errors import UsageError
+from parlex.web.queries import WrongCursor
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5  # after which a database that was away may be asked again
+_CANCELLED = "57014"  # query_canceled: statement_timeout
+
+
+class Problem(Exception):
+    """An answer that is an error. ``about`` is more of it, as the parameter and what is allowed."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        kind: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **about: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.kind, self.about = status, detail, kind, about
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        title = HTTPStatus(self.status).phrase
+        told = {"type": self.kind or "about:blank", "title": title, "status": self.status, "detail": self.detail}
+        body = json.dumps({**told, **self.about}, ensure_ascii=False).encode()
+        return Response(body, self.status, {"Cache-Control": "no-store", **self.headers}, MEDIA_TYPE)
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "description": "the kind of error: about:blank, or a name of ours"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "what is wrong, in words"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"parameter": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def install(app: FastAPI) -> None:
+    """Make every error a problem."""
+    app.add_exception_handler(Problem, _told)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _unprocessable)
+    app.add_exception_handler(UsageError, _wrong)
+    app.add_exception_handler(SQLAlchemyError, _database)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _told(request: Request, error: Any) -> Response:
+    response: Response = error.response()
+    return response
+
+
+def _http(request: Request, error: Any) -> Response:
+    words = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not allowed here"}
+    return Problem(error.status_code, words.get(error.status_code, str(error.detail)), headers=error.headers).response()
+
+
+def _unprocessable(request: Request, error: Any) -> Response:
+    found = [{"parameter": _parameter(one["loc"]), "detail": one["msg"]} for one in error.errors()]
+    detail = "; ".join(f"{one['parameter']}: {one['detail']}" for one in found[:5])
+    return Problem(422, detail, errors=found).response()
+
+
+def _parameter(place: tuple[Any, ...]) -> str:
+    return ".".join(str(part) for part in place[1:]) or str(place[0])
+
+
+def _wrong(request: Request, error: Any) -> Response:
+    if isinstance(error, WrongCursor):
+        return Problem(422, str(error), errors=[{"parameter": "cursor", "detail": str(error)}]).response()
+    return Problem(422, str(error)).response()
+
+
+def _database(request: Request, error: Any) -> Response:
+    if isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _CANCELLED:
+        return Problem(503, "the question takes too long: ask for less at once").response()
+    log.warning("database", path=request.url.path, error=str(error).splitlines()[0])
+    detail = "the database does not answer, or too many ask at once"
+    return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}).response()
+
+
+def _unexpected(request: Request, error: Any) -> Response:
+    log.error("request failed", path=request.url.path, exc_info=error)
+    return Problem(500, "the server failed; the log says more").response()

@@ -1,0 +1,197 @@
+"""The SQL of a list and of a record. PostgreSQL makes the JSON; a statement is compiled once for each form of it."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from zlib import crc32
+
+from sqlalchemy import Connection, Dialect, Select, Text, and_, bindparam, cast, false, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.psycopg2 import dialect as postgresql
+
+from parlex.datasets.served import Collection, Expression, Served, Sort, spelled
+from parlex.errors import UsageError
+
+_DIALECT: Dialect = postgresql()  # type: ignore[no-untyped-call]
+_BODY = "body"
+
+
+class WrongCursor(UsageError):
+    """A cursor that is none, or of another list, sort or filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question to a list. ``filters`` are values by the filter's name; ``fields`` None for all of them."""
+
+    limit: int
+    filters: Mapping[str, Any]
+    sort: str
+    cursor: str | None = None
+    include: tuple[str, ...] = ()
+    fields: tuple[str, ...] | None = None
+    parent: str | None = None
+
+    @property
+    def digest(self) -> int:
+        """What a cursor is bound to."""
+        told = {name: str(value) for name, value in sorted(self.filters.items())}
+        return crc32(json.dumps([self.sort, told, self.parent]).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``rows``: JSON objects, as text. ``next``: the cursor of what follows; None at the end."""
+
+    rows: list[str]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    text: str
+    params: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, statement: Select[Any]) -> _Compiled:
+        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        return cls(str(compiled), dict(compiled.params))
+
+    def run(self, db: Connection, given: Mapping[str, Any]) -> Sequence[Any]:
+        return db.exec_driver_sql(self.text, {**self.params, **given}).all()
+
+
+def page(db: Connection, collection: Collection, asked: Asked) -> Page:
+    """One page of a list. WrongCursor for a cursor of another question."""
+    after = _after(asked)
+    form = (tuple(sorted(asked.filters)), asked.sort, after is not None, asked.include, asked.fields)
+    given = {f"f_{name}": value for name, value in asked.filters.items()} | {"most": asked.limit + 1}
+    given |= {f"k_{n}": value for n, value in enumerate(after or ())}
+    if asked.parent is not None:
+        given["parent"] = asked.parent
+    rows = _list(collection.name, _Held(collection), *form).run(db, given)
+    more = len(rows) > asked.limit
+    rows = rows[: asked.limit]
+    cursor = _cursor(asked, rows[-1][1:]) if more else None
+    return Page([row[0] for row in rows], cursor)
+
+
+def record(db: Connection, served: Served, key: str, include: tuple[str, ...] = ()) -> str | None:
+    """One record as a JSON object; None where there is none of that key."""
+    rows = _record(served.one, _Held(served), include).run(db, {"key": key})
+    return rows[0][0] if rows else None
+
+
+def count(db: Connection, collection: Collection, asked: Asked) -> int:
+    """How many rows the question has over all pages."""
+    statement = select(func.count()).select_from(collection.source).where(*_conditions(collection, asked.filters))
+    given = {f"f_{name}": value for name, value in asked.filters.items()} | {"parent": asked.parent}
+    found: int = _Compiled.of(statement).run(db, given)[0][0]
+    return found
+
+
+class _Held:
+    """Something that is not hashed by what it holds: a declaration is made once, and lives as long as the process."""
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __hash__(self) -> int:
+        return id(self.of)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held) and self.of is other.of
+
+
+@lru_cache(maxsize=1024)
+def _list(
+    name: str,
+    held: _Held,
+    filters: tuple[str, ...],
+    sort_name: str,
+    goes_on: bool,
+    include: tuple[str, ...],
+    wanted: tuple[str, ...] | None,
+) -> _Compiled:
+    collection: Collection = held.of
+    columns = {name: column for name, column in collection.fields.items() if wanted is None or name in wanted}
+    columns |= {name: collection.includes[name].column for name in include}
+    sort = sort_of(collection, sort_name)
+    rows = select(*_spelled(columns), *(c.label(f"k_{n}") for n, c in enumerate(sort.columns)))
+    rows = rows.select_from(collection.source).where(*_conditions(collection, filters))
+    if goes_on:
+        rows = rows.where(_beyond(sort))
+    order = [column.desc() if sort.descending else column.asc() for column in sort.columns]
+    inner = rows.order_by(*order).limit(bindparam("most")).subquery("r")
+    body = _object(inner, list(columns))
+    outer = select(body, *(inner.c[f"k_{n}"] for n in range(len(sort.columns))))
+    return _Compiled.of(outer)
+
+
+@lru_cache(maxsize=256)
+def _record(one: str, held: _Held, include: tuple[str, ...]) -> _Compiled:
+    served: Served = held.of
+    more = {**served.detail, **{name: served.list.includes[name] for name in include}}
+    columns = {**served.list.fields, **{name: each.column for name, each in more.items()}}
+    inner = select(*_spelled(columns)).select_from(served.list.source).where(served.identity == bindparam("key"))
+    made = inner.subquery("r")
+    return _Compiled.of(select(_object(made, list(columns))))
+
+
+def _spelled(columns: Mapping[str, Expression]) -> list[Any]:
+    return [spelled(column).label(name) for name, column in columns.items()]
+
+
+def _object(rows: Any, names: Sequence[str]) -> Any:
+    """A row as a JSON object of these columns, in this order, as text."""
+    only = select(*(rows.c[name] for name in names)).correlate(rows).subquery("o")
+    return cast(select(func.row_to_json(only.table_valued())).scalar_subquery(), Text).label(_BODY)
+
+
+def _conditions(collection: Collection, filters: Any) -> list[Any]:
+    found = []
+    for name in filters:
+        one = collection.filters[name]
+        value = bindparam(f"f_{name}", type_=ARRAY(Text()) if one.several else None)
+        found.append(one.where(value))
+    if collection.parent is not None:
+        found.append(collection.parent(bindparam("parent", type_=Text())))
+    return found
+
+
+def sort_of(collection: Collection, name: str) -> Sort:
+    """A sort by its name; ``-name`` is the other way round."""
+    sort = collection.sorts[name.removeprefix("-")]
+    return sort.reversed if name.startswith("-") else sort
+
+
+def _beyond(sort: Sort) -> Any:
+    """What comes after the values k_0, k_1, … of the last row."""
+    values = [bindparam(f"k_{n}", type_=column.type) for n, column in enumerate(sort.columns)]  # type: ignore[attr-defined]
+    parts = []
+    for n, (column, value) in enumerate(zip(sort.columns, values, strict=True)):
+        same = [earlier == given for earlier, given in zip(sort.columns[:n], values[:n], strict=True)]
+        parts.append(and_(*same, column < value if sort.descending else column > value))
+    return or_(false(), *parts)
+
+
+def _cursor(asked: Asked, values: Sequence[Any]) -> str:
+    return urlsafe_b64encode(json.dumps([asked.digest, *values]).encode()).decode().rstrip("=")
+
+
+def _after(asked: Asked) -> list[Any] | None:
+    if asked.cursor is None:
+        return None
+    values: list[Any]
+    try:
+        digest, *values = json.loads(urlsafe_b64decode(asked.cursor + "=" * (-len(asked.cursor) % 4)))
+    except (ValueError, TypeError):
+        raise WrongCursor("the cursor is none that this list gave") from None
+    if digest != asked.digest or not all(isinstance(value, int | str) for value in values):
+        raise WrongCursor("the cursor is of another question: it goes with the sort and filters that it was given for")
+    return values

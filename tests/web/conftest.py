@@ -1,0 +1,45 @@
+"""A server on a mirror that is filled: of all datasets, on the sandbox's last day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import httpx
+import pytest
+
+from parlex.local.embedded import resolve
+from parlex.local.sandbox import Sandbox
+from parlex.resources import Resources
+from parlex.settings import Settings
+from tests.web.serving import LAST, fill, serving
+
+
+@pytest.fixture(scope="session")
+def held(
+    new_database: Callable[..., AbstractContextManager[str]],
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Resources]:
+    """A mirror that holds all that the sandbox has. For tests that write nothing."""
+    with Sandbox(as_of=LAST) as sandbox, new_database() as url:
+        settings = Settings(
+            database_url=url,
+            redis_url=redis_url,
+            home=tmp_path_factory.mktemp("held"),
+            legisinfo_url=sandbox.legisinfo_url,
+            openparliament_url=sandbox.openparliament_url,
+            legisinfo_rate=0,
+            openparliament_rate=0,
+        )
+        mirror = Resources(settings, resolve(settings))
+        fill(mirror)
+        yield mirror
+        mirror.close()
+
+
+@pytest.fixture(scope="session")
+def client(held: Resources) -> Iterator[httpx.Client]:
+    """Asks a server of ``held``."""
+    with serving(held) as address, httpx.Client(base_url=address, timeout=10) as client:
+        yield client
