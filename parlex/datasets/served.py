@@ -5,7 +5,7 @@ The routes, the CSV, the feeds, GraphQL and the documents follow from a declarat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -101,6 +101,15 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a function tells of a whole scope, as ``/disagreements``: rows of ``record``."""
+
+    help: str
+    record: type[Record]
+    read: Callable[[Session, Any, str], Iterable[Record]]  # a session, the dataset, the scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """``path`` names the parts of a key, ``{session}/{number}``; ``key`` makes it of them, ValueError where they make
     none. ``identity`` is the column of the whole key. ``detail`` is what one record has beyond its line in the list.
@@ -116,6 +125,7 @@ class Served:
     below: Sequence[Collection] = ()
     told: Mapping[str, Told] = field(default_factory=dict)
     past: Callable[[Session, str, datetime], Record | None] | None = None
+    surveys: Mapping[str, Survey] = field(default_factory=dict)
 
 
 def answers(record: type[Record], table: Any, **others: Expression) -> dict[str, Expression]:
@@ -162,8 +172,8 @@ def by_day(column: Expression) -> Expression:
 
 
 def contains(column: Expression) -> Callable[[Any], Expression]:
-    """Whether a column holds a text, whatever its case and accents."""
-    return lambda value: column.icontains(value, autoescape=True)
+    """Whether a column holds a text, whatever its case."""
+    return lambda value: func.strpos(func.lower(column), func.lower(value)) > 0
 
 
 def session_filter(table: Any) -> Filter:

@@ -249,10 +249,10 @@ def run_of_task(db: Session, task_id: str) -> UUID | None:
 
 
 def _select_runs() -> Select[Any]:
-    return select(*(_run_column(f.name) for f in fields(RunRecord)))
+    return select(*(run_column(f.name) for f in fields(RunRecord)))
 
 
-def _run_column(name: str) -> ColumnElement[Any]:
+def run_column(name: str) -> ColumnElement[Any]:
     """A column of a run. The figures of one that is under way are those of its keys that are done."""
     column = getattr(RunRow, "attempted" if name == "bills_fetched" else name)
     outcomes = list(Outcome) if name == "bills_fetched" else [outcome for outcome in Outcome if outcome == name]

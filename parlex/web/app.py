@@ -6,26 +6,24 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from sqlalchemy import Engine
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
-from parlex.web import formats, problems, records
+from parlex.settings import Settings
+from parlex.web import documents, formats, problems, records, state
 from parlex.web.context import Context
 from parlex.web.problems import Problem
-from parlex.web.tags import Poller
 
 PREFIX = "/api/v1"
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
 
-def application(engine: Engine, datasets: Mapping[str, Dataset], *, schema: str) -> ASGIApp:
-    """What is held in the database of ``engine``, served. ``schema``: the revision that this program knows."""
-    poller = Poller(engine, schema)
-    context = Context(engine, poller)
+def application(context: Context, datasets: Mapping[str, Dataset], settings: Settings) -> ASGIApp:
+    """What is held, served."""
+    poller = context.poller
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -36,6 +34,12 @@ def application(engine: Engine, datasets: Mapping[str, Dataset], *, schema: str)
     app = FastAPI(title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
+    app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        headers = {"Content-Security-Policy": documents.POLICY}
+        return Response(documents.page(app.openapi()), headers=headers, media_type="text/html; charset=utf-8")
 
     @app.get("/livez", include_in_schema=False)
     async def livez() -> Response:

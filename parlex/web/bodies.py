@@ -60,16 +60,19 @@ class Answers:
     ) -> None:
         self._poller, self._bodies, self._in_thread = poller, bodies, in_thread
 
-    async def covered(self, request: Request, covers: Iterable[Cover], make: Callable[[], Body]) -> Response:
-        """A body that the history covers: 304 where the client has it, before any SQL."""
-        tag = self._poller.tag(covers)
+    async def covered(
+        self, request: Request, covers: Iterable[Cover], make: Callable[[], Body], variant: str = ""
+    ) -> Response:
+        """A body that the history covers: 304 where the client has it, before any SQL. ``variant`` tells apart what
+        one address may answer."""
+        tag = self._poller.tag(covers, variant)
         headers = {"Cache-Control": COVERED, "Vary": "Accept, Accept-Encoding"}
         if tag is None:
             return _response(await self._in_thread(make), {"Cache-Control": UNKEPT})
         headers |= {"ETag": tag, "Parlex-Seq": str(self._poller.last)}
         if has(request, tag):
             return Response(None, 304, headers)
-        address = f"{request.url.path}?{request.url.query}#{request.state.format}"
+        address = f"{request.url}"
         encoding = "gzip" if accepts_gzip(request) else ""
         body = self._bodies.get(address, tag, encoding)
         if body is None:

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -105,9 +105,16 @@ def _wrong(request: Request, error: Any) -> Response:
 def _database(request: Request, error: Any) -> Response:
     if isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _CANCELLED:
         return Problem(503, "the question takes too long: ask for less at once").response()
+    if not _is_away(error):
+        return _unexpected(request, error)
     log.warning("database", path=request.url.path, error=str(error).splitlines()[0])
     detail = "the database does not answer, or too many ask at once"
     return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}).response()
+
+
+def _is_away(error: Any) -> bool:
+    """Whether it may answer later: it is away, or no connection came free."""
+    return isinstance(error, OperationalError | TimeoutError) or getattr(error, "connection_invalidated", False)
 
 
 def _unexpected(request: Request, error: Any) -> Response:

@@ -127,7 +127,7 @@ def _list(
     if goes_on:
         rows = rows.where(_beyond(sort))
     order = [column.desc() if sort.descending else column.asc() for column in sort.columns]
-    inner = rows.order_by(*order).limit(bindparam("most")).subquery("r")
+    inner = rows.order_by(*order).limit(_given("most")).subquery("r")
     body = _object(inner, list(columns))
     outer = select(body, *(inner.c[f"k_{n}"] for n in range(len(sort.columns))))
     return _Compiled.of(outer)
@@ -138,7 +138,7 @@ def _record(one: str, held: _Held, include: tuple[str, ...]) -> _Compiled:
     served: Served = held.of
     more = {**served.detail, **{name: served.list.includes[name] for name in include}}
     columns = {**served.list.fields, **{name: each.column for name, each in more.items()}}
-    inner = select(*_spelled(columns)).select_from(served.list.source).where(served.identity == bindparam("key"))
+    inner = select(*_spelled(columns)).select_from(served.list.source).where(served.identity == _given("key"))
     made = inner.subquery("r")
     return _Compiled.of(select(_object(made, list(columns))))
 
@@ -157,11 +157,16 @@ def _conditions(collection: Collection, filters: Any) -> list[Any]:
     found = []
     for name in filters:
         one = collection.filters[name]
-        value = bindparam(f"f_{name}", type_=ARRAY(Text()) if one.several else None)
+        value = _given(f"f_{name}", ARRAY(Text()) if one.several else None)
         found.append(one.where(value))
     if collection.parent is not None:
-        found.append(collection.parent(bindparam("parent", type_=Text())))
+        found.append(collection.parent(_given("parent", Text())))
     return found
+
+
+def _given(name: str, type_: Any = None) -> Any:
+    """A value that each run of the statement gives."""
+    return bindparam(name, None, type_=type_)
 
 
 def sort_of(collection: Collection, name: str) -> Sort:
@@ -172,7 +177,7 @@ def sort_of(collection: Collection, name: str) -> Sort:
 
 def _beyond(sort: Sort) -> Any:
     """What comes after the values k_0, k_1, … of the last row."""
-    values = [bindparam(f"k_{n}", type_=column.type) for n, column in enumerate(sort.columns)]  # type: ignore[attr-defined]
+    values = [_given(f"k_{n}", column.type) for n, column in enumerate(sort.columns)]  # type: ignore[attr-defined]
     parts = []
     for n, (column, value) in enumerate(zip(sort.columns, values, strict=True)):
         same = [earlier == given for earlier, given in zip(sort.columns[:n], values[:n], strict=True)]

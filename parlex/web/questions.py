@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_type_hints
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -110,12 +113,28 @@ def covers(collection: Collection, question: Asked) -> list[Cover]:
 # What an answer looks like, for the documents; nothing is checked against it when it is served.
 
 
-def model_of(name: str, record: type[Record], more: dict[str, Any] | None = None) -> type[BaseModel]:
-    """The model of a record. No field is required, since ``fields`` may leave any of them out."""
-    hints = {n: hint for n, hint in get_type_hints(record).items() if n != CHECKED}
-    told = {n: (hint, None) for n, hint in {**hints, **(more or {})}.items()}
-    model: type[BaseModel] = create_model(name, **told)  # type: ignore[call-overload]
-    return model
+def model_of(name: str, record: type[Record], *more: tuple[str, Any]) -> type[BaseModel]:
+    """The model of a record, and what it has beyond. No field is required, since ``fields`` may leave any out."""
+    if (name, record, more) not in _MODELS:
+        hints = {n: hint for n, hint in get_type_hints(record).items() if n != CHECKED} | dict(more)
+        told = {n: (_shown(hint), None) for n, hint in hints.items()}
+        _MODELS[name, record, more] = create_model(name, **told)  # type: ignore[call-overload]
+    return _MODELS[name, record, more]
+
+
+_MODELS: dict[Any, type[BaseModel]] = {}
+
+
+def _shown(hint: Any) -> Any:
+    """A type with the models of the records in it. Pydantic itself takes a field named ``date`` for its own type."""
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return model_of(hint.__name__, hint)
+    made, origin = tuple(map(_shown, get_args(hint))), get_origin(hint)
+    if origin is tuple:
+        return list[made[0]]  # type: ignore[valid-type]
+    if origin in (Union, UnionType):
+        return reduce(or_, made)
+    return origin[made] if origin else hint
 
 
 def list_of(name: str, row: type[BaseModel]) -> type[BaseModel]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from inspect import Parameter, Signature
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel
+from fastapi import APIRouter, Request
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
@@ -16,16 +14,13 @@ from starlette.responses import Response
 from parlex.answers import as_json
 from parlex.datasets import provenance
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.served import CHECKED, Collection, Cover, Served
+from parlex.datasets.served import CHECKED, Cover, Served, Told
 from parlex.parliament import moment_of
-from parlex.web import formats, queries, questions
+from parlex.web import formats, lists, queries, questions, routes
 from parlex.web.bodies import Body
-from parlex.web.context import Context, json_body, next_address
-from parlex.web.problems import SCHEMA, Problem
-from parlex.web.queries import Asked
-from parlex.web.questions import Parameters
-
-Answer = Callable[[Request, Any], Awaitable[Response]]
+from parlex.web.context import Context, json_body
+from parlex.web.problems import Problem
+from parlex.web.routes import Answer
 
 
 def router(context: Context, datasets: Mapping[str, Dataset]) -> APIRouter:
@@ -44,87 +39,36 @@ class _Routes:
         self._path = f"/{served.list.name}/{served.path}"
 
     def add(self) -> None:
-        served = self._served
-        row = questions.model_of(self._title, served.list.record)
-        listed = questions.list_of(self._title, row)
-        self._get(f"/{served.list.name}", served.list.help, listed, self._list(served.list), formats=True)
-        detail = {name: each.type for name, each in served.detail.items()}
-        whole = questions.model_of(f"Whole{self._title}", served.list.record, detail)
-        self._get(self._path, f"One {served.one}.", whole, self._one())
+        served, name = self._served, self._served.list.name
+        lists.add(self._context, self._router, f"/{name}", served.list, title=self._title, tag=name)
+        self._one()
         for below in served.below:
-            name = f"{self._title}{below.name.title()}"
-            of = questions.list_of(name, questions.model_of(name, below.record))
-            self._get(f"{self._path}/{below.name}", below.help, of, self._list(below), formats=True)
-        for name, told in served.told.items():
-            self._get(f"{self._path}/{name}", told.help, None, self._told(name))
-        self._get(f"{self._path}/provenance", "Each field with its source, document and time.", None, self._origins())
+            lists.add(
+                self._context,
+                self._router,
+                f"{self._path}/{below.name}",
+                below,
+                title=f"{self._title}{below.name.title()}",
+                tag=name,
+                key=self._key,
+                require=self._require,
+                parts=dict(served.example),
+            )
+        for each, told in served.told.items():
+            self._get(f"{self._path}/{each}", told.help, self._told(told))
+        self._get(f"{self._path}/provenance", "Each field with its source, document and time.", self._origins)
 
-    def _get(
-        self,
-        path: str,
-        help: str,
-        model: type[BaseModel] | None,
-        endpoint: Callable[..., Any],
-        formats: bool = False,
-    ) -> None:
-        content: dict[str, Any] = {"application/json": {}} | (
-            {"text/csv": {}, "application/x-ndjson": {}} if formats else {}
-        )
-        problem = {"content": {"application/problem+json": {"schema": SCHEMA}}}
-        answers: dict[int | str, dict[str, Any]] = {
-            200: {"description": help, "content": content, **({"model": model} if model else {})},
-            304: {"description": "The client has it: If-None-Match."},
-            404: {"description": "There is no such thing.", **problem},
-            422: {"description": "A parameter is wrong.", **problem},
-            503: {"description": "The database does not answer, or not in time.", **problem},
-        }
-        name = path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
-        self._router.add_api_route(
-            path, endpoint, responses=answers, summary=help, operation_id=name, name=name, response_model=None,
-            tags=[self._served.list.name],
-        )  # fmt: skip
-
-    # Endpoints.
-
-    def _endpoint(self, answer: Answer, model: type[Parameters] = Parameters, *, below: bool = True) -> Any:
-        """A function with the signature that FastAPI reads: the request, the parameters, the parts of the path."""
-
-        async def endpoint(request: Request, query: Any, **parts: str) -> Response:
+    def _get(self, path: str, help: str, answer: Answer, **about: Any) -> None:
+        async def as_json(request: Request, query: Any) -> Response:
+            self._context.format(request, formats.JSON)
             return await answer(request, query)
 
-        about = [("request", Request), ("query", Annotated[model, Query()])]
-        if below:
-            parts = self._served.example.items()
-            about += [(name, Annotated[str, Path(examples=[one], max_length=200)]) for name, one in parts]
-        named = [Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind) for name, kind in about]
-        endpoint.__signature__ = Signature(named)  # type: ignore[attr-defined]
-        return endpoint
+        parts = self._served.example
+        routes.get(self._router, path, as_json, help=help, tag=self._served.list.name, parts=parts, **about)
 
-    def _list(self, collection: Collection) -> Any:
-        columns = list(collection.fields)
+    # Answers.
 
-        async def answer(request: Request, query: Any) -> Response:
-            key = self._key(request) if collection.parent else None
-            question = questions.asked(collection, query, key)
-            shown = [name for name in columns if question.fields is None or name in question.fields]
-            made = partial(self._page, request, collection, question, [*shown, *question.include], count=query.count)
-            return await self._context.answers.covered(request, questions.covers(collection, question), made)
-
-        return self._endpoint(answer, questions.parameters(collection), below=collection.parent is not None)
-
-    def _page(
-        self, request: Request, collection: Collection, question: Asked, columns: list[str], *, count: bool
-    ) -> Body:
-        format = self._context.format(request, formats.JSON, formats.NDJSON, formats.CSV)
-        with self._context.engine.connect() as db:
-            page = queries.page(db, collection, question)
-            total = queries.count(db, collection, question) if count else None
-            if question.parent is not None and not page.rows and question.cursor is None:
-                self._require(db, question.parent)
-        address = next_address(request, page.next) if page.next else None
-        return formats.listed(page.rows, address, format, columns, total)
-
-    def _one(self) -> Any:
+    def _one(self) -> None:
         served = self._served
         includes = {name: each for name, each in served.list.includes.items() if name not in served.detail}
 
@@ -138,10 +82,16 @@ class _Routes:
             covers = [Cover(self._dataset.name, key=key), *others]
             return await self._context.answers.covered(request, covers, partial(self._record, request, key, include))
 
-        return self._endpoint(answer, questions.of_one(self._title, includes, past=served.past is not None))
+        more = {name: each.type for name, each in {**served.detail, **includes}.items()}
+        self._get(
+            self._path,
+            f"One {served.one}.",
+            answer,
+            parameters=questions.of_one(self._title, includes, past=served.past is not None),
+            model=questions.model_of(f"Whole{self._title}", served.list.record, *more.items()),
+        )
 
     def _record(self, request: Request, key: str, include: tuple[str, ...]) -> Body:
-        self._context.format(request, formats.JSON)
         with self._context.engine.connect() as db:
             found = queries.record(db, self._served, key, include)
             if found is None:
@@ -159,27 +109,21 @@ class _Routes:
             raise Problem(404, f"the mirror did not know {key} then", kind="not-known-yet")
         return json_body({name: value for name, value in found.as_json().items() if name != CHECKED})
 
-    def _told(self, name: str) -> Any:
-        told = self._served.told[name]
-
+    def _told(self, told: Told) -> Answer:
         async def answer(request: Request, query: Any) -> Response:
             made = partial(self._read, request, told.read, self._key(request))
             covers = [Cover(name) for name in (self._dataset.name, *told.covers)]
             return await self._context.answers.covered(request, covers, made)
 
-        return self._endpoint(answer)
+        return answer
 
-    def _origins(self) -> Any:
+    async def _origins(self, request: Request, query: Any) -> Response:
         def read(db: Session, key: str) -> Any:
             return {"data": tuple(provenance.provenance(db, self._dataset, key)), "next": None}
 
-        async def answer(request: Request, query: Any) -> Response:
-            return await self._context.answers.uncovered(partial(self._read, request, read, self._key(request)))
-
-        return self._endpoint(answer)
+        return await self._context.answers.uncovered(partial(self._read, request, read, self._key(request)))
 
     def _read(self, request: Request, read: Callable[[Session, str], Any], key: str) -> Body:
-        self._context.format(request, formats.JSON)
         with Session(self._context.engine) as db:
             self._require(db.connection(), key)
             return json_body(as_json(read(db, key)))

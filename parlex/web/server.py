@@ -11,7 +11,8 @@ from parlex.db.engine import build_reading_engine
 from parlex.db.migrate import head
 from parlex.resources import Resources
 from parlex.web.app import application
-from parlex.web.context import THREADS
+from parlex.web.context import THREADS, Context
+from parlex.web.tags import Poller
 
 STATEMENT_SECONDS = 3.0
 GRACE_SECONDS = 3  # for answers under way at the end; streams end at once
@@ -20,17 +21,18 @@ KEEP_ALIVE_SECONDS = 75
 
 def serve(resources: Resources, *, host: str, port: int) -> None:
     """Serve what is held until the process is told to end. ``port`` 0 takes a free one."""
-    with prepared(resources, host=host, port=port) as server:
+    with prepared(resources, host=host, port=port) as (server, _):
         server.run()
 
 
 @contextmanager
-def prepared(resources: Resources, *, host: str, port: int) -> Iterator[uvicorn.Server]:
-    """A server that listens once it is run, on its own few connections that cannot write."""
+def prepared(resources: Resources, *, host: str, port: int) -> Iterator[tuple[uvicorn.Server, Context]]:
+    """A server that listens once it is run, on its own few connections that cannot write; and what its routes need."""
     database_url = resources.addresses.database_url
     engine = build_reading_engine(database_url, pool_size=THREADS + 1, statement_seconds=STATEMENT_SECONDS)
+    context = Context(engine, Poller(engine, head()))
     config = uvicorn.Config(
-        application(engine, resources.datasets, schema=head()),
+        application(context, resources.datasets, resources.settings),
         host=host,
         port=port,
         log_config=None,
@@ -41,6 +43,6 @@ def prepared(resources: Resources, *, host: str, port: int) -> Iterator[uvicorn.
         lifespan="on",
     )
     try:
-        yield uvicorn.Server(config)
+        yield uvicorn.Server(config), context
     finally:
         engine.dispose()

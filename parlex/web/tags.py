@@ -97,10 +97,10 @@ class Poller:
     def mirror(self) -> UUID | None:
         return self._seqs.mirror if self._seqs else None
 
-    def tag(self, covers: Iterable[Cover]) -> str | None:
+    def tag(self, covers: Iterable[Cover], variant: str = "") -> str | None:
         """The weak tag of a body; None before the history was first read: then nothing may be kept."""
         seqs = self._seqs
-        return f'W/"{seqs.mirror.hex[:12]}.{self._code}.{seqs.newest(covers)}"' if seqs else None
+        return f'W/"{seqs.mirror.hex[:12]}.{self._code}.{seqs.newest(covers)}{variant}"' if seqs else None
 
     async def news(self, seconds: float) -> None:
         """Wait for new lines of the history, so long at most; or until the server stops."""

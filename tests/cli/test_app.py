@@ -15,7 +15,7 @@ from parlex.settings import Settings, environment
 from tests.commands import complaint, run
 
 COMMANDS = {
-    "Run": ["up", "demo", "sandbox", "fetch", "backfill", "shell"],
+    "Run": ["up", "demo", "sandbox", "fetch", "backfill", "shell", "serve"],
     "Look": ["bills", "bill", "politicians", "politician", "votes", "vote", "changes", "runs"],
     "Prove": ["verify", "disagreements", "replay", "quarantine"],
     "Operate": [

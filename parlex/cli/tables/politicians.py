@@ -16,14 +16,15 @@ SHOWN = 20  # of a politician's votes; --json gives all
 def politicians(found: Sequence[PoliticianRecord]) -> Sheet:
     sheet = Sheet(None, text("Slug", 3, 15), text("Name", 3, 12), line("Party", 2), line("Riding", 3), whole("Prov"))
     for one in found:
-        sheet.add(one.slug, one.name, one.current_party, one.current_riding, one.province)
+        name = f"withdrawn: {one.name}" if one.withdrawn else one.name
+        sheet.add(one.slug, name, one.current_party, one.current_riding, one.province)
     return sheet
 
 
 def politician(story: PoliticianStory) -> Iterable[Sheet | Facts]:
     """Everything the mirror holds of one politician, the parts that are empty left out."""
     record = story.politician
-    facts = Facts(f"{record.name}  {record.slug}")
+    facts = Facts(f"{record.name}  {record.slug}" + (" (withdrawn from the list)" if record.withdrawn else ""))
     known = (
         ("Party", record.current_party),
         ("Riding", record.current_riding),

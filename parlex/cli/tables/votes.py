@@ -17,7 +17,8 @@ def votes(found: Sequence[VoteRecord], *, title: str | None = None) -> Sheet:
     for one in found:
         totals = (one.yea_total, one.nay_total, one.paired_total)
         where = (f"{one.parliament}-{one.session}", one.number, one.date, one.bill_number)
-        sheet.add(*where, one.description_en, one.result, *totals, "match" if one.totals_match else "differ")
+        result = f"withdrawn: {one.result}" if one.withdrawn else one.result
+        sheet.add(*where, one.description_en, result, *totals, "match" if one.totals_match else "differ")
     return sheet
 
 
@@ -31,7 +32,8 @@ def vote(
     facts.add("Description (fr)", record.description_fr)
     facts.add("Bill", record.bill_number)
     totals = f"{record.yea_total} yeas, {record.nay_total} nays, {record.paired_total} paired"
-    facts.add("Result", f"{record.result}: {totals}")
+    withdrawn = " (withdrawn from the list)" if record.withdrawn else ""
+    facts.add("Result", f"{record.result}: {totals}{withdrawn}")
     if not record.totals_match:
         facts.add("Totals", "differ from the ballots below; both stand as the source gives them")
     yield facts

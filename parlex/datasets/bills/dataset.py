@@ -18,6 +18,7 @@ from parlex.answers import as_json, plain
 from parlex.datasets.bills import legisinfo, merge, openparliament, stages
 from parlex.datasets.bills.bill import CLOSED, Bill, LegisinfoBill, Listing, Milestones, fold
 from parlex.datasets.bills.legisinfo import Legisinfo
+from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.bills.openparliament import CompanionListing, OpenParliament
 from parlex.datasets.bills.served import SERVED
 from parlex.datasets.dataset import Dataset
@@ -33,11 +34,6 @@ from parlex.mirror.listings import Line
 from parlex.mirror.lists import Listed, Row
 from parlex.parliament import BillKey, SessionId
 from parlex.runs.work import Asking, Request, Survey
-
-SPINE = "legisinfo"
-COMPANION = "openparliament"
-# OpenParliament's importer refuses older parliaments.
-COMPANION_SINCE = 37
 
 _DAYS = tuple(field.name for field in fields(Milestones))
 _TITLES = ("title_en", "title_fr", "short_title_en", "short_title_fr")

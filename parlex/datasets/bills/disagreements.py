@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from parlex.answers import Record, as_json
 from parlex.datasets import standing
 from parlex.datasets.bills.bill import LegisinfoBill, OpenParliamentBill, fold
-from parlex.datasets.bills.dataset import COMPANION, COMPANION_SINCE, SPINE, BillDataset
+from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
+from parlex.datasets.bills.reads import DATASET
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.reading import batches
 from parlex.db.models import SweepRow
@@ -88,7 +89,7 @@ def lags(db: Session, session: SessionId | None = None) -> list[Lag]:
     """The companion's lag in a session, or in each of which both lists were had."""
     query = (
         select(SweepRow.scope, func.min(SweepRow.swept_at))
-        .where(SweepRow.dataset == BillDataset.name, SweepRow.source == SPINE, SweepRow.believed)
+        .where(SweepRow.dataset == DATASET, SweepRow.source == SPINE, SweepRow.believed)
         .group_by(SweepRow.scope)
     )
     if session is not None:
@@ -100,12 +101,12 @@ def lags(db: Session, session: SessionId | None = None) -> list[Lag]:
 def _has_companion(db: Session, session: SessionId) -> bool:
     if session.parliament < COMPANION_SINCE:
         return False
-    return sweeps.last_believed(db, BillDataset.name, COMPANION, str(session)) is not None
+    return sweeps.last_believed(db, DATASET, COMPANION, str(session)) is not None
 
 
 def _lag(db: Session, session: SessionId, first_look: datetime) -> Lag:
-    spine = listings.listings(db, BillDataset.name, SPINE, str(session))
-    companion = listings.listings(db, BillDataset.name, COMPANION, str(session))
+    spine = listings.listings(db, DATASET, SPINE, str(session))
+    companion = listings.listings(db, DATASET, COMPANION, str(session))
     seconds = {
         key: max(0.0, (companion[key].first_seen_at - row.first_seen_at).total_seconds())
         for key, row in spine.items()

@@ -13,12 +13,18 @@ day of the session, on which nothing was introduced.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from parlex.datasets.bills.bill import Bill, LegisinfoBill, OpenParliamentBill
 from parlex.parliament import BillKey
 
 Source = Literal["legisinfo", "openparliament"]
+
+
+SPINE: Final = "legisinfo"
+COMPANION: Final = "openparliament"
+# OpenParliament's importer refuses older parliaments.
+COMPANION_SINCE = 37
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +33,8 @@ class Rule:
     stand_in: Source | None = None
 
 
-_SPINE = Rule("legisinfo")
-_SPINE_THEN_COMPANION = Rule("legisinfo", "openparliament")
+_SPINE = Rule(SPINE)
+_SPINE_THEN_COMPANION = Rule(SPINE, COMPANION)
 
 RULES: dict[str, Rule] = {
     "title_en": _SPINE_THEN_COMPANION,

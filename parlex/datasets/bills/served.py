@@ -7,7 +7,7 @@ from datetime import date
 
 from sqlalchemy import Integer, Text, any_, cast, func, or_, select
 
-from parlex.datasets.bills import lineage, past
+from parlex.datasets.bills import disagreements, lineage, past
 from parlex.datasets.bills.bill import BillType, StatusCode
 from parlex.datasets.bills.reads import BillRecord, StageRecord
 from parlex.datasets.politicians.reads import PoliticianRecord, sponsors
@@ -17,6 +17,7 @@ from parlex.datasets.served import (
     Include,
     Served,
     Sort,
+    Survey,
     Told,
     answers,
     by_day,
@@ -30,7 +31,7 @@ from parlex.datasets.served import (
 )
 from parlex.datasets.votes.reads import VoteRecord
 from parlex.db.models import BillRow, BillStageRow, ChangeRow, PoliticianRow, VoteRow
-from parlex.parliament import BillKey, Chamber
+from parlex.parliament import BillKey, Chamber, SessionId
 
 _NUMBER = (func.left(BillRow.number, 1), cast(func.substring(BillRow.number, r"\d+"), Integer), BillRow.number)
 _IN_ORDER = (BillRow.parliament, BillRow.session, *_NUMBER)
@@ -180,4 +181,11 @@ SERVED = Served(
         )
     },
     past=lambda db, text, moment: past.as_of(db, BillKey.parse(text), moment),
+    surveys={
+        "disagreements": Survey(
+            help="Where the two sources differ, with both values.",
+            record=disagreements.Disagreement,
+            read=lambda db, dataset, scope: disagreements.disagreements(db, dataset, SessionId.parse(scope)),
+        )
+    },
 )

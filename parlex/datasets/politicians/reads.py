@@ -37,6 +37,7 @@ class PoliticianRecord(Record):
     current_riding: str | None
     province: str | None
     is_current: bool | None
+    withdrawn: bool
     first_seen_at: datetime
     last_changed_at: datetime
 
@@ -87,7 +88,6 @@ class PoliticianStory(Record):
     image_url: str | None
     links: tuple[Any, ...]
     origin: str
-    withdrawn: bool
     memberships: tuple[MembershipRecord, ...]
     bills: tuple[SponsoredRecord, ...]
     votes: tuple[CastRecord, ...]
@@ -106,7 +106,7 @@ def politicians(
     db: Session, *, current: bool = False, name: str | None = None, limit: int | None = None
 ) -> Iterator[PoliticianRecord]:
     """The politicians that are held, by family name; ``name`` keeps those whose name holds the text."""
-    statement = select(*columns(PoliticianRecord, PoliticianRow)).where(PoliticianRow.withdrawn.is_(False))
+    statement = select(*columns(PoliticianRecord, PoliticianRow))
     if current:
         statement = statement.where(PoliticianRow.is_current.is_(True))
     if name is not None:

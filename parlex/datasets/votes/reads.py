@@ -39,6 +39,7 @@ class VoteRecord(Record):
     paired_total: int
     bill_number: str | None
     totals_match: bool
+    withdrawn: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def votes(
     db: Session, session: SessionId | None = None, *, bill: BillKey | None = None, limit: int | None = None
 ) -> Iterator[VoteRecord]:
     """The divisions that are held, of a session, of a bill, or all; newest first."""
-    statement = select(*columns(VoteRecord, VoteRow, date=VoteRow.held_on)).where(VoteRow.withdrawn.is_(False))
+    statement = select(*columns(VoteRecord, VoteRow, date=VoteRow.held_on))
     if session is not None:
         statement = statement.where(VoteRow.parliament == session.parliament, VoteRow.session == session.session)
     if bill is not None:

@@ -1,0 +1,83 @@
+"""The answer of a list: a page of it, in the format that the client asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from parlex.datasets.served import Collection
+from parlex.web import formats, queries, questions, routes
+from parlex.web.bodies import Body
+from parlex.web.context import Context, next_address
+from parlex.web.queries import Asked
+
+FORMATS = (formats.JSON, formats.NDJSON, formats.CSV)
+
+Require = Callable[[Connection, str], None]  # raises a Problem where there is no record of that key
+
+
+def add(
+    context: Context,
+    router: APIRouter,
+    path: str,
+    collection: Collection,
+    *,
+    title: str,
+    tag: str,
+    key: Callable[[Request], str] | None = None,
+    require: Require | None = None,
+    parts: dict[str, str] | None = None,
+    covered: bool = True,
+) -> None:
+    """Add the route of a list. ``key``, ``require`` and ``parts`` are those of the record that it is below."""
+    columns = list(collection.fields)
+
+    async def answer(request: Request, query: Any) -> Response:
+        question = questions.asked(collection, query, key(request) if key else None)
+        shown = [name for name in columns if question.fields is None or name in question.fields]
+        shown += [name for name in question.include if name not in shown]
+        format = context.format(request, *FORMATS)
+        made = partial(_page, context, request, collection, question, shown, format, require, count=query.count)
+        if not covered:
+            return await context.answers.uncovered(made)
+        variant = "" if format == formats.JSON else f".{format}"
+        return await context.answers.covered(request, questions.covers(collection, question), made, variant)
+
+    more = {name: each.type for name, each in collection.includes.items()}
+    row = questions.model_of(title, collection.record, *more.items())
+    routes.get(
+        router,
+        path,
+        answer,
+        help=collection.help,
+        tag=tag,
+        parameters=questions.parameters(collection),
+        parts=parts,
+        model=questions.list_of(title, row),
+        written_as=FORMATS,
+    )
+
+
+def _page(
+    context: Context,
+    request: Request,
+    collection: Collection,
+    question: Asked,
+    columns: list[str],
+    format: str,
+    require: Require | None,
+    *,
+    count: bool,
+) -> Body:
+    with context.engine.connect() as db:
+        page = queries.page(db, collection, question)
+        total = queries.count(db, collection, question) if count else None
+        if question.parent is not None and not page.rows and require is not None:
+            require(db, question.parent)
+    address = next_address(request, page.next) if page.next else None
+    return formats.listed(page.rows, address, format, columns, total)
