@@ -13,7 +13,6 @@ import typer
 from parlex.cli.dispatch import Ended, dispatched, ended
 from parlex.cli.frame import (
     BILLS,
-    INTERRUPTED,
     RUN,
     SHOWN,
     Commands,
@@ -34,7 +33,6 @@ from parlex.cli.frame import (
     print_records,
     reading,
     session_id,
-    stop,
     working,
 )
 from parlex.errors import ParlexError, UsageError
@@ -252,19 +250,20 @@ def _fetch_all(
 def _seen_through(
     resources: Resources, requests: Mapping[str, Request], showing: AbstractContextManager[Bars], *, dispatch: bool
 ) -> Iterator[tuple[str, Ended | UsageError]]:
-    """What each request came to. Ctrl-C is one line that says what is saved and how it goes on."""
+    """What each request came to. Ctrl-C and TERM are one line that says what is saved and how it goes on."""
     sent: dict[str, UUID] = {}
-    told = ""
+    told, stopped = "", None
     with showing as bars:
         try:
             if dispatch:
                 yield from dispatched(resources, requests, bars, sent)
             else:
                 yield from _fetched(resources, requests, bars)
-        except KeyboardInterrupt:
-            told = _goes_on(bars, sent) if dispatch else _is_saved(bars)
-    if told:
-        stop(told, INTERRUPTED)
+        except (KeyboardInterrupt, SystemExit) as signalled:
+            told, stopped = (_goes_on(bars, sent) if dispatch else _is_saved(bars)), signalled
+    if stopped is not None:
+        complain(told)
+        raise stopped
 
 
 def _fetched(

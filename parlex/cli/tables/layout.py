@@ -156,13 +156,20 @@ class Sheet:
             yield Text("")
 
 
+class Screen(Console):
+    """A console that leaves it to its caller what to do where nobody reads any more: rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # the BrokenPipeError that it is called for
+
+
 def console() -> Console:
     """Standard output. Titles are data: nothing in them is taken for markup."""
     if sys.stdout.isatty():
-        return Console(markup=False, highlight=False, emoji=False)
+        return Screen(markup=False, highlight=False, emoji=False)
     width = shutil.get_terminal_size((BOUNDLESS, 24)).columns  # COLUMNS, where a person set it
     file = cast(IO[str], _Stripped(sys.stdout))
-    return Console(file=file, width=width, markup=False, highlight=False, emoji=False)
+    return Screen(file=file, width=width, markup=False, highlight=False, emoji=False)
 
 
 class _Stripped:
