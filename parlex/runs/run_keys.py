@@ -290,10 +290,12 @@ def due_keys(db: Session, run_id: UUID, *, size: int, now: datetime) -> list[str
     return list(db.scalars(query.order_by(key.position).limit(size)))
 
 
-def next_due(db: Session, run_id: UUID) -> datetime | None:
-    """When the next waiting key is due; None where none waits."""
-    query = select(func.min(RunKeyRow.next_attempt_at)).where(RunKeyRow.run_id == run_id, RunKeyRow.state == "waiting")
-    return db.scalar(query)
+def next_due(db: Session, run_id: UUID) -> tuple[datetime | None, str | None]:
+    """When the next waiting key is due, and the error that it waits for; both None where none waits."""
+    key = RunKeyRow
+    query = select(key.next_attempt_at, key.error).where(key.run_id == run_id, key.state == "waiting")
+    row = db.execute(query.order_by(key.next_attempt_at, key.position).limit(1)).first()
+    return (None, None) if row is None else (row.next_attempt_at, row.error)
 
 
 def wake(db: Session, *, now: datetime) -> int:

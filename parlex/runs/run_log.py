@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -42,6 +43,20 @@ class Patience:
     resend_after: timedelta  # a message that nobody took up
     abandon_after: timedelta  # a run that nothing moves though work is due
     run_deadline: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class NextTry:
+    """In how many seconds a run asks its sources again, and the error that it waits for."""
+
+    seconds: float
+    error: str | None
+
+    def __str__(self) -> str:
+        """``next try in 40 s (www.parl.ca answered 503)``."""
+        # Of several sources the first one will do, and of an address its host.
+        cause = re.sub(r"\w+://([^/\s]+)\S*", r"\1", (self.error or "").split("; ")[0])
+        return f"next try in {self.seconds:.0f} s" + (f" ({cause})" if cause else "")
 
 
 class RunLog:
@@ -244,11 +259,11 @@ class RunLog:
         with self._db() as db:
             fetch_logs.touch(db, run_id, now=Clock(db).now())
 
-    def seconds_until_due(self, run: RunRow) -> float | None:
-        """Until the run's planning, or the next of its keys, is due; None where others have all that is left."""
+    def next_try(self, run: RunRow) -> NextTry | None:
+        """When the run's planning, or the next of its keys, is due; None where others have all that is left."""
         with self._db() as db:
-            due = run_keys.next_due(db, run.run_id) if run.planned else run.next_attempt_at
-            return None if due is None else max((due - Clock(db).now()).total_seconds(), 0.0)
+            due, error = run_keys.next_due(db, run.run_id) if run.planned else (run.next_attempt_at, None)
+            return None if due is None else NextTry(max((due - Clock(db).now()).total_seconds(), 0.0), error)
 
     def progress(self, run_id: UUID) -> tuple[int, int]:
         """(keys that have ended, all keys of the run)."""

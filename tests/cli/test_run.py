@@ -166,18 +166,28 @@ def test_an_unknown_session_stops_no_other(live: Settings) -> None:
     assert "nonsense" in complaint(run(live, "backfill", "--dataset", "nonsense", "44-1", "45-1"), 2)
 
 
-def test_ctrl_c_says_what_is_saved_and_how_it_goes_on(live: Settings, sandbox: Sandbox, db: Session) -> None:
-    sandbox.fault("slow", host="legisinfo", path="/45-1/", seconds=30)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_is_stopped_says_what_is_saved_and_how_it_goes_on(
+    live: Settings, sandbox: Sandbox, db: Session, number: signal.Signals
+) -> None:
+    """Whether by a person, or by a supervisor, which may say so twice."""
+    sandbox.fault("slow", host="legisinfo", path="/45-1/", seconds=3)
     with under_way(live, "backfill", "44-1", "45-1", "--json") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert json.loads(process.stdout.readline())["created"] == 14
         assert wait_until(lambda: is_planned(db, "45-1"), 60)
-        process.send_signal(signal.SIGINT)
-        # A machine that is slow enough is told before how far it is.
+        process.send_signal(number)
+        if number == signal.SIGTERM:
+            process.send_signal(number)
+        # A machine that is slow enough is told before how far it is, and one that is quick before its bar knows.
         told = next(line for line in process.stderr if line.startswith("parlex:"))
-        assert told == "parlex: stopped: saved 14 of 14 of 44-1, nothing of 45-1; the same command goes on from there\n"
-        process.kill()
+        saved = "14 of 14 of 44-1, (nothing|0 of 60) of 45-1"
+        assert re.fullmatch(f"parlex: stopped: saved {saved}; the same command goes on from there\n", told)
+        assert process.wait() == 128 + number
+    db.rollback()
+    assert db.scalars(select(RunRow.status).order_by(RunRow.started_at)).all() == ["success", "revoked"]
+    assert run(live, "alerts").returncode == 0
 
 
 def test_no_session_is_advised_that_no_source_has(settings: Settings) -> None:
