@@ -364,7 +364,7 @@ def show_run(run: Run, as_json: Json = False) -> None:
 
 @command(runs, name="retry")
 def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> None:
-    """Fetch again what failed in a run.
+    """Fetch again what failed in a run, and what one that was revoked or abandoned did not reach.
 
     Example: parlex runs retry 1a2b3c4d --dispatch
     """
@@ -385,15 +385,10 @@ def revoke_run(run_ids: Runs) -> None:
 
     Example: parlex runs revoke 1a2b3c4d
     """
-    from parlex.runs import reads as run_reads
-
-    with working(load_settings()) as resources:
-        for run in run_ids:
-            with resources.db() as db:
-                run_id = run_reads.find_run(db, run)
-            if not resources.pipeline.revoke(run_id):
-                raise ParlexError(f"run {str(run_id)[:8]} is over already")
-            note(f"run {str(run_id)[:8]} is ended")
+    for run_id, pipeline in _runs(run_ids):
+        if not pipeline.revoke(run_id):
+            raise UsageError(f"run {str(run_id)[:8]} is over already")
+        note(f"run {str(run_id)[:8]} is ended")
 
 
 @command(runs, name="pause")
@@ -407,7 +402,7 @@ def pause_run(run_ids: Runs) -> None:
     """
     for run_id, pipeline in _runs(run_ids):
         if not pipeline.pause(run_id):
-            raise ParlexError(f"run {str(run_id)[:8]} is over or paused already")
+            raise UsageError(f"run {str(run_id)[:8]} is over or paused already")
         note(f"run {str(run_id)[:8]} is paused; to go on: parlex runs resume {str(run_id)[:8]}")
 
 
@@ -419,18 +414,19 @@ def resume_run(run_ids: Runs) -> None:
     """
     for run_id, pipeline in _runs(run_ids):
         if not pipeline.resume(run_id):
-            raise ParlexError(f"run {str(run_id)[:8]} is not paused")
+            raise UsageError(f"run {str(run_id)[:8]} is not paused")
         note(f"run {str(run_id)[:8]} goes on")
 
 
 def _runs(texts: Sequence[str]) -> Iterator[tuple[UUID, Pipeline]]:
-    """The id of each, as a person wrote them, and what moves it. Needs no Redis."""
+    """The id of each, as a person wrote them, and what moves it: nothing is, where one of them is wrong. Needs no
+    Redis."""
     from parlex.runs import reads as run_reads
 
     with looking() as resources:
-        for found in texts:
-            with resources.db() as db:
-                run_id = run_reads.find_run(db, found)
+        with resources.db() as db:
+            found = [run_reads.find_run(db, text) for text in texts]
+        for run_id in found:
             yield run_id, resources.pipeline
 
 

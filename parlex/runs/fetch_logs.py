@@ -410,7 +410,7 @@ def _end(db: Session, run_id: UUID, status: str, cause: str | None, now: datetim
 
 def _give_up(db: Session, run: RunRow, status: str, cause: str | None, now: datetime) -> None:
     note_errors(db, run.run_id, [cause] if cause else [])
-    give_up_keys(db, run.run_id, f"{status} with its run")
+    give_up_keys(db, run.run_id)
     close(db, run, now=now, status=status)
 
 

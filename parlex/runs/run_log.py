@@ -92,14 +92,15 @@ class RunLog:
         return Request(f"fetch_session_{dataset}", dataset, scope=str(session), limit=limit)
 
     def retry_request(self, run_id: UUID) -> Request:
-        """What failed in a run, asked for again: its failed keys, or all of it where it never came to have keys.
+        """What failed in a run, or was not reached before it was ended, asked for again: these keys, or all of it where
+        it never came to have keys.
 
         What another run has saved meanwhile is not asked for. UsageError where nothing failed, or the run is not over
         yet.
         """
         run = self.run(run_id)
         if run.status == "running":
-            raise UsageError(f"run {run_id} is still running")
+            raise UsageError(f"run {str(run_id)[:8]} is still running")
         with self._db() as db:
             failed = run_keys.failed_keys(db, run_id)
         if failed:
@@ -107,7 +108,7 @@ class RunLog:
             return Request(RETRY, dataset=run.dataset, scope=scope, retry_of=str(run_id))
         if run.status in fetch_logs.UNSUCCESSFUL:
             return fetch_logs.request_of(run)
-        raise UsageError(f"nothing failed in run {run_id}")
+        raise UsageError(f"nothing failed in run {str(run_id)[:8]}")
 
     def _asked(self, request: Request) -> Dataset:
         """The dataset of a request. UsageError where it does not exist, or knows no sessions."""

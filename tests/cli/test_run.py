@@ -253,10 +253,12 @@ def test_the_command_retries_and_shows(mirror: Resources, sandbox: Sandbox) -> N
     run_id = failed_run(mirror, sandbox)
     done = run(mirror.settings, "runs", "retry", str(run_id)[:8], "--json")
     assert (done.returncode, json.loads(done.stdout)["created"]) == (0, 2)
+    retried = json.loads(done.stdout)["run_id"][:8]
     shown = run(mirror.settings, "runs", "show", str(run_id)[:8])
     assert "closed: partial" in shown.stdout
     refused = run(mirror.settings, "runs", "revoke", str(run_id)[:8])
-    assert (refused.returncode, "is over already" in refused.stderr) == (1, True)
+    assert (refused.returncode, "is over already" in refused.stderr) == (2, True)
+    assert complaint(run(mirror.settings, "runs", "retry", retried), 2) == f"nothing failed in run {retried}"
 
 
 def test_a_run_under_way_is_ended_by_hand(mirror: Resources, db: Session) -> None:
@@ -265,6 +267,43 @@ def test_a_run_under_way_is_ended_by_hand(mirror: Resources, db: Session) -> Non
     row = db.get(RunRow, opened.run.run_id)
     assert row is not None
     assert (row.status, row.errors) == ("revoked", [])
+
+
+def test_one_wrong_id_ends_no_run(mirror: Resources) -> None:
+    run_id = mirror.pipeline.open_run(mirror.pipeline.session_request(SessionId(44, 1))).run.run_id
+    for command in ("revoke", "pause", "resume"):
+        assert "no run has an id" in complaint(run(mirror.settings, "runs", command, str(run_id)[:8], "00000000"), 2)
+    assert mirror.pipeline.run(run_id).status == "running"
+    assert mirror.pipeline.run(run_id).paused_at is None
+
+
+@pytest.mark.parametrize("status", ["revoked", "abandoned"])
+def test_what_an_ended_run_did_not_reach_is_no_failure_and_can_be_fetched(
+    mirror: Resources, sandbox: Sandbox, status: str
+) -> None:
+    sandbox.fault("error", host="legisinfo", path="(?i)/c-11/", status=404)
+    pipeline = mirror.pipeline
+    opened = pipeline.open_run(pipeline.session_request(SessionId(44, 1))).run
+    pipeline.plan(opened)
+    reached = ["44-1 C-11", "44-1 C-14"]
+    pipeline.persist(opened, pipeline.fetch(opened, reached).persist)
+    if status == "revoked":
+        pipeline.revoke(opened.run_id)
+    else:
+        pipeline.abandon(opened.run_id, "the power was cut")
+    sandbox.clear_faults()
+
+    assert pipeline.progress(opened.run_id) == (2, 14)
+    short = str(opened.run_id)[:8]
+    (story,) = objects(run(mirror.settings, "runs", "show", short, "--json"))
+    assert (story["status"], story["failed"], story["created"], story["unreached"]) == (status, 1, 1, 12)
+    assert [key["state"] for key in story["keys"] if key["key"] in reached] == ["failed", "done"]
+    unreached = [key for key in story["keys"] if key["key"] not in reached]
+    assert {(key["state"], key["outcome"], key["error"]) for key in unreached} == {("unreached", None, None)}
+    shown = run(mirror.settings, "runs", "show", short).stdout
+    assert f"12; to fetch them: parlex runs retry {short}" in shown
+    again = run(mirror.settings, "runs", "retry", short, "--json")
+    assert json.loads(again.stdout)["created"] == 13
 
 
 def test_lists_of_a_run_that_was_not_seen_to_its_end_are_not_said_to_be_compared(mirror: Resources) -> None:
@@ -292,10 +331,10 @@ def test_a_run_under_way_is_paused_and_goes_on(mirror: Resources) -> None:
     assert mirror.pipeline.run(opened.run_id).paused_at is not None
     assert "paused" in run(mirror.settings, "runs").stdout.split()
     assert "Paused" in run(mirror.settings, "runs", "show", short).stdout.split()
-    assert "paused already" in complaint(run(mirror.settings, "runs", "pause", short), 1)
+    assert "paused already" in complaint(run(mirror.settings, "runs", "pause", short), 2)
     assert run(mirror.settings, "runs", "resume", short).returncode == 0
     assert mirror.pipeline.run(opened.run_id).paused_at is None
-    assert "is not paused" in complaint(run(mirror.settings, "runs", "resume", short), 1)
+    assert "is not paused" in complaint(run(mirror.settings, "runs", "resume", short), 2)
 
 
 def test_the_table_tells_how_long_a_run_takes(mirror: Resources, db: Session) -> None:

@@ -275,7 +275,7 @@ def test_a_run_s_story_has_its_keys_its_lists_and_its_quarantine(db: Session) ->
     assert story is not None
     assert [(key.key, key.outcome) for key in story.keys] == [("45-1 C-2", "created"), ("45-1 C-3", "failed")]
     found = story.as_json()
-    parts = ["keys", "sweeps", "quarantine", "timeline", "changes", "paused_at", "eta_seconds"]
+    parts = ["keys", "sweeps", "quarantine", "timeline", "changes", "unreached", "paused_at", "eta_seconds"]
     assert list(found) == [*RUN_KEYS, "missed_slots", "scope", "params", "listed", "not_due", *parts]
     assert [sweep["missing"] for sweep in found["sweeps"]] == [["45-1 C-9"]]
     assert [row["reason"] for row in found["quarantine"]] == ["StatusName: unknown"]
@@ -336,6 +336,31 @@ def test_the_run_that_a_task_waits_for(db: Session) -> None:
     save(db, run, rows.run())
     assert run_reads.run_of_task(db, "mine") == run.run_id
     assert run_reads.run_of_task(db, "nobody's") is None
+
+
+@pytest.mark.parametrize(
+    ("run", "believed", "held"),
+    [
+        ({"status": "success"}, True, 1),
+        ({"status": "partial"}, True, 1),
+        ({"status": "failure", "attempted": 3}, True, 1),
+        ({"status": "failure"}, True, None),
+        ({"status": "success"}, False, None),
+        ({"status": "running"}, True, None),
+        ({"status": "revoked"}, True, None),
+        ({"status": "abandoned"}, True, None),
+    ],
+)
+def test_a_list_that_nobody_compared_has_no_figures(
+    db: Session, run: dict[str, Any], believed: bool, held: int | None
+) -> None:
+    of = rows.run(**run)
+    save(db, of, rows.sweep(NOON, run_id=of.run_id, believed=believed, missing=["45-1 C-9"], doubled=["45-1 C-8"]))
+    (found,) = run_reads.sweeps(db)
+    compared = held is not None
+    assert (found.held, found.missing) == (held, ("45-1 C-9",) if compared else None)
+    assert (found.extra, found.quarantined) == (((), ()) if compared else (None, None))
+    assert found.doubled == ("45-1 C-8",)
 
 
 def test_sweeps_newest_first(db: Session) -> None:
