@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.frame import (
     BILLS,
     LOOK,
@@ -65,7 +66,7 @@ def bills(
         any_held = rows or list(bill_reads.bills(db, session, limit=1))
     if rows:
         layout.console().print(tables.bills(rows))
-        note(f"{len(rows)} bills")
+        note(counted(len(rows), "bill"))
     elif any_held:
         note("no bill that is held matches")
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.frame import (
     BILLS,
     LOOK,
@@ -99,7 +100,8 @@ def changes(
             console.print(tables.changes(rows))
             count, last = count + len(rows), rows[-1].seq
     option = f" --dataset {name}" if name else ""
-    note(f"{count or 'no'} changes; what comes next: parlex changes{option} --after {last}")
+    told = counted(count, "change") if count else "no changes"
+    note(f"{told}; what comes next: parlex changes{option} --after {last}")
 
 
 @command(commands, PROVE)
@@ -149,10 +151,10 @@ def _print_verified(dataset: Dataset, found: Sequence[Completeness], sample: Sam
     if findings.rows:
         console.print(findings)
     if sample is not None:
-        console.print(tables.sample(sample, dataset.name))
+        console.print(tables.sample(sample, dataset.one))
     wanting = sum(not one.complete for one in found)
-    what = "sessions" if dataset.by_session else "lists"
-    note(f"{len(found)} {what}, {wanting or 'none'} incomplete" if found else nothing_held(dataset))
+    what = counted(len(found), "session" if dataset.by_session else "list")
+    note(f"{what}, {wanting or 'none'} incomplete" if found else nothing_held(dataset))
 
 
 @command(commands, PROVE)
@@ -184,7 +186,7 @@ def disagreements(
     if lags:
         console.print(tables.lags(lags))
     if not lag:
-        note(f"{len(rows)} disagreements")
+        note(counted(len(rows), "disagreement"))
 
 
 @command(commands, PROVE)
@@ -231,7 +233,8 @@ def replay(
         layout.console().print(tables.differences(rows))
     if not as_json:
         done = "made" if apply else "would be made (parlex replay --apply makes them)"
-        note(f"{count} {dataset} read again, " + (f"{len(rows)} changes {done}" if rows else "no change"))
+        changed = f"{counted(len(rows), 'change')} {done}" if rows else "no change"
+        note(f"{counted(count, chosen.one)} read again, {changed}")
     raise typer.Exit(1 if errors else 0)
 
 
@@ -245,7 +248,7 @@ def archive() -> None:
         raise ConfigurationError("PARLEX_ARCHIVE_URL is not set: name a folder or s3://bucket/prefix")
     with working(settings) as resources:
         written = upkeep.archive(resources)
-    note(f"{written} documents written")
+    note(f"{counted(written, 'document')} written")
 
 
 @command(commands, OPERATE)
@@ -312,8 +315,8 @@ def list_entries(
     if shown:
         layout.console().print(tables.quarantine(shown))
     more = len(found) > len(shown)
-    kind = f"{wanted} entries" if wanted else "entries"
-    note(f"the newest {SHOWN}; more: parlex quarantine list --limit N" if more else f"{len(shown)} {kind}")
+    told = counted(len(shown), *(f"{wanted} {noun}".strip() for noun in ("entry", "entries")))
+    note(f"the newest {SHOWN}; more: parlex quarantine list --limit N" if more else told)
 
 
 @command(quarantine, name="show")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.dispatch import queues_alive
 from parlex.cli.frame import (
     OPERATE,
@@ -162,7 +163,7 @@ def list_alerts(
             console.print(tables.alerts(found))
         if waiting:
             console.print(tables.waiting(waiting))
-        note(f"{sum(row.closed_at is None for row in found)} open, {len(waiting)} messages not delivered")
+        note(f"{sum(row.closed_at is None for row in found)} open, {counted(len(waiting), 'message')} not delivered")
     raise typer.Exit(1 if waiting or any(row.closed_at is None for row in found) else 0)
 
 

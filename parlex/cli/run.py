@@ -10,6 +10,7 @@ from uuid import UUID
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.dispatch import Ended, dispatched, ended
 from parlex.cli.frame import (
     BILLS,
@@ -24,6 +25,7 @@ from parlex.cli.frame import (
     SessionOption,
     command,
     complain,
+    dataset_of,
     day,
     load_settings,
     looking,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(cls=Commands)
 runs = typer.Typer(cls=Commands)
 
+WHOLE = "all"  # what is asked for of a dataset that has no sessions, as verify calls it too
 ERRORS_SHOWN = 3  # of each run, below its figures
 
 Run = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or at least its first 4 characters.")]
@@ -142,10 +145,12 @@ def fetch(
     """
     from parlex.runs.run_log import USUAL
 
-    def ask(pipeline: Pipeline) -> dict[str, Request]:
+    def ask(resources: Resources) -> dict[str, Request]:
+        pipeline, chosen = resources.pipeline, dataset_of(resources, dataset)
         if session:
             return {str(session): pipeline.session_request(session, limit, dataset=dataset)}
-        return {"latest": pipeline.latest_request(limit or (USUAL if dataset == BILLS else None), dataset=dataset)}
+        asked = "latest" if chosen.by_session else WHOLE
+        return {asked: pipeline.latest_request(limit or (USUAL if dataset == BILLS else None), dataset=dataset)}
 
     _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
@@ -178,9 +183,10 @@ def backfill(
     if not sessions and dataset != "politicians":
         raise UsageError(f"name the sessions: parlex backfill --dataset {dataset} 44-1 45-1")
 
-    def ask(pipeline: Pipeline) -> dict[str, Request]:
+    def ask(resources: Resources) -> dict[str, Request]:
+        pipeline = resources.pipeline
         whole = {str(session): pipeline.session_request(session, dataset=dataset) for session in sessions or ()}
-        return whole or {dataset: pipeline.latest_request(None, dataset=dataset)}
+        return whole or {WHOLE: pipeline.latest_request(None, dataset=dataset)}
 
     if dry_run:
         if dispatch:
@@ -190,7 +196,7 @@ def backfill(
         _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
 
-def _preview_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, as_json: bool) -> None:
+def _preview_all(ask: Callable[[Resources], Mapping[str, Request]], *, as_json: bool) -> None:
     """Say what each would come to. The exit code is that of the fetch, as far as the lists tell."""
     from parlex.cli.tables import layout
     from parlex.cli.tables import runs as tables
@@ -200,7 +206,7 @@ def _preview_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, as_json: b
     found: list[Preview] = []
     code = 0
     with working(settings, begins=True) as resources:
-        for asked, request in ask(resources.pipeline).items():
+        for asked, request in ask(resources).items():
             try:
                 found.append(resources.pipeline.preview(request))
             except ParlexError as error:
@@ -216,7 +222,7 @@ def _preview_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, as_json: b
 
 
 def _fetch_all(
-    ask: Callable[[Pipeline], Mapping[str, Request]], *, dispatch: bool, as_json: bool, begins: bool = True
+    ask: Callable[[Resources], Mapping[str, Request]], *, dispatch: bool, as_json: bool, begins: bool = True
 ) -> None:
     """Fetch what is asked for, say what it came to, and end with the exit code for it."""
     from parlex.cli import bars
@@ -229,7 +235,7 @@ def _fetch_all(
     found: dict[str, Ended] = {}
     complaints: list[str] = []
     with working(settings, begins=begins) as resources:
-        requests = ask(resources.pipeline)
+        requests = ask(resources)
         for asked, outcome in _seen_through(resources, requests, bars.showing(), dispatch=dispatch):
             if not isinstance(outcome, UsageError):
                 found[asked] = outcome
@@ -311,7 +317,7 @@ def _tell_errors(asked: str, one: Ended) -> None:
         note(f"{asked}: {error}")
     more = one.figures["error_count"] - min(len(one.errors), ERRORS_SHOWN)
     if more > 0:
-        note(f"{asked}: {more} more errors: parlex runs show {str(one.figures['run_id'])[:8]}")
+        note(f"{asked}: {counted(more, 'more error')}: parlex runs show {str(one.figures['run_id'])[:8]}")
 
 
 # Runs.
@@ -338,7 +344,7 @@ def list_runs(ctx: typer.Context, limit: Newest = None, as_json: Json = False) -
         standings = run_reads.standings(db)
     if rows:
         layout.console().print(tables.runs(rows, standings))
-    note(f"the newest {SHOWN}; more: parlex runs --limit N" if more else f"{len(rows)} runs")
+    note(f"the newest {SHOWN}; more: parlex runs --limit N" if more else counted(len(rows), "run"))
 
 
 @command(runs, name="show")
@@ -373,8 +379,8 @@ def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> No
     with reading() as db:
         run_id = run_reads.find_run(db, run)
 
-    def ask(pipeline: Pipeline) -> dict[str, Request]:
-        return {f"retry of {str(run_id)[:8]}": pipeline.retry_request(run_id)}
+    def ask(resources: Resources) -> dict[str, Request]:
+        return {f"retry of {str(run_id)[:8]}": resources.pipeline.retry_request(run_id)}
 
     _fetch_all(ask, dispatch=dispatch, as_json=as_json, begins=False)
 

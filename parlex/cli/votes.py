@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.frame import (
     LOOK,
     Commands,
@@ -43,7 +44,7 @@ def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = Fa
         rows = list(found)
     if rows:
         layout.console().print(tables.votes(rows))
-    note(f"{len(rows)} divisions" if rows else f"none are held; {to_fetch(resources.datasets['votes'], session)}")
+    note(counted(len(rows), "division") if rows else f"none are held; {to_fetch(resources.datasets['votes'], session)}")
 
 
 @command(commands, LOOK)

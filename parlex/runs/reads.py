@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Select, Text, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from parlex.answers import Record, as_json
+from parlex.answers import Record, as_json, counted
 from parlex.db.models import (
     ChangeRow,
     DocumentFetchRow,
@@ -231,7 +231,7 @@ def _change_events(db: Session, run_id: UUID) -> Iterator[EventRecord]:
     row = ChangeRow
     query = select(row.observed_at, func.count()).where(row.run_id == run_id).group_by(row.observed_at)
     for observed_at, count in db.execute(query):
-        yield EventRecord(observed_at, f"{count} changes saved")
+        yield EventRecord(observed_at, f"{counted(count, 'change')} saved")
 
 
 def find_run(db: Session, text: str) -> UUID:

@@ -86,7 +86,7 @@ def test_a_backfill_that_is_only_planned(live: Settings) -> None:
     assert run(live, "runs", "--json").stdout == ""
     told = run(live, "backfill", "44-1", "45-1", "--dry-run")
     assert told.returncode == 0
-    assert ["all", "74", "74", "148", "unknown", "unknown"] in [line.split() for line in told.stdout.splitlines()]
+    assert ["together", "74", "74", "148", "unknown", "unknown"] in [line.split() for line in told.stdout.splitlines()]
     assert "leave --dispatch out" in complaint(run(live, "backfill", "45-1", "--dry-run", "--dispatch"), 2)
 
 
@@ -320,7 +320,7 @@ def test_what_is_parked_names_its_dataset(mirror: Resources, sandbox: Sandbox) -
     alone.run_session(mirror.pipeline, SessionId(44, 1))
     told = run(mirror.settings, "quarantine", "list", "--state", "all")
     assert any(line.split()[1:4] == ["bills", "44-1", "C-14"] for line in told.stdout.splitlines())
-    assert told.stderr == "1 entries\n"
+    assert told.stderr == "1 entry\n"
 
 
 def test_a_run_under_way_is_paused_and_goes_on(mirror: Resources) -> None:

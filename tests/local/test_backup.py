@@ -62,7 +62,7 @@ def test_what_is_restored_is_what_was_held(
     )
     restored = run(there, "restore", "--from", str(tmp_path / "copy"))
     assert restored.returncode == 0, restored.stderr
-    assert "an archive (1 documents); now: parlex verify" in restored.stderr
+    assert "an archive (1 document); now: parlex verify" in restored.stderr
     assert open_archive(str(tmp_path / "other")).get(SHA) == BODY
     for command in (["changes", "--json"], ["verify", "--json"]):
         before, after = run(here, *command), run(there, *command)

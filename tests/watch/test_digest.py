@@ -131,7 +131,7 @@ def test_the_other_datasets_are_told_of_after_the_bills(
         "- 45-1 10 2026-06-10, Failed, An amendment",
         "0 runs of bills in 24 h.",
         "0 requests; 0 bills failed, 0 in quarantine.",
-        "1 runs of votes in 24 h: 1 success.",
+        "1 run of votes in 24 h: 1 success.",
         "3 requests; 0 votes failed, 0 in quarantine.",
         "Nothing is wrong.",
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from parlex.answers import counted
 from parlex.cli.tables.layout import Facts, Sheet, cell, counts, line, numbers, span, text, whole, words
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ def _findings(one: Completeness) -> Iterator[tuple[str, str | None]]:
             yield f"only {_SOURCES.get(source, source)}", ", ".join(only)
 
 
-def sample(found: Sample, what: str) -> Sheet:
+def sample(found: Sample, one: str) -> Sheet:
     """What asking again came to."""
-    title = f"{len(found.bills)} {what} asked for again: {len(found.mismatches) or 'no'} differences"
+    differences = counted(len(found.mismatches), "difference") if found.mismatches else "no difference"
+    title = f"{counted(len(found.bills), one)} asked for again: {differences}"
     sheet = Sheet(title, text("Key"), text("Field"), text("Mirror"), text("Source now"))
     for item in found.mismatches:
         sheet.add(item.key, item.field, item.mirror, item.error or item.source)

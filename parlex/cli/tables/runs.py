@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from parlex.answers import counted
 from parlex.cli.tables import mirror
 from parlex.cli.tables.layout import RUN_ID_SHOWN, Facts, Sheet, cell, counts, numbers, pairs, span, text, whole, words
 
@@ -66,7 +67,7 @@ def run(story: RunStory) -> Iterable[Sheet | Facts]:
     facts.add("Fetched", f"{record.bills_fetched}: {counts}")
     if story.unreached:
         facts.add("Not reached", f"{story.unreached}; to fetch them: parlex runs retry {short}")
-    facts.add("Spent", f"{record.requests} requests, {record.bytes:,} bytes")
+    facts.add("Spent", f"{counted(record.requests, 'request')}, {counted(record.bytes, 'byte')}")
     yield facts
     yield from _parts(story)
 
@@ -122,7 +123,7 @@ def previews(found: Sequence[Preview]) -> Sheet:
         sheet.add(one.scope or one.dataset, one.listed, one.due, one.requests, _known(one.bytes), _known(one.hours))
     if len(found) > 1:
         listed, due, requests = (sum(getattr(one, name) for one in found) for name in ("listed", "due", "requests"))
-        sheet.add("all", listed, due, requests, _sum(one.bytes for one in found), _sum(one.hours for one in found))
+        sheet.add("together", listed, due, requests, _sum(one.bytes for one in found), _sum(one.hours for one in found))
     return sheet
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from parlex.answers import counted
 from parlex.cli.tables.layout import Facts, Sheet, line, numbers, whole
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def vote(
     facts.add("Description", record.description_en)
     facts.add("Description (fr)", record.description_fr)
     facts.add("Bill", record.bill_number)
-    totals = f"{record.yea_total} yeas, {record.nay_total} nays, {record.paired_total} paired"
+    totals = f"{counted(record.yea_total, 'yea')}, {counted(record.nay_total, 'nay')}, {record.paired_total} paired"
     withdrawn = " (withdrawn from the list)" if record.withdrawn else ""
     facts.add("Result", f"{record.result}: {totals}{withdrawn}")
     if not record.totals_match:
