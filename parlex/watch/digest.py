@@ -86,7 +86,7 @@ def _parliament(db: Session, datasets: Mapping[str, Dataset], after: int, last: 
 
 def _of_dataset(db: Session, dataset: Dataset, changed: Changed, after: int) -> Iterator[str]:
     titles = dataset.titles(db, changed)
-    yield f"{len(changed)} {dataset.name} changed in Parliament."
+    yield f"{counted(len(changed), dataset.one)} changed in Parliament."
     news = [(heading, _rows(changed, kind=kind)) for kind, heading in _KINDS.items()]
     fields = [(heading, _rows(changed, field=field)) for field, heading in dataset.told_fields.items()]
     for heading, found in (news[0], *fields, *news[1:]):
@@ -136,7 +136,7 @@ def _fetching(db: Session, overview: Overview) -> Iterator[str]:
         counts = ", ".join(f"{count} {status}" for status, count in report.by_status.items() if count)
         yield f"{counted(report.runs, 'run')} of {report.dataset} in {hours}" + (f": {counts}." if counts else ".")
         failed, parked = report.records["failed"], report.quarantined
-        yield f"{counted(report.requests, 'request')}; {failed} {report.dataset} failed, {parked} in quarantine."
+        yield f"{counted(report.requests, 'request')}; {failed} failed, {parked} in quarantine."
     found = alerts.alerts(db)
     yield "Nothing is wrong." if not found and overview.healthy else "Wrong now:"
     told = {row.headline for row in found}
