@@ -243,21 +243,6 @@ def page(found: Iterable[T], limit: int | None) -> tuple[list[T], bool]:
     return (rows, False) if limit else (rows[:SHOWN], len(rows) > SHOWN)
 
 
-def to_fetch(dataset: Dataset, session: SessionId | None = None) -> str:
-    """The advice where nothing is held: how to fetch it, unless no source has it."""
-    first = dataset.first_session
-    if session is not None and first is not None and session < first:
-        return f"sessions with {dataset.name} begin with {first}"
-    option = "" if dataset.name == BILLS else f"--dataset {dataset.name} "
-    if not dataset.by_session:
-        return f"to fetch them: parlex fetch {option}".rstrip()
-    return f"to fetch: parlex backfill {option}{session or '45-1'}"
-
-
-def nothing_held(dataset: Dataset) -> str:
-    return f"nothing is held; {to_fetch(dataset)}"
-
-
 # What a command opens.
 
 

@@ -26,7 +26,7 @@ from parlex.cli.frame import (
     load_settings,
     looking,
     note,
-    nothing_held,
+    page,
     print_json,
     print_records,
     reading,
@@ -42,9 +42,7 @@ if TYPE_CHECKING:
     from parlex.datasets.verify import Completeness, Sample
 
 commands = typer.Typer(cls=Commands)
-quarantine = typer.Typer(
-    cls=Commands, help="List what was not believed, and give a person's word on it.", no_args_is_help=True
-)
+quarantine = typer.Typer(cls=Commands, help="List what was not believed, and give a person's word on it.")
 
 PART = 500  # changes in memory, and in one table
 
@@ -53,6 +51,13 @@ Sessions = Annotated[
     typer.Argument(
         parser=session_id, metavar="SESSION", help="The sessions, like 44-1 45-1. Without them, all that are held."
     ),
+]
+OnlyDataset = Annotated[
+    str | None, typer.Option("--dataset", metavar="NAME", help="Only this dataset: bills, politicians or votes.")
+]
+State = Annotated[
+    str,
+    typer.Option(metavar="STATE", help="Only entries that are pending, open, approved, rejected or resolved; or all."),
 ]
 Number = Annotated[
     int, typer.Argument(min=1, metavar="ID", help="The entry's number, as parlex quarantine list shows it.")
@@ -71,10 +76,7 @@ def changes(
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Print the first N of them. Without it, print all.")
     ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", metavar="NAME", help="Only what changed in bills, politicians or votes."),
-    ] = None,
+    dataset: OnlyDataset = None,
     as_json: Json = False,
 ) -> None:
     """Show what changed, oldest first. A reader who goes on from the last number seen misses nothing.
@@ -121,6 +123,7 @@ def verify(
     Example: parlex verify 45-1 --deep 20
     """
     from parlex.datasets import verify
+    from parlex.datasets.scopes import to_fetch
 
     settings = load_settings()
     if deep is not None:
@@ -130,9 +133,12 @@ def verify(
         chosen, scopes = dataset_of(resources, dataset), scopes_of(resources, dataset, sessions)
         with resources.db() as db:
             found = list(verify.verify(db, chosen, scopes))
+            advice = to_fetch(db, chosen)
         if deep is not None:
             sample = verify.sample(resources.db, chosen, resources.fetchers, deep, scopes, seed=seed)
         _print_verified(chosen, found, sample, as_json=as_json)
+    if not found and not as_json:
+        note(f"nothing is held; {advice}")
     whole = all(one.complete for one in found) and (sample is None or sample.clean)
     raise typer.Exit(0 if found and whole else 1)
 
@@ -154,7 +160,8 @@ def _print_verified(dataset: Dataset, found: Sequence[Completeness], sample: Sam
         console.print(tables.sample(sample, dataset.one))
     wanting = sum(not one.complete for one in found)
     what = counted(len(found), "session" if dataset.by_session else "list")
-    note(f"{what}, {wanting or 'none'} incomplete" if found else nothing_held(dataset))
+    if found:
+        note(f"{what}, {wanting or 'none'} incomplete")
 
 
 @command(commands, PROVE)
@@ -172,9 +179,11 @@ def disagreements(
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
     from parlex.datasets.bills import disagreements as between
+    from parlex.datasets.scopes import require_held
 
     with looking() as resources, resources.db() as db:
         bills = resources.datasets[BILLS]
+        require_held(db, bills, [str(session)] if session else [])
         if as_json:
             print_records(between.lags(db, session) if lag else between.disagreements(db, bills, session))
             return
@@ -284,38 +293,59 @@ def export(
     note(f"as of change {manifest.as_of_seq}")
 
 
+@quarantine.callback(invoke_without_command=True)
+def list_open(
+    ctx: typer.Context,
+    session: SessionOption = None,
+    state: State = "open",
+    dataset: OnlyDataset = None,
+    limit: Newest = None,
+    as_json: Json = False,
+) -> None:
+    """List what is in quarantine, newest first."""
+    if not ctx.invoked_subcommand:
+        _list_entries(session, state, dataset, limit, as_json=as_json)
+
+
 @command(quarantine, name="list")
 def list_entries(
     session: SessionOption = None,
-    state: Annotated[
-        str,
-        typer.Option(
-            metavar="STATE", help="Only entries that are pending, open, approved, rejected or resolved; or all."
-        ),
-    ] = "open",
+    state: State = "open",
+    dataset: OnlyDataset = None,
     limit: Newest = None,
     as_json: Json = False,
 ) -> None:
     """List what is in quarantine, newest first.
 
+    Pending is a blank whose run is not over: its end tells whether it is believed, or open. Resolved is what the source
+    has mended since; where a person had decided on it, its reason says what, and when.
+
     Example: parlex quarantine list --state all
+
+    Example: parlex quarantine list --dataset votes
     """
+    _list_entries(session, state, dataset, limit, as_json=as_json)
+
+
+def _list_entries(
+    session: SessionId | None, state: str, dataset: str | None, limit: int | None, *, as_json: bool
+) -> None:
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
     from parlex.datasets import verdicts
 
     wanted = None if state == "all" else state
-    with reading() as db:
+    with looking() as resources, resources.db() as db:
+        name = dataset_of(resources, dataset).name if dataset else None
         most = limit if limit or as_json else SHOWN + 1
-        found = list(verdicts.entries(db, state=wanted, session=session, limit=most))
+        found = list(verdicts.entries(db, state=wanted, session=session, dataset=name, limit=most))
     if as_json:
         print_records(found)
         return
-    shown = found if limit else found[:SHOWN]
+    shown, more = page(found, limit)
     if shown:
         layout.console().print(tables.quarantine(shown))
-    more = len(found) > len(shown)
-    told = counted(len(shown), *(f"{wanted} {noun}".strip() for noun in ("entry", "entries")))
+    told = counted(len(shown), *(f"{wanted or ''} {noun}".strip() for noun in ("entry", "entries")))
     note(f"the newest {SHOWN}; more: parlex quarantine list --limit N" if more else told)
 
 
@@ -363,6 +393,9 @@ def approve_entries(numbers: Numbers, as_json: Json = False) -> None:
 @command(quarantine, name="reject")
 def reject_entries(numbers: Numbers, as_json: Json = False) -> None:
     """Keep what the mirror holds.
+
+    A blank is kept out for good, a list as long as the same is wrong with it; once the source gives a value or a good
+    list, that is taken and the entry is resolved.
 
     All of the entries are rejected, or none.
 

@@ -257,6 +257,7 @@ class Dataset(Kind):
                 (news if new else known).append(self._blanked(key, field, value, reading))
         filled = [(key, field) for key, field in states if records[key].facts.get(field) is not None]
         quarantine.resolve_fields(db, self.name, filled, now=context.now)
+        news = [replace(one, reason=blanks.alone(one.source, one.key, one.field)) for one in news]
         blanks.note(db, news, dataset=self.name, run_id=context.run_id, now=context.now)
         return kept, known
 

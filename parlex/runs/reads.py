@@ -204,7 +204,9 @@ def _timeline(
         believed = "believed" if sweep.believed else f"not believed ({sweep.reason})"
         found.append(EventRecord(sweep.swept_at, f"{sweep.source} list of {sweep.scope}: {sweep.listed}, {believed}"))
     found += _document_events(db, run.run_id)
-    found += [EventRecord(row.seen_at, f"quarantine: {row.key or row.scope}, {row.guard}") for row in quarantine]
+    for row in quarantine:
+        state = ", not judged yet" if row.state == "pending" else ""
+        found.append(EventRecord(row.seen_at, f"quarantine: {row.key or row.scope}, {row.guard}{state}"))
     found += _change_events(db, run.run_id)
     if run.finished_at:
         found.append(EventRecord(run.finished_at, f"closed: {run.status}"))

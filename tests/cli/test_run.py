@@ -321,6 +321,10 @@ def test_what_is_parked_names_its_dataset(mirror: Resources, sandbox: Sandbox) -
     told = run(mirror.settings, "quarantine", "list", "--state", "all")
     assert any(line.split()[1:4] == ["bills", "44-1", "C-14"] for line in told.stdout.splitlines())
     assert told.stderr == "1 entry\n"
+    assert run(mirror.settings, "quarantine", "--state", "all").stdout == told.stdout
+    assert run(mirror.settings, "quarantine").stderr == "1 open entry\n"
+    assert run(mirror.settings, "quarantine", "list", "--dataset", "votes").stderr == "0 open entries\n"
+    assert "known: bills" in complaint(run(mirror.settings, "quarantine", "list", "--dataset", "laws"), 2)
 
 
 def test_a_run_under_way_is_paused_and_goes_on(mirror: Resources) -> None:

@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from parlex import answers
 from parlex.datasets.bills import reads as bill_reads
+from parlex.datasets.politicians import reads as politician_reads
+from parlex.datasets.votes import reads as vote_reads
 from parlex.db.clock import Clock
 from parlex.db.models import BillStageRow, QuarantineRow, RunKeyRow
 from parlex.errors import UsageError
@@ -192,6 +194,30 @@ def test_a_list_that_does_not_show_the_bill_is_no_look_at_it(
     save(db, rows.sweep(NOON + HOUR, **sweep))
     (bill,) = bill_reads.bills(db)
     assert bill.last_checked_at == NOON
+
+
+@pytest.mark.parametrize(
+    ("looked", "expected"),
+    [
+        ({"detail": NOON}, NOON),
+        ({"swept": NOON}, NOON),
+        ({"detail": NOON, "swept": NOON + HOUR}, NOON + HOUR),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("dataset", ["politicians", "votes"])
+def test_other_datasets_are_looked_at_alike(
+    db: Session, dataset: str, looked: dict[str, datetime], expected: datetime | None
+) -> None:
+    key, scope = {"politicians": ("jane-doe", "all"), "votes": ("45-1 12", "45-1")}[dataset]
+    of = {"dataset": dataset, "source": "openparliament"}
+    save(db, rows.politician("jane-doe"), rows.vote(12), rows.listing("-", **of, key=key, scope=scope))
+    if "detail" in looked:
+        save(db, rows.latest_document("-", looked["detail"], **of, key=key))
+    if "swept" in looked:
+        save(db, rows.sweep(looked["swept"], **of, scope=scope), rows.sweep(NOON + 9 * HOUR, **of, scope="44-1"))
+    (found,) = politician_reads.politicians(db) if dataset == "politicians" else vote_reads.votes(db)
+    assert found.last_checked_at == expected
 
 
 def test_the_companion_s_answer_is_no_look_at_the_bill(db: Session) -> None:

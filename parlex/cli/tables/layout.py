@@ -75,7 +75,8 @@ def text(name: str, share: int = 1, least: int = LEAST) -> list[Column]:
 
 
 class Sheet:
-    """Rows below named columns. The columns are always the same, whatever the rows and the terminal are."""
+    """Rows below named columns. The columns are always the same, whatever the rows and the terminal are; where there is
+    no row, one line says so."""
 
     def __init__(self, title: str | None, *columns: Sequence[Column]) -> None:
         self.title = title
@@ -89,6 +90,9 @@ class Sheet:
         self.rows.append([" ".join(c.split()) if kind == "line" else c for c, kind in zip(cells, kinds, strict=True)])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if not self.rows:
+            yield from [Text(f"{self.title}: none")] if self.title else []
+            return
         if self.title:
             yield Text(self.title, "bold")
         for gap in (2, 1):

@@ -37,6 +37,7 @@ def vote(
     facts.add("Result", f"{record.result}: {totals}{withdrawn}")
     if not record.totals_match:
         facts.add("Totals", "differ from the ballots below; both stand as the source gives them")
+    facts.add("Last checked", record.last_checked_at)
     yield facts
     yield _parties(parties)
     sheet = Sheet("Ballots", line("Name", 2), line("Party"), line("Riding", 2), whole("Ballot"))
