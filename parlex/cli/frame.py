@@ -181,12 +181,14 @@ def day(text: str) -> str:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Print at most so many.")]
+MOST = 10**9  # of anything that a person may ask for; PostgreSQL counts not much further
+Limit = Annotated[int | None, typer.Option(min=1, max=MOST, metavar="N", help="Print at most so many.")]
 Newest = Annotated[
     int | None,
     typer.Option(
         "--limit",
         min=1,
+        max=MOST,
         metavar="N",
         help=f"Print at most so many. Without it, a table shows the newest {SHOWN}, and --json all.",
     ),

@@ -13,6 +13,7 @@ from parlex.answers import counted
 from parlex.cli.frame import (
     BILLS,
     LOOK,
+    MOST,
     OPERATE,
     PROVE,
     SHOWN,
@@ -74,7 +75,8 @@ def changes(
         int, typer.Option(min=0, metavar="NUMBER", help="Only what came after the change with this number.")
     ] = 0,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Print the first N of them. Without it, print all.")
+        int | None,
+        typer.Option(min=1, max=MOST, metavar="N", help="Print the first N of them. Without it, print all."),
     ] = None,
     dataset: OnlyDataset = None,
     as_json: Json = False,
@@ -110,7 +112,8 @@ def changes(
 def verify(
     sessions: Sessions = None,
     deep: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Also ask for N of them again, drawn at random, and compare.")
+        int | None,
+        typer.Option(min=1, max=MOST, metavar="N", help="Also ask for N of them again, drawn at random, and compare."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="NUMBER", help="Draw the same ones as another time with this number.")

@@ -112,7 +112,7 @@ def completion(
 
 @command(commands, OPERATE)
 def monitor(
-    hours: Annotated[float, typer.Option(min=0.01, metavar="HOURS", help="How far to look back.")] = 24.0,
+    hours: Annotated[float, typer.Option(min=0.01, max=87600, metavar="HOURS", help="How far to look back.")] = 24.0,
     as_json: Json = False,
 ) -> None:
     """Judge the runs of the last hours: rates, durations, freshness. Exits 1 when something needs a look.

@@ -14,6 +14,7 @@ from parlex.answers import counted
 from parlex.cli.dispatch import Ended, dispatched, ended
 from parlex.cli.frame import (
     BILLS,
+    MOST,
     RUN,
     SHOWN,
     Commands,
@@ -128,6 +129,7 @@ def fetch(
         int | None,
         typer.Option(
             min=1,
+            max=MOST,
             metavar="N",
             help="Fetch at most so many, and count the rest as deferred. Without it, 50 of the latest bills, and all "
             "of anything else.",
@@ -140,6 +142,8 @@ def fetch(
     """Fetch what is new or changed: of the current session, newest activity first, or of a whole session.
 
     Example: parlex fetch --limit 10
+
+    Example: parlex fetch --session 44-1 --limit 100
 
     Example: parlex fetch --dataset votes --session 45-1
     """
@@ -168,11 +172,12 @@ def backfill(
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch whole sessions, 35-1 to the current one, one after the other.
+    """Fetch whole sessions, one after the other: all of each, however many.
 
-    Politicians have no sessions, and come whole. A session that no source knows stops none of the others; the exit code
-    tells of it. What is held already is asked for only where its list has changed, so that the same command goes on
-    where another one ended.
+    Bills begin with session 35-1, votes with 38-1. Politicians have no sessions, and come whole. For a part of a
+    session see parlex fetch --help. A session that no source knows stops none of the others; the exit code tells of it.
+    What is held already is asked for only where its list has changed, so that the same command goes on where another
+    one ended.
 
     Example: parlex backfill 44-1 45-1
 
