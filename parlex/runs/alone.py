@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 
 # How long a process looks away when others hold the rest of its run's keys.
 HANDED_OVER = 0.5  # seconds
-SIGN_OF_LIFE = 30.0  # seconds between two of a process that waits
+SIGN_OF_LIFE = 30.0  # seconds between two of a process that is paused
+TOLD_AGAIN = 5.0  # seconds after which a process that waits says for how long still
 # The schedule obeys a source that asks for a month; a person who waits in front of a command is told.
 PATIENCE = timedelta(hours=1)
 
@@ -112,13 +113,15 @@ def _carry(pipeline: Pipeline, run: RunRow, told: _Told) -> Figures:
         pipeline.persist(run, keys)
         told.progress()
 
+    error, waits = None, False
     while run.status == "running" and not run.planned:
-        told.say(ASKING)
+        if not waits:
+            told.say(ASKING)
         report = pipeline.plan(run)
         if report.due is not None:
             break
-        run = pipeline.run(run.run_id)
-        _wait_until_due(pipeline, run, told, report.error)
+        run, error = pipeline.run(run.run_id), report.error or error
+        waits = _wait_until_due(pipeline, run, told, error)
     told.progress()
     while (ended := pipeline.close_if_complete(run)) is None:
         if keys := pipeline.take_due(run):
@@ -135,16 +138,16 @@ def _carry(pipeline: Pipeline, run: RunRow, told: _Told) -> Figures:
     return ended
 
 
-def _wait_until_due(pipeline: Pipeline, run: RunRow, told: _Told, error: str | None = None) -> None:
+def _wait_until_due(pipeline: Pipeline, run: RunRow, told: _Told, error: str | None = None) -> bool:
     """Sleep until something of the run is due, a while at most, and say that it is alive; while it is paused, until a
-    person lets it go on.
+    person lets it go on. Whether it still waits.
 
     Its row tells how long, each time anew: somebody may have made it due at once. ``error`` is what the planning waits
     for.
     """
     if run.paused_at is not None:
         _wait_while_paused(pipeline, run.run_id, told)
-        return
+        return False
     due = pipeline.next_try(run)
     if due is not None and due.seconds > PATIENCE.total_seconds():
         until = datetime.now(UTC) + timedelta(seconds=due.seconds)
@@ -158,8 +161,9 @@ def _wait_until_due(pipeline: Pipeline, run: RunRow, told: _Told, error: str | N
         told.say("a worker has the rest")
     elif due.seconds > 1:
         told.say(str(replace(due, error=due.error or error)))
-    time.sleep(HANDED_OVER if due is None else min(due.seconds, SIGN_OF_LIFE))
+    time.sleep(HANDED_OVER if due is None else min(due.seconds, TOLD_AGAIN))
     pipeline.touch(run.run_id)
+    return due is not None and due.seconds > TOLD_AGAIN
 
 
 def _wait_while_paused(pipeline: Pipeline, run_id: UUID, told: _Told) -> None:
