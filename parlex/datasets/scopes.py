@@ -12,7 +12,7 @@ from parlex.errors import UsageError
 from parlex.mirror import sweeps
 from parlex.parliament import SESSIONS_OF, SessionId
 
-EXAMPLE = SessionId(45, 1)  # where nothing is held, and nobody knows which session is the current one
+EXAMPLE = SessionId(45, 1)  # one that there is; what is named where nobody knows which one is the current one
 
 
 def to_fetch(db: Session, dataset: Dataset, session: SessionId | None = None) -> str:
@@ -21,7 +21,9 @@ def to_fetch(db: Session, dataset: Dataset, session: SessionId | None = None) ->
     if not dataset.by_session:
         return f"to fetch them: parlex fetch {option}".rstrip()
     current = sweeps.current_session(db)
-    return _unknown(dataset, session, current) or f"to fetch: parlex backfill {option}{session or current or EXAMPLE}"
+    sure = "" if session is None or session <= (current or EXAMPLE) else "if there is such a session, "
+    told = f"{sure}to fetch: parlex backfill {option}{session or current or EXAMPLE}"
+    return _unknown(dataset, session, current) or told
 
 
 def require_held(db: Session, dataset: Dataset, scopes: Sequence[str]) -> None:

@@ -131,7 +131,7 @@ def test_the_commands_of_bills_cover_both(
     assert [one["seq"] for one in recorded] == list(range(1, len(DIVISIONS) + 1))
     assert lines(parlex("changes", "--dataset", "votes", "--after", "8", "--json")) == recorded[8:]
     again = parlex("replay", "--dataset", "votes")
-    assert (again.returncode, again.stderr) == (0, "9 votes read again, no change\n")
+    assert (again.returncode, again.stderr) == (0, "9 divisions read again, no change\n")
 
 
 CHANGE_KEYS = ["seq", "dataset", "key", "parliament", "session", "number"]

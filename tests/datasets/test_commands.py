@@ -78,6 +78,7 @@ def test_fetching_is_advised_only_where_it_helps(filled: Resources) -> None:
     execute(filled, "DELETE FROM bills WHERE number = 'C-3'")
     assert "to fetch: parlex backfill 45-1" in refused(filled, "bill", "45-1", "C-3")
     assert "to fetch: parlex backfill 44-1" in refused(filled, "bill", "44-1", "C-2")
+    execute(filled, "UPDATE sweeps SET is_current = true")
     assert "no session 99-9 is known: the current one is 45-1" in refused(filled, "bill", "99-9", "C-2")
     assert "no session 99-9 is known: the current one is 45-1" in refused(filled, "vote", "99-9", "1")
     for command in ("bills", "votes"):
@@ -124,6 +125,10 @@ def test_replay(filled: Resources) -> None:
 def test_a_session_that_is_not_held_is_wrong_use_alike(filled: Resources, command: list[str]) -> None:
     """And what no source can have is not advised."""
     held = "the mirror does not hold session"
+    assert f"{held} 99-9; if there is such a session, to fetch: parlex backfill 99-9\n" in refused(
+        filled, *command, "99-9"
+    )
+    execute(filled, "UPDATE sweeps SET is_current = true")
     assert f"{held} 44-1; to fetch: parlex backfill 44-1\n" in refused(filled, *command, "44-1")
     assert f"{held} 99-9; no session 99-9 is known: the current one is 45-1\n" in refused(filled, *command, "99-9")
     assert f"{held} 44-2; there is no session 44-2: Parliament 44 had 1 session\n" in refused(filled, *command, "44-2")

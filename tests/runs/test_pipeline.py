@@ -731,20 +731,22 @@ def test_progress_begins_with_the_plan_and_reaches_all_of_it(sandbox: Sandbox, m
     assert told == sorted(told)
 
 
-@pytest.mark.parametrize("path", [LIST, "/c-2/"])
-def test_whoever_watches_is_told_what_is_waited_for(
-    sandbox: Sandbox, make_resources: Callable[..., Resources], path: str
-) -> None:
-    mirror = make_resources(
-        legisinfo_url=sandbox.legisinfo_url, openparliament_url=sandbox.openparliament_url, retry_delay=1.5
-    )
-    sandbox.fault("error", host="legisinfo", path=path, first=1)
-    watched = Watched()
-    assert fetch(mirror, watcher=watched).status == "success"
+@pytest.mark.parametrize("path", [LIST, DETAIL])
+def test_whoever_watches_is_told_what_is_waited_for(sandbox: Sandbox, mirror: Resources, path: str) -> None:
     host = host_of(sandbox.legisinfo_url)
-    waits = [told for told in watched.told if isinstance(told, str) and told.startswith("next try")]
-    assert waits
-    assert all(re.fullmatch(rf"next try in [12] s \({re.escape(host)} answered 503\)", told) for told in waits)
+    sandbox.fault("rate_limit", host="legisinfo", path=path, first=1, retry_after=600)
+    watched = Watched()
+
+    def lift(doing: str) -> None:
+        watched.told.append(doing)
+        if doing.startswith("next try"):
+            mirror.throttle.lift(host)
+            mirror.pipeline.wake()
+
+    watched.say = lift  # type: ignore[method-assign]
+    assert fetch(mirror, limit=1, watcher=watched).status == "success"
+    (waited,) = [told for told in watched.told if isinstance(told, str) and told.startswith("next try")]
+    assert re.fullmatch(rf"next try in \d+ s \({re.escape(host)} answered 429\)", waited)
 
 
 def test_whoever_watches_a_run_that_others_carry_is_told_what_it_waits_for(mirror: Resources) -> None:
