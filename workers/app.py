@@ -23,7 +23,7 @@ from celery.signals import (
     worker_process_shutdown,
     worker_shutdown,
 )
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from parlex import logs
@@ -51,8 +51,8 @@ class ParlexTask(Task):
     back-off draws the whole wait at random; ours varies by a fifth.
     """
 
-    # A database or a Redis that restarts is worth another try as well.
-    autoretry_for = (Retryable, OperationalError, redis.ConnectionError, redis.TimeoutError)
+    # A database or a Redis that restarts is worth another try as well. What else a database says is told in ``retry``.
+    autoretry_for = (Retryable, DBAPIError, redis.ConnectionError, redis.TimeoutError)
     # Our own errors say in one line what is wrong; a traceback would add nothing but noise.
     throws = (ParlexError,)
     max_retries = run_keys.MAX_RETRIES
@@ -74,8 +74,7 @@ class ParlexTask(Task):
             return
         mine = _mirror_id()
         if mine is not None and sender != mine:
-            with resources().db() as db:
-                identity.note_stranger(db, _shortened(sender))
+            _note_stranger(sender)
             log.error("message of another mirror refused", task=self.name, sender=_shortened(sender), mirror=mine)
             raise UsageError(f"this message is of another mirror, {_shortened(sender)}: {_ONE_REDIS_EACH}")
 
@@ -86,6 +85,8 @@ class ParlexTask(Task):
         if exc is not None and told and not (db_errors.can_heal(exc) or redis_errors.can_heal(exc)):
             # A wrong password stays wrong: waiting would only hide it for seven minutes.
             raise ConfigurationError(told) from exc
+        if isinstance(exc, DBAPIError) and not isinstance(exc, OperationalError) and not told:
+            raise exc  # an error of the program
         if countdown is None:
             delay = run_keys.backoff(self.request.retries + 1, settings().retry_delay)
             # A longer countdown would outlive the visibility timeout, and the task would run twice.
@@ -121,6 +122,15 @@ def _mirror_id() -> str | None:
             log.debug("the mirror's id is not known", error=db_errors.explain(error) or str(error))
             return None
     return _known[0]
+
+
+def _note_stranger(sender: object) -> None:
+    try:
+        with resources().db() as db:
+            identity.note_stranger(db, _shortened(sender))
+    except (SQLAlchemyError, ParlexError) as error:
+        # Its message is refused all the same, and the log names it.
+        log.warning("the other mirror is not noted", error=db_errors.explain(error) or str(error))
 
 
 def _shortened(sender: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
 
 from parlex.errors import ConfigurationError
@@ -19,6 +19,7 @@ _LOCAL = {"timezone": "UTC", "idle_in_transaction_session_timeout": "300000"}
 _STATEMENT_MS = 240_000
 # Of a connection's info: when its transaction began by the database's clock, and by the monotonic one of this process.
 BEGAN = "began"
+READ_ONLY_CODE = "25006"
 _NETWORK = {
     "connect_timeout": 10,  # seconds
     # A connection whose other end is gone without a word is given up within a minute.
@@ -78,7 +79,13 @@ def _with_settings(engine: Engine, settings: dict[str, str]) -> Engine:
         began = connection.exec_driver_sql(statement).one()[0]
         connection.info[BEGAN] = (began, time.monotonic())
 
+    def on_error(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "pgcode", None) == READ_ONLY_CODE:
+            # A session stays read-only though its database no longer is, or though the primary has moved.
+            context.is_disconnect = True
+
     event.listen(engine, "connect", on_connect)
+    event.listen(engine, "handle_error", on_error)
     event.listen(engine, "begin", on_begin)
     return engine
 

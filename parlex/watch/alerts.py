@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from parlex.answers import counted
+from parlex.db.errors import explain
 from parlex.db.models import AlertRow
 from parlex.errors import Retryable
 from parlex.fetching import throttle
@@ -231,9 +232,10 @@ def prune(db: Session, cutoff: datetime) -> int:
 
 
 class Watch:
-    """For a process that watches from outside the schedule: it tells of a silent beat, and of a database that is away.
+    """For a process that watches from outside the schedule: it tells of a silent beat, and of a database that is away
+    or read-only.
 
-    Without its database nothing can be written down, so that is told directly, once, and its end too.
+    Then nothing can be written down, so that is told directly, once, and its end too.
     """
 
     def __init__(self, resources: Resources, patience: timedelta = timedelta(minutes=3)) -> None:
@@ -248,16 +250,16 @@ class Watch:
         try:
             check(self._resources, now)
         except DBAPIError as error:
-            reason = type(error.orig).__name__
-            log.error("the database does not answer", error=reason)
+            reason = explain(error) or type(error.orig).__name__
+            log.error("the database cannot be used", error=reason)
             self._away_since = self._away_since or now
             if now - self._away_since >= self._patience:
                 since = self._away_since.isoformat(timespec="minutes")
-                away = Message("failure", "Parlex: the database does not answer", f"Since {since} ({reason}).")
-                self._tell(away, lambda target: target not in self.told, self.told.add)
+                told = Message("failure", "Parlex: the database cannot be used", f"Since {since}: {reason}.")
+                self._tell(told, lambda target: target not in self.told, self.told.add)
             return False
         self._away_since = None
-        back = Message("success", "Parlex: over: the database does not answer", "It answers again.")
+        back = Message("success", "Parlex: over: the database cannot be used", "It can be used again.")
         self._tell(back, self.told.__contains__, self.told.discard)
         return True
 

@@ -20,6 +20,7 @@ from parlex.resources import Resources
 from parlex.settings import Settings
 from parlex.watch import alerts, broker, notify
 from tests import rows
+from tests.db.test_engine import with_query
 from tests.rows import NOON
 from tests.webhook import Webhook, serving
 
@@ -387,13 +388,18 @@ def test_two_checks_at_once_tell_once(resources: Resources, db: Session, webhook
 # Who watches from outside.
 
 
-def test_a_database_that_is_away_is_told_once_and_so_is_its_end(
-    make_resources: MakeResources, resources: Resources, webhook: Webhook
+@pytest.mark.parametrize("cause", ["the database does not answer (connection", "the database is read-only"])
+def test_a_database_that_is_away_or_read_only_is_told_once_and_so_is_its_end(
+    cause: str, make_resources: MakeResources, resources: Resources, database: str, webhook: Webhook
 ) -> None:
-    away = make_resources(database_url="postgresql+psycopg2://parlex@127.0.0.1:1/parlex", alert_urls=webhook.url)
-    watch = alerts.Watch(away)
+    url = "postgresql+psycopg2://parlex@127.0.0.1:1/parlex"
+    if "read-only" in cause:
+        url = with_query(database, options="-cdefault_transaction_read_only=on")
+    watch = alerts.Watch(make_resources(database_url=url, alert_urls=webhook.url))
     assert [watch.look(NOON + minute * MINUTE) for minute in range(6)] == [False] * 6
-    assert [told["title"] for told in webhook.take()] == ["Parlex: the database does not answer"]
+    [told] = webhook.take()
+    assert told["title"] == "Parlex: the database cannot be used"
+    assert cause in told["message"]
     back = alerts.Watch(resources)
     back.told |= watch.told
     assert back.look(NOON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,15 +13,19 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from redis import Redis
-from sqlalchemy import Engine, delete
+from sqlalchemy import Engine, NullPool, create_engine, delete, make_url, text
 from sqlalchemy.orm import Session
 
+from parlex.db.errors import READ_ONLY
 from parlex.db.models import MirrorRow
 from parlex.errors import ConfigurationError
 from parlex.local.locks import wait_until
+from parlex.local.sandbox import Sandbox
 from parlex.mirror import identity
 from parlex.settings import Settings
-from tests.test_door import publish, worker
+from tests.db.test_engine import admin
+from tests.test_door import WORKER, program, publish, worker
+from tests.workers.test_beat import beat
 from workers import tasks
 from workers.app import MIRROR
 
@@ -102,3 +107,47 @@ def test_a_task_that_is_refused_raises_what_people_can_act_on() -> None:
 
     with pytest.raises(ConfigurationError, match="Redis refuses the user or the password"):
         tasks.keep_house.retry(exc=AuthenticationError("WRONGPASS"))
+
+
+def all_out(url: str) -> str:
+    return f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{make_url(url).database}'"
+
+
+@pytest.mark.live
+def test_a_database_that_turns_read_only_is_one_line_each_and_heals_by_itself(
+    make_settings: Callable[..., Settings], sandbox: Sandbox, database: str, postgres_url: str, redis: Redis, log: Path
+) -> None:
+    """Under a worker and beat, with a run under way: as after a failover, when connections land on a standby."""
+    settings = make_settings(
+        legisinfo_url=sandbox.legisinfo_url,
+        openparliament_url=sandbox.openparliament_url,
+        keep_house_seconds=1,
+        lease_seconds=2,
+        resend_after_seconds=2,
+    )
+    server = make_url(postgres_url).set(database="postgres").render_as_string(hide_password=False)
+    alter = f"alter database {make_url(database).database}"
+    of_beat, looking = log.with_name("beat"), create_engine(database, poolclass=NullPool)
+
+    def any_of(table: str, where: str) -> bool:
+        with looking.connect() as connection:
+            return bool(connection.execute(text(f"select exists (select from {table} where {where})")).scalar_one())
+
+    sandbox.fault("slow", host="legisinfo", path="/bill/", seconds=1)
+    with program(settings, log, *(word for word in WORKER if word not in ("-P", "solo"))), beat(settings, of_beat):
+        publish(settings, "parlex.fetch_session_bills", 44, 1)
+        assert wait_until(lambda: any_of("run_keys", "state = 'fetching'"), 60), log.read_text()
+        admin(server, f"{alter} set default_transaction_read_only = on", all_out(database))
+        publish(settings, "parlex.fetch_latest_bills")
+        publish(settings, "parlex.check_alerts")
+        publish(settings, "parlex.prune", headers={MIRROR: str(uuid4())})
+        told = ("fetch_latest_bills", "keep_house", "check_alerts", "fetch_bills")
+        refused = [rf"parlex\.{task}\[\S+ raised expected: ConfigurationError\('{READ_ONLY}'\)" for task in told]
+        assert wait_until(lambda: all(re.search(one, log.read_text()) for one in refused), 60), log.read_text()
+        assert wait_until(lambda: READ_ONLY in of_beat.read_text(), 60), of_beat.read_text()
+        assert "message of another mirror refused" in log.read_text()
+        admin(server, f"{alter} reset default_transaction_read_only")
+        assert wait_until(lambda: any_of("fetch_logs", "status = 'success'"), 60), log.read_text()
+        seen = "name like 'beat %' and seen_at > now() - interval '2 s'"
+        assert wait_until(lambda: any_of("heartbeats", seen), 60), of_beat.read_text()
+    assert "Traceback" not in log.read_text() + of_beat.read_text()
