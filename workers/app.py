@@ -13,6 +13,7 @@ from typing import Any
 import redis
 import structlog
 from celery import Celery, Task
+from celery.exceptions import Ignore
 from celery.signals import (
     before_task_publish,
     celeryd_init,
@@ -28,6 +29,7 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from parlex import logs
 from parlex.db import errors as db_errors
+from parlex.db.clock import Clock
 from parlex.errors import ConfigurationError, ParlexError, Retryable, UsageError
 from parlex.fetching import redis_errors
 from parlex.local.embedded import resolve
@@ -41,6 +43,7 @@ from parlex.watch import broker
 log = structlog.stdlib.get_logger(__name__)
 
 MIRROR = "parlex_mirror"  # header of each message: the id of the mirror that sent it
+EXPIRES = "parlex_expires"  # and of beat's: the instant, by the database's clock, from which it is worth nothing
 _ONE_REDIS_EACH = "give each mirror a Redis database of its own"
 
 
@@ -66,8 +69,14 @@ class ParlexTask(Task):
         return super().apply_async(*args, **options)
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """UsageError for a message that another mirror sent."""
-        sender = (self.request.headers or {}).get(MIRROR)
+        """UsageError for a message that another mirror sent; Ignore for one that lay too long."""
+        headers = self.request.headers or {}
+        if EXPIRES in headers and _has_expired(headers[EXPIRES]):
+            log.info("message expired: a later tick does its work", task=self.name)
+            if self.send_events:
+                self.send_event("task-revoked", terminated=False, signum=None, expired=True)
+            raise Ignore
+        sender = headers.get(MIRROR)
         if sender is None:
             # An older release says nothing, nor does a beat whose database is away. What names a run must name one of
             # this mirror, which the task itself looks up.
@@ -122,6 +131,18 @@ def _mirror_id() -> str | None:
             log.debug("the mirror's id is not known", error=db_errors.explain(error) or str(error))
             return None
     return _known[0]
+
+
+def _has_expired(instant: object) -> bool:
+    """By the database's clock. Where that is away, the task itself says so."""
+    try:
+        expires = datetime.fromisoformat(instant if isinstance(instant, str) else "")
+        with resources().db() as db:
+            return Clock(db).now() > expires
+    except (ValueError, TypeError):
+        raise UsageError(f"{EXPIRES} must be an instant in ISO 8601 with its zone, not {instant!r:.50}") from None
+    except (SQLAlchemyError, ParlexError):
+        return False
 
 
 def _note_stranger(sender: object) -> None:

@@ -19,6 +19,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import crontab, schedstate
 from sqlalchemy.exc import SQLAlchemyError
 
+from parlex.db.clock import Clock
 from parlex.db.errors import explain
 from parlex.errors import ConfigurationError, ParlexError, UsageError
 from parlex.resources import Resources
@@ -27,7 +28,7 @@ from parlex.runs import schedule as changed
 from parlex.runs.schedule import Override
 from parlex.settings import settings
 from parlex.watch import beats
-from workers.app import resources
+from workers.app import EXPIRES, resources
 from workers.slots import count_between, latest_slot, next_slot
 
 log = structlog.stdlib.get_logger(__name__)
@@ -96,6 +97,7 @@ class SlotScheduler(Scheduler):
         self._noted = 0.0  # by the monotonic clock; 0: never
         self._others: list[str] = []
         self._changed: Mapping[str, Override] = {}
+        self._clock: Clock | None = None  # the database's
         super().__init__(*args, **options)
 
     def setup_schedule(self) -> None:
@@ -132,6 +134,7 @@ class SlotScheduler(Scheduler):
                 beats.note(db, self.name)
                 others = [name for name in beats.alive(db, patience) if name != self.name]
                 found = changed.overrides(db)
+                self._clock = Clock(db)
         except (SQLAlchemyError, ParlexError) as error:
             log.warning("beat leaves no heartbeat", error=explain(error) or str(error))
             return
@@ -166,10 +169,24 @@ class SlotScheduler(Scheduler):
                 log.warning("beat's last heartbeat stays", error=explain(error) or str(error))
 
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
+        """Send a tick with its slot, and until when it is worth anything.
+
+        Celery's own ``expires`` is written by this host's clock and judged by the worker's: a worker whose clock is
+        ahead would drop each message. Ours is by the database's clock; while that is not known, no message expires.
+        """
+        entry = self.reserve(entry) if advance else entry
+        usual = entry.options
+        headers: dict[str, Any] = {}
         if isinstance(entry.schedule, crontab):
-            slot = latest_slot(entry.schedule, datetime.now(UTC))
-            entry.options = {**entry.options, "headers": Tick(entry.name, slot).headers()}
-        return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
+            headers |= Tick(entry.name, latest_slot(entry.schedule, datetime.now(UTC))).headers()
+        if "expires" in usual and self._clock is not None:
+            expires = self._clock.now() + timedelta(seconds=usual["expires"])
+            headers[EXPIRES] = expires.isoformat()
+        entry.options = {**usual, "expires": None, "headers": headers}
+        try:
+            return super().apply_async(entry, producer=producer, advance=False, **kwargs)
+        finally:
+            entry.options = usual
 
 
 def effective(name: str, usual: Any, override: Override | None) -> Any:

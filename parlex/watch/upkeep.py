@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from parlex.db.models import HeartbeatRow
@@ -18,8 +19,8 @@ ARCHIVE_BATCH = 200  # documents in memory at a time, some 2 MB compressed; the 
 
 
 def heartbeat(resources: Resources, name: str) -> None:
-    """Note that ``name`` was alive just now."""
-    row = upsert(HeartbeatRow).values(name=name, seen_at=datetime.now(UTC))
+    """Note that ``name`` was alive just now, by the database's clock."""
+    row = upsert(HeartbeatRow).values(name=name, seen_at=func.now())
     with resources.db() as db:
         db.execute(row.on_conflict_do_update(index_elements=["name"], set_={"seen_at": row.excluded.seen_at}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shelve
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 import time_machine
 from celery.schedules import crontab
 from redis import Redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from parlex.db.models import ScheduleEntryRow
@@ -28,10 +29,13 @@ from parlex.runs.schedule import Override, pause, resume
 from parlex.settings import Settings, environment
 from parlex.watch import beats
 from tests import rows
+from tests.test_door import publish, worker
 from tests.test_structure import ROOT
-from workers.app import app
+from workers.app import EXPIRES, app
 from workers.beat import SlotEntry, SlotScheduler
 from workers.beat import missed as missed_ticks
+
+KEPT = re.compile(r"parlex\.keep_house\[\S+ succeeded")
 
 
 class Mark:
@@ -79,7 +83,7 @@ def beat(
         process = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "workers.app", "beat", "--pidfile=", *options, "--loglevel=INFO"],
             cwd=cwd,
-            env=environment(settings, PYTHONPATH=str(ROOT), **more),
+            env=environment(settings, **({"PYTHONPATH": str(ROOT)} | more)),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -172,6 +176,34 @@ def test_an_entry_that_is_never_due_ends_beat_in_one_line(
     assert "never due" in told
     assert "entry=never" in told
     assert "Traceback" not in told
+
+
+# Hosts' clocks.
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("ahead", ["worker", "beat"])
+def test_a_host_whose_clock_is_apart_takes_the_messages_of_beat_all_the_same(
+    ahead: str, make_beat_settings: Callable[..., Settings], engine: Engine, redis: Redis, tmp_path: Path, log: Path
+) -> None:
+    """Ten minutes ahead, by which each tick of keep-house would have expired long ago; or will in ten minutes."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import datetime, time_machine\n"
+        "time_machine.travel(datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=10)).start()\n"
+    )
+    moved, right = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}, {"PYTHONPATH": str(ROOT)}
+    settings, of_beat = make_beat_settings(), log.with_name("beat")
+    past = {EXPIRES: (datetime.now(UTC) - timedelta(minutes=5)).isoformat()}
+    with worker(settings, log, **(moved if ahead == "worker" else right)):
+        publish(settings, "parlex.prune", headers=past)  # and one that beat could not date:
+        publish(settings, "parlex.prune")
+        with beat(settings, of_beat, **(moved if ahead == "beat" else right)):
+            assert wait_until(lambda: len(KEPT.findall(log.read_text())) > 2, 60), log.read_text()
+    assert len(re.findall(r"parlex\.prune\[\S+ succeeded", log.read_text())) == 1
+    assert "message expired" in log.read_text()
+    with Session(engine) as db:
+        assert db.scalar(text("select seen_at <= clock_timestamp() from heartbeats where name = 'beat'"))
+    assert "Traceback" not in log.read_text()
 
 
 # What people change.

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from parlex.watch.doctor.findings import Check, Finding, well
 
 OFF = timedelta(seconds=2)
-FAR = timedelta(seconds=20)  # the shortest-lived message expires after 24 s
+FAR = timedelta(seconds=20)  # no NTP is at work any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ class Finding(Enum):
     CLOCK_FAR = Row(
         "clock",
         "fail",
-        "a server's clock is more than 20 s from this host's: messages may expire before they are read",
+        "a server's clock is more than 20 s from this host's: ticks come early or late, and ages are told wrong",
         "synchronise the clocks (NTP)",
     )
     WORKERS_NONE = Row("workers", "warn", "nothing is running: no worker answers", "run: parlex up")
