@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import json
@@ -159,6 +160,30 @@ def test_sqlite_has_keys_indexes_and_search(resources: Resources, tmp_path: Path
         assert db.execute("select flags, is_government from bills").fetchone() == ('["a", "b"]', 0)
         assert db.execute("select json_extract(new, '$.sittings') from bill_changes where seq = 4").fetchone() == (2,)
         assert db.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("whales", ["S-1"]), ("elargie 2026", ["C-2"]), ("C-2", ["C-2"]), ("act", ["C-2", "S-1"]), ("walrus", [])],
+)
+def test_datasette_s_search_box_finds_what_the_search_finds(
+    words: str, found: list[str], resources: Resources, tmp_path: Path
+) -> None:
+    """Datasette finds out for itself that the table has a search."""
+    app = pytest.importorskip("datasette.app", reason="pip install -r requirements.txt to open the export in Datasette")
+    export.export(resources.engine, resources.datasets.values(), str(tmp_path), ["sqlite"])
+    opened = app.Datasette([str(tmp_path / export.SQLITE)])
+
+    def get(page: str, **query: str) -> httpx.Response:
+        answer: httpx.Response = asyncio.run(opened.client.get(page, params=query))
+        return answer.raise_for_status()
+
+    assert 'name="_search"' in get("/parlex/bills").text
+    shown = get("/parlex/bills.json", _search=words, _shape="objects").json()["rows"]
+    with closing(sqlite3.connect(tmp_path / export.SQLITE)) as db:
+        hits = "select number from bills where rowid in (select rowid from bills_fts where bills_fts match ?)"
+        right = [number for (number,) in db.execute(hits, (" ".join(f'"{word}"' for word in words.split()),))]
+    assert sorted(row["number"] for row in shown) == sorted(right) == found
 
 
 def test_all_files_show_one_moment_whatever_is_written_meanwhile(
