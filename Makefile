@@ -11,6 +11,10 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3 python; do \
 	"$$p" -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
 
+# As a folder on Python's path. As the hook that is usual, it would come after a clone's folder named parlex, which Python
+# takes for a package of that name in a script that stands above it.
+ON_THE_PATH := --config-settings editable_mode=compat
+
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
@@ -20,7 +24,7 @@ $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo 'Parlex needs Python 3.11, 3.12 or 3.13 with venv; none was found. Set PYTHON=/path/to/python.' >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . $(ON_THE_PATH)
 	@touch $@
 
 demo: install  ## the whole thing, offline, in a temporary folder

@@ -30,6 +30,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
+import parlex
 from parlex.db.models import Base
 from parlex.local.locks import wait_until
 from parlex.local.sandbox import Sandbox
@@ -216,6 +217,17 @@ def test_the_blocks_of_a_page_run(page: str, checkout: Checkout) -> None:
         for block in blocks(page):
             if block.runs:
                 checkout.run(block)
+
+
+def test_a_script_above_a_clone_named_parlex_imports_the_package(tmp_path: Path) -> None:
+    """And not the clone's folder. As ``make install`` has it; one that is older does so again, and this passes."""
+    (tmp_path / "parlex").symlink_to(ROOT)
+    (tmp_path / "script.py").write_text("import parlex, workers.shell\nprint(parlex.__version__)\n")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == [parlex.__version__], done.stderr
 
 
 def test_links_lead_somewhere() -> None:
