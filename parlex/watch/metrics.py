@@ -28,9 +28,9 @@ from sqlalchemy.orm import Session
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunRow, SweepRow
 from parlex.errors import Retryable
 from parlex.fetching.throttle import host_of, pause
-from parlex.mirror import history
+from parlex.mirror import history, identity
 from parlex.resources import Resources
-from parlex.watch import alerts, broker, monitor, notify, rules
+from parlex.watch import alerts, beats, broker, monitor, notify, rules
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ class Gauges(Collector):
                 _last_success(db),
                 *_runs(db, now - DAY),
                 _quarantine(db),
-                _heartbeats(db, now),
+                *_heartbeats(db),
                 _open_alerts(db),
                 _notifications(db),
                 _plain("last_change_seq", "The newest sequence number of the history.", history.last_seq(db)),
@@ -157,11 +157,17 @@ def _quarantine(db: Session) -> Metric:
     return found
 
 
-def _heartbeats(db: Session, now: datetime) -> Metric:
-    found = _gauge("heartbeat_age_seconds", "Seconds since this was last seen alive.", "name")
-    for name, seen_at in db.execute(select(HeartbeatRow.name, HeartbeatRow.seen_at)):
-        found.add_metric([name], (now - seen_at).total_seconds())
-    return found
+def _heartbeats(db: Session) -> Iterator[Metric]:
+    """The rows of one table that are of three kinds. By the database's clock, which wrote them."""
+    ticked = _gauge("heartbeat_age_seconds", "Seconds since a worker took up a tick of beat's heartbeat.", "name")
+    own = _gauge("beat_age_seconds", "Seconds since this beat, of which there is to be one, left a heartbeat.", "beat")
+    strange = _gauge("stranger_age_seconds", "Seconds since a message of this other mirror was refused.", "mirror")
+    kinds = {beats.PREFIX: own, identity.PREFIX: strange}
+    age = func.extract("epoch", func.clock_timestamp() - HeartbeatRow.seen_at)
+    for name, seconds in db.execute(select(HeartbeatRow.name, age)):
+        prefix = next((prefix for prefix in kinds if name.startswith(prefix)), "")
+        kinds.get(prefix, ticked).add_metric([name.removeprefix(prefix)], float(seconds))
+    yield from (ticked, own, strange)
 
 
 def _open_alerts(db: Session) -> Metric:

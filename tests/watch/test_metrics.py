@@ -66,6 +66,8 @@ def busy(resources: Resources, db: Session, redis: Redis) -> Resources:
             rows.run(started_at=now - timedelta(days=2), status="failure", requests=1000),
             QuarantineRow(**parked, opened_at=now, seen_at=now),
             HeartbeatRow(name="beat", seen_at=now - MINUTE),
+            HeartbeatRow(name="beat host:7", seen_at=now - 2 * MINUTE),
+            HeartbeatRow(name="stranger 0c0d", seen_at=now - 20 * MINUTE),
             rows.change(3),
         ]
     )
@@ -110,6 +112,8 @@ def test_each_number_is_what_the_rows_and_the_broker_say(busy: Resources) -> Non
     assert found["parlex_failed_bills_last_day"] == {(job,): 1, **other}
     assert found["parlex_quarantine_open"] == {("bills", "malformed"): 1}
     assert found["parlex_heartbeat_age_seconds"] == {("beat",): near(60)}
+    assert found["parlex_beat_age_seconds"] == {("host:7",): near(120)}
+    assert found["parlex_stranger_age_seconds"] == {("0c0d",): near(1200)}
     assert found["parlex_last_change_seq"] == {(): 3}
     assert found["parlex_queue_messages"] == {("control",): 0, ("fetch",): 2, ("persist",): 0}
     assert found["parlex_queue_oldest_seconds"] == {("control",): 0, ("fetch",): near(1200), ("persist",): 0}
