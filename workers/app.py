@@ -107,7 +107,7 @@ if settings().log_format == "json" and not logging.getLogger().handlers:
     # From the first line on, whichever program of Celery's this is: Flower would else write as it likes.
     logs.configure(settings())
 
-app = Celery("parlex", task_cls=ParlexTask)
+app = Celery("parlex", task_cls=ParlexTask, control="workers.control:Control")
 app.config_from_object("celeryconfig")
 app.conf.imports = ("workers.tasks",)
 

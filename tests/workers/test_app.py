@@ -30,12 +30,6 @@ from workers import tasks
 from workers.app import MIRROR
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    (tmp_path / "log").touch()
-    return tmp_path / "log"
-
-
 @pytest.mark.live
 def test_a_message_of_another_mirror_is_refused_and_told(
     settings: Settings, engine: Engine, redis: Redis, log: Path

@@ -101,12 +101,6 @@ def make_beat_settings(make_settings: Callable[..., Settings]) -> Callable[..., 
     return lambda **changes: make_settings(keep_house_seconds=1, **changes)
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    (tmp_path / "log").touch()
-    return tmp_path / "log"
-
-
 @pytest.mark.live
 def test_beat_reads_no_file_that_others_may_have_written(
     make_beat_settings: Callable[..., Settings], redis: Redis, tmp_path: Path, log: Path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,19 +26,6 @@ BEGINNINGS = {
     "beat": "beat: Starting",
     "flower": "Visit me at",
 }
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    (tmp_path / "log").touch()
-    return tmp_path / "log"
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def lines(log: Path) -> list[dict[str, Any]]:
@@ -94,14 +80,14 @@ def test_flower_shows_arguments_and_neither_housekeeping_nor_ghosts(
         program(settings, log, "flower", "--address=127.0.0.1", f"--port={free_port}", columns),
         httpx.Client(base_url=f"http://127.0.0.1:{free_port}", auth=CREDENTIALS, timeout=30) as client,
     ):
-        assert wait_until(lambda: "door@test" in _answer(client, "/api/workers?status=1"), 60, every=0.2)
+        assert wait_until(lambda: "door@test" in answer(client, "/api/workers?status=1"), 60, every=0.2)
         publish(settings, "parlex.keep_house")
         sender = Celery("sender", broker=redis_url)
         sender.conf.broker_transport_options = {"global_keyprefix": "parlex:"}
         sender.send_task("parlex.fetch_session_bills", (44, 1), {"limit": 3}, queue="control")
         sender.close()
         publish(settings, "parlex.prune")
-        assert wait_until(lambda: "parlex.prune" in _answer(client, "/api/tasks"), 60, every=0.2), log.read_text()
+        assert wait_until(lambda: "parlex.prune" in answer(client, "/api/tasks"), 60, every=0.2), log.read_text()
         found = {task["name"]: task for task in client.get("/api/tasks").json().values()}
         workers = client.get("/api/workers?status=1").json()
         page = client.get("/tasks").text
@@ -112,7 +98,7 @@ def test_flower_shows_arguments_and_neither_housekeeping_nor_ghosts(
     assert all(f">{label}<" in re.sub(r"\s", "", page) for label in ("Name", "args", "kwargs")), page
 
 
-def _answer(client: httpx.Client, path: str) -> str:
+def answer(client: httpx.Client, path: str) -> str:
     try:
         return client.get(path).text
     except httpx.TransportError:
