@@ -22,6 +22,7 @@ from parlex.datasets.politicians.dataset import PoliticianDataset
 from parlex.datasets.politicians.source import Politicians
 from parlex.datasets.votes.dataset import VoteDataset
 from parlex.datasets.votes.source import Votes
+from parlex.db import advisory
 from parlex.db.engine import build_engine
 from parlex.fetching import pages
 from parlex.fetching.http import Client
@@ -138,6 +139,7 @@ class Resources:
             self.db,
             self.datasets,
             patience,
+            keeping=lambda name: advisory.kept(self.engine, name),
             fetchers=lambda: self.fetchers,
             require_contact=settings.require_contact,
         )

@@ -88,23 +88,29 @@ def rerun_failures(pipeline: Pipeline, run_id: UUID, *, watcher: Watcher | None 
 
 
 def run_here(pipeline: Pipeline, request: Request, watcher: Watcher | None = None) -> Figures:
-    """Open a run, or join the equal one under way, and see it to its end.
+    """Open a run, or join the equal one under way, and see it to its end. One whose process is gone goes on here.
 
     UsageError if the request is wrong; RateLimited where a source asks to be left alone for longer than ``PATIENCE``.
     """
     pipeline.abandon_dead()
-    opened = pipeline.open_run(request, carrier="process")
-    told = _Told(pipeline, opened.run.run_id, watcher)
-    if opened.joined:
-        return _watch(pipeline, opened.run.run_id, told)
+    figures = None
+    while figures is None:
+        run = pipeline.open_run(request, carrier="process").run
+        told = _Told(pipeline, run.run_id, watcher)
+        with pipeline.carrying(run) as mine:
+            figures = (_see_through if mine else _watch)(pipeline, run, told)
+    return figures
+
+
+def _see_through(pipeline: Pipeline, run: RunRow, told: _Told) -> Figures:
     try:
-        return _carry(pipeline, opened.run, told)
+        return _carry(pipeline, run, told)
     # Nobody else carries this run on: the log says at once how it ended. Ctrl-C or TERM is no trouble to tell of.
     except (KeyboardInterrupt, SystemExit):
-        pipeline.revoke(opened.run.run_id)
+        pipeline.revoke(run.run_id)
         raise
     except BaseException as error:
-        pipeline.abandon(opened.run.run_id, f"{type(error).__name__}: {error}")
+        pipeline.abandon(run.run_id, f"{type(error).__name__}: {error}")
         raise
 
 
@@ -123,6 +129,8 @@ def _carry(pipeline: Pipeline, run: RunRow, told: _Told) -> Figures:
         run, error = pipeline.run(run.run_id), report.error or error
         waits = _wait_until_due(pipeline, run, told, error)
     told.progress()
+    if keys := pipeline.unsaved(run):  # that its last process fetched
+        save(keys)
     while (ended := pipeline.close_if_complete(run)) is None:
         if keys := pipeline.take_due(run):
             told.progress()
@@ -178,11 +186,14 @@ def _wait_while_paused(pipeline: Pipeline, run_id: UUID, told: _Told) -> None:
             touched = time.monotonic()
 
 
-def _watch(pipeline: Pipeline, run_id: UUID, told: _Told) -> Figures:
-    """Follow a run that somebody else carries."""
+def _watch(pipeline: Pipeline, run: RunRow, told: _Told) -> Figures | None:
+    """Follow a run that somebody else carries; None once nobody does."""
+    run_id = run.run_id
     if pipeline.run(run_id).paused_at is not None:
         log.warning("paused", run_id=str(run_id), to_go_on=_to_go_on(run_id))
     while (run := pipeline.run(run_id)).status == "running":
+        if pipeline.is_orphan(run_id):
+            return None
         if run.planned:
             told.progress()
         told.say(doing(pipeline, run))

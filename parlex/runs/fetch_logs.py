@@ -20,10 +20,11 @@ from sqlalchemy import and_, delete, func, insert, literal, or_, select, tuple_,
 from sqlalchemy.orm import Session
 
 from parlex.answers import counted
+from parlex.db import advisory
 from parlex.db.bulk import write_rows
 from parlex.db.models import RunKeyRow, RunRow
 from parlex.parliament import Outcome
-from parlex.runs.run_keys import MAX_RETRIES, any_open, count_outcomes, give_up_keys, key_errors, key_row
+from parlex.runs.run_keys import MAX_RETRIES, any_open, count_outcomes, give_up_keys, key_errors, key_row, let_go
 from parlex.runs.work import Due, Plan, Request
 
 KEPT_ERRORS = 20
@@ -92,11 +93,13 @@ def open_run(
     """The run for this request: a new one, the one of its slot, or by hand the equal one that is under way.
 
     A tick whose entry's last run is still going leaves a row ``skipped``. ``waiter`` is a task that is to get the
-    figures.
+    figures. A run whose process is gone goes on with ``carrier``.
     """
     _lock_request(db, request, entry)
     twin = _twin(db, request, entry, slot)
     if twin is not None:
+        if is_orphan(db, twin):
+            _adopt(db, twin, carrier, now)
         if waiter and twin.status == "running" and waiter not in twin.waiters:
             twin.waiters = [*twin.waiters, waiter]
         return Opened(twin, joined=True)
@@ -142,6 +145,26 @@ def _twin(db: Session, request: Request, entry: str | None, slot: datetime | Non
             RunRow.params == request.params(),
         )
     return db.scalars(query.order_by(RunRow.started_at).limit(1).with_for_update()).first()
+
+
+def carried(run_id: UUID) -> str:
+    """The name that a process keeps while it carries a run: see :func:`parlex.db.advisory.kept`."""
+    return f"carry {run_id}"
+
+
+def is_orphan(db: Session, run: RunRow) -> bool:
+    """Whether the run is under way, and its process is gone without a word: killed, or with no room to write one."""
+    return run.status == "running" and run.carrier == "process" and not advisory.is_kept(db, carried(run.run_id))
+
+
+def _adopt(db: Session, run: RunRow, carrier: Carrier, now: datetime) -> None:
+    """Hand an orphan to a new carrier, with nothing in the hands of the old one."""
+    run.carrier = carrier
+    run.attempt = 0
+    run.lease_until = None
+    run.progress_at = now
+    db.flush()
+    let_go(db, run.run_id)
 
 
 def entry_runs(db: Session, entry: str) -> bool:

@@ -30,7 +30,7 @@ from parlex.runs import fetch_logs, run_keys, steps
 from parlex.runs.asking import Reply, asked, keep_replies, slices
 from parlex.runs.preview import Preview, preview
 from parlex.runs.run_keys import Claim, Progress
-from parlex.runs.run_log import Patience, RunLog, Transactions, tell_errors
+from parlex.runs.run_log import Keeping, Patience, RunLog, Transactions, tell_errors
 from parlex.runs.steps import LONGEST_COUNTDOWN, Again
 from parlex.runs.work import Asking, Context, Dataset, Due, Plan, Request, Survey
 
@@ -98,10 +98,11 @@ class Pipeline(RunLog):
         datasets: Mapping[str, Dataset],
         patience: Patience,
         *,
+        keeping: Keeping,
         fetchers: Callable[[], ThreadPoolExecutor],
         require_contact: Callable[[], None],
     ) -> None:
-        super().__init__(db, datasets, patience)
+        super().__init__(db, datasets, patience, keeping=keeping)
         self._fetchers = fetchers  # a call, since threads do not outlive a fork
         self._require_contact = require_contact
 
@@ -207,6 +208,11 @@ class Pipeline(RunLog):
         with self._db() as db:
             size = chunk_size(self._datasets[run.dataset])
             return run_keys.due_keys(db, run.run_id, size=size, now=Clock(db).now())
+
+    def unsaved(self, run: RunRow) -> list[str]:
+        """The keys of a run whose documents wait to be saved, by nobody."""
+        with self._db() as db:
+            return run_keys.unsaved(db, run.run_id)
 
     def fetch(self, run: RunRow, keys: Sequence[str], hand_over: HandOver | None = None) -> FetchReport:
         """Ask the sources for those of ``keys`` that are due, and keep the documents.

@@ -185,6 +185,15 @@ def give_back(db: Session, run_id: UUID, claims: Sequence[Claim], *, now: dateti
     db.execute(update(RunKeyRow).where(mine).values(**changes, lease_until=None))
 
 
+def let_go(db: Session, run_id: UUID) -> None:
+    """Take all keys of a run out of the hands of a process that is gone. It is not told which of them it died of."""
+    held = and_(RunKeyRow.run_id == run_id, RunKeyRow.state.in_(("fetching", "persisting")))
+    # What waits to be fetched is the next chunk's. What waits to be saved was sent, and is overdue after a while.
+    sent_at = case((RunKeyRow.state == "fetching", None), else_=RunKeyRow.sent_at)
+    changes = {"state": _FREED, "claims": RunKeyRow.claims - 1, "sent_at": sent_at, "lease_until": None}
+    db.execute(update(RunKeyRow).where(held).values(**changes))
+
+
 _FREED = case((RunKeyRow.state == "fetching", "waiting"), else_="fetched")
 
 
@@ -288,6 +297,12 @@ def due_keys(db: Session, run_id: UUID, *, size: int, now: datetime) -> list[str
     waiting = (key.run_id == run_id, key.state == "waiting", key.next_attempt_at <= now)
     query = select(key.key).where(*waiting, _goes_on(run_id))
     return list(db.scalars(query.order_by(key.position).limit(size)))
+
+
+def unsaved(db: Session, run_id: UUID) -> list[str]:
+    """The keys of a run that are fetched and in nobody's hands."""
+    query = select(RunKeyRow.key).where(RunKeyRow.run_id == run_id, RunKeyRow.state == "fetched")
+    return list(db.scalars(query.order_by(RunKeyRow.position)))
 
 
 def next_due(db: Session, run_id: UUID) -> tuple[datetime | None, str | None]:

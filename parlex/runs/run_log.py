@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,6 +32,7 @@ USUAL: Literal["usual"] = "usual"
 MOST_OVERDUE = 2000
 
 Transactions = Callable[[], AbstractContextManager[Session]]
+Keeping = Callable[[str], AbstractContextManager[bool]]  # a name: see parlex.db.advisory.kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,13 @@ class NextTry:
 class RunLog:
     """Runs of every dataset alike, as rows."""
 
-    def __init__(self, db: Transactions, datasets: Mapping[str, Dataset], patience: Patience) -> None:
+    def __init__(
+        self, db: Transactions, datasets: Mapping[str, Dataset], patience: Patience, *, keeping: Keeping
+    ) -> None:
         self._db = db
         self._datasets = datasets
         self._patience = patience
+        self._keeping = keeping
 
     # What is asked for.
 
@@ -150,6 +154,20 @@ class RunLog:
                 missed_slots=missed_slots,
                 waiter=waiter,
             )
+
+    @contextmanager
+    def carrying(self, run: RunRow) -> Iterator[bool]:
+        """Whether the run is this process's to carry while the block lasts; not one of the workers, or of another."""
+        if run.carrier == "worker":
+            yield False
+            return
+        with self._keeping(fetch_logs.carried(run.run_id)) as mine:
+            yield mine
+
+    def is_orphan(self, run_id: UUID) -> bool:
+        """Whether the run is under way and the process that carried it is gone."""
+        with self._db() as db:
+            return fetch_logs.is_orphan(db, fetch_logs.get_run(db, run_id))
 
     def run(self, run_id: UUID) -> RunRow:
         """The row of a run as it stands. UsageError for one that is not in the log."""
