@@ -43,6 +43,10 @@ from parlex.watch import broker
 log = structlog.stdlib.get_logger(__name__)
 
 MIRROR = "parlex_mirror"  # header of each message: the id of the mirror that sent it
+# Header of a message that came to another mirror: how often it was passed on. Redis hands messages to its clients in
+# turn, so that two beats in step would give each mirror the other's for ever; soon the right one has its turn.
+PASSED_ON = "parlex_passed_on"
+MOST_PASSED_ON = 5
 EXPIRES = "parlex_expires"  # and of beat's: the instant, by the database's clock, from which it is worth nothing
 _ONE_REDIS_EACH = "give each mirror a Redis database of its own"
 
@@ -69,7 +73,7 @@ class ParlexTask(Task):
         return super().apply_async(*args, **options)
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """UsageError for a message that another mirror sent; Ignore for one that lay too long."""
+        """A message of another mirror is passed on, at last UsageError; one that lay too long is Ignored."""
         headers = self.request.headers or {}
         if EXPIRES in headers and _has_expired(headers[EXPIRES]):
             log.info("message expired: a later tick does its work", task=self.name)
@@ -84,8 +88,19 @@ class ParlexTask(Task):
         mine = _mirror_id()
         if mine is not None and sender != mine:
             _note_stranger(sender)
+            passed_on = headers.get(PASSED_ON, 0)
+            if isinstance(passed_on, int) and passed_on < MOST_PASSED_ON:
+                self._pass_on(task_id, args, kwargs, {**headers, PASSED_ON: passed_on + 1})
+                raise Ignore
             log.error("message of another mirror refused", task=self.name, sender=_shortened(sender), mirror=mine)
             raise UsageError(f"this message is of another mirror, {_shortened(sender)}: {_ONE_REDIS_EACH}")
+
+    def _pass_on(self, task_id: str, args: Any, kwargs: Any, headers: dict[str, Any]) -> None:
+        """Put the message back, at the end of its queue."""
+        ours = {name: value for name, value in headers.items() if name.startswith("parlex_")}
+        queue = self.request.delivery_info["routing_key"]
+        self.apply_async(args, kwargs, task_id=task_id, queue=queue, headers=ours)
+        log.warning("message of another mirror passed on", task=self.name, sender=_shortened(headers[MIRROR]))
 
     def retry(
         self, *args: Any, exc: BaseException | None = None, countdown: float | None = None, **options: Any
@@ -175,9 +190,10 @@ def _close(**_: Any) -> None:
 
 @before_task_publish.connect
 def _stamp(headers: dict[str, Any], **_: Any) -> None:
-    """Say in each message when it was sent, since the broker does not, and by which mirror."""
+    """Say in each message when it was sent, since the broker does not, and by which mirror; one that is passed on says
+    it already."""
     headers[broker.SENT_AT] = datetime.now(UTC).isoformat()
-    if mine := _mirror_id():
+    if MIRROR not in headers and (mine := _mirror_id()):
         headers[MIRROR] = mine
 
 
