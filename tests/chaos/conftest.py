@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from tests.chaos import site as sites
 
 TRIES = int(os.environ.get("PARLEX_TEST_TRIES", "10"))
+OTHERS = range(1, max(1, TRIES // 10) + 1)  # the tries of what is no kill
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,13 +26,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.chaos)
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sites.Site]:
-    """Of one module: its processes must not take the time of all the tests that come after."""
+@contextmanager
+def a_home() -> Iterator[Path]:
     # Directly in the system's temporary folder: PostgreSQL may run as nobody, who cannot pass pytest's private folders.
     home = Path(tempfile.mkdtemp(prefix="parlex-chaos-"))
     try:
-        with sites.running(home, tmp_path_factory.mktemp("crew")) as site:
-            yield site
+        yield home
     finally:
         shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sites.Site]:
+    """Of one module: its processes must not take the time of all the tests that come after."""
+    with a_home() as home, sites.running(home, tmp_path_factory.mktemp("crew")) as site:
+        yield site

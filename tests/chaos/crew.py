@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -18,6 +18,8 @@ import psutil
 from parlex.local.locks import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+# How long an event may take, in seconds: no test passes or fails by it, however busy the machine is.
+BOUND = 240.0
 RESTART_AFTER = 0.3  # seconds; a supervisor takes its time too
 WORKERS = {"control": 1, "fetch": 2, "persist": 1}  # queue: processes that work on it
 
@@ -59,6 +61,9 @@ class Member:
     def runs(self) -> bool:
         return self._process is not None
 
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
     def signal(self, number: int) -> None:
         """To the process itself, not to its children."""
         if self._process is not None:
@@ -69,12 +74,23 @@ class Member:
             return psutil.Process(self.pid).children(recursive=True)
         return []
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """It takes no message while the block lasts; its children end what they have."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
     def end(self) -> None:
         self.kill_group()
         if self._process is not None:
             self._process.wait()
 
     def kill_group(self) -> None:
+        if not self.pid:
+            return  # it was never started, and group 0 is our own
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -95,8 +111,9 @@ class Member:
 class Crew:
     """Workers and beat while the block lasts."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], host: str = "chaos") -> None:
         self._folder = folder
+        self._host = host
         self._environment = dict(environment)
         self._lock = threading.RLock()
         self._ending = threading.Event()
@@ -125,10 +142,11 @@ class Crew:
         self.hire_beat("beat")
 
     def hire_worker(self, queue: str, processes: int | None = None, **environment: str) -> None:
-        options = ["-c", str(processes or WORKERS[queue]), "--without-gossip", "--without-mingle", "--loglevel=INFO"]
-        self._hire(queue, ["-A", "workers.app", "worker", "-Q", queue, "-n", f"{queue}@chaos", *options], environment)
+        name = ["-Q", queue, "-n", f"{queue}@{self._host}", "-c", str(processes or WORKERS[queue])]
+        options = ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
+        self._hire(queue, ["-A", "workers.app", "worker", *name, *options], environment)
 
-    def hire_beat(self, name: str, app: str = "workers.app") -> None:
+    def hire_beat(self, name: str, app: str = "tests.chaos.housekeeping") -> None:
         self._hire(name, ["-A", app, "beat", "--pidfile=", "--loglevel=INFO"], {})
 
     def dismiss(self, *names: str) -> None:
@@ -138,7 +156,7 @@ class Crew:
             for member in members:
                 member.wanted = False
                 member.kill_group()
-        assert wait_until(lambda: not any(member.runs for member in members), 30)
+        assert wait_until(lambda: not any(member.runs for member in members), BOUND)
 
     def _hire(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         if name in self._members:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -82,6 +83,21 @@ class Reader:
 
     def value(self, query: str, *values: Any) -> Any:
         return self.rows(query, *values)[0][0]
+
+    def ended(self) -> int:
+        """Keys that have ended, of all runs."""
+        found: int = self.value("SELECT count(*) FROM run_keys WHERE state IN ('done', 'failed')")
+        return found
+
+    def settled(self) -> bool:
+        """Whether something ran, all of it is closed, and its figures are delivered."""
+        with suppress(psycopg2.OperationalError):
+            runs, going = self.rows(
+                "SELECT count(*), count(*) FILTER (WHERE status = 'running'"
+                " OR (cardinality(waiters) > 0 AND delivered_at IS NULL)) FROM fetch_logs"
+            )[0]
+            return bool(runs and not going)
+        return False
 
     def picture(self) -> Picture:
         stages: dict[str, list[Json]] = {}

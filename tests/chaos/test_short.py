@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from parlex.local.locks import wait_until
+from tests.chaos.crew import BOUND
 from tests.chaos.site import Site
 from tests.chaos.test_kills import kill
 from tests.chaos.test_messages import twice
@@ -46,7 +47,7 @@ def test_two_beats_send_one_tick(site: Site) -> None:
     slot = "2026-11-22T10:00:00+00:00"
     for _ in range(4):
         site.tick("chaos", slot, limit=20)
-    assert wait_until(site.settled, 60, every=0.1), site.crew_says()
+    assert wait_until(site.reader.settled, BOUND, every=0.1), site.crew_says()
     assert site.reader.rows("SELECT status, created, slot::text FROM fetch_logs WHERE entry = 'chaos'") == [
         ("success", 20, "2026-11-22 10:00:00+00")
     ]

@@ -16,7 +16,7 @@ from celery.schedules import crontab
 from parlex.local.locks import wait_until
 from parlex.resources import Resources
 from parlex.settings import environment
-from tests.chaos.crew import ROOT
+from tests.chaos.crew import BOUND, ROOT
 from tests.chaos.site import Site
 from workers import beat
 
@@ -41,14 +41,14 @@ def test_a_dead_run_is_abandoned_and_its_slot_is_run_again(site: Site) -> None:
     status = "SELECT status, planned FROM fetch_logs WHERE entry = %s ORDER BY started_at"
     try:
         site.tick(entry, slot.isoformat(), limit=50)
-        assert wait_until(lambda: ("abandoned", True) in site.reader.rows(status, entry), 90, every=0.2)
+        assert wait_until(lambda: ("abandoned", True) in site.reader.rows(status, entry), BOUND, every=0.2)
         seconds = site.reader.value("SELECT min(duration_seconds) FROM fetch_logs WHERE status = 'abandoned'")
-        assert 12 <= seconds < 60
+        assert seconds >= 12
     finally:
         site.crew.hire_worker("control")
         site.crew.hire_worker("fetch")
     again = "SELECT status, slot FROM fetch_logs WHERE entry = %s AND status <> 'abandoned'"
-    assert wait_until(lambda: site.reader.rows(again, entry) == [("success", slot)], 120, every=0.2), site.crew_says()
+    assert wait_until(lambda: site.reader.rows(again, entry) == [("success", slot)], BOUND, every=0.2), site.crew_says()
     assert site.reader.judge(site.right["new"]).duplicates == 0
 
 
@@ -56,13 +56,13 @@ def test_slots_missed_while_all_was_down_are_one_run_that_says_so(site: Site) ->
     site.begin(Random(1), "new")
     entry, slot, step = due_entry(datetime.now(UTC))
     site.tick(entry, (slot - 4 * step).isoformat(), limit=20)
-    assert wait_until(site.settled, 60, every=0.1), site.crew_says()
+    assert wait_until(site.reader.settled, BOUND, every=0.1), site.crew_says()
     names = [member.name for member in site.crew]
     site.crew.dismiss(*names)
     site.crew.hire_all()
     caught = "SELECT slot, missed_slots, status FROM fetch_logs WHERE entry = %s AND slot > %s"
     right = [(slot, 3, "success")]
-    assert wait_until(lambda: site.reader.rows(caught, entry, slot - 4 * step) == right, 120, every=0.2), (
+    assert wait_until(lambda: site.reader.rows(caught, entry, slot - 4 * step) == right, BOUND, every=0.2), (
         site.reader.rows(caught, entry, slot - 4 * step)
     )
     run_id = site.reader.value("SELECT run_id::text FROM fetch_logs WHERE missed_slots = 3")
@@ -72,11 +72,11 @@ def test_slots_missed_while_all_was_down_are_one_run_that_says_so(site: Site) ->
 def test_a_silent_beat_is_told_from_no_change(site: Site) -> None:
     site.begin(Random(1), "new")
     site.backfill()
-    assert wait_until(site.settled, 90, every=0.1)
+    assert wait_until(site.reader.settled, BOUND, every=0.1)
     assert checks(site)["beat"]["state"] == "ok"
     site.crew.dismiss("beat")
     try:
-        assert wait_until(lambda: not site.queued("control"), 30)
+        assert wait_until(lambda: not site.queued("control"), BOUND)
         site.reader.rows("UPDATE heartbeats SET seen_at = now() - interval '7 minutes'")
         found = checks(site)
         assert (found["beat"]["state"], found["freshness"]["state"]) != ("ok", "ok")
@@ -85,7 +85,7 @@ def test_a_silent_beat_is_told_from_no_change(site: Site) -> None:
         assert "nothing is scheduled" in parlex(site, "monitor", "--json", fails=True)
     finally:
         site.crew.hire_beat("beat")
-    assert wait_until(site.alive, 60)
+    assert wait_until(site.alive, BOUND)
     assert checks(site)["beat"]["state"] == "ok"
 
 
@@ -108,8 +108,8 @@ def parlex(site: Site, *arguments: str, fails: bool | None = False) -> str:
     return done.stdout
 
 
-# The clock. A process whose clock is moved from outside would need libfaketime, which is not in the requirements; what
-# beat and the sweeper make of the time is a function of the moment, tried here.
+# The clock. What beat and the sweeper make of the time is a function of the moment, tried here; test_clocks.py moves
+# the clocks of running workers.
 
 
 @pytest.mark.chaos_short
