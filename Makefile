@@ -50,10 +50,11 @@ conformance: install  ## against an independent stand-in of both sources, where 
 	$(BIN)/python -m pytest -m conformance $(ARGS)
 
 # Its table goes into docs/reliability.md, also where something failed: a page that shows only good runs shows nothing.
-chaos: install  ## kills and cuts on purpose, 40 minutes; each kill ten times, or make chaos TRIES=50
-	@mkdir -p build && rm -f build/chaos.jsonl
+# PART, a file of tests/chaos, adds to the table of the parts before it; without it all is tried anew.
+chaos: install  ## kills and cuts on purpose, 40 minutes; each kill ten times, or make chaos TRIES=50 PART=FILE
+	@mkdir -p build && { test -n "$(PART)" || rm -f build/chaos.jsonl; }
 	PARLEX_TEST_TRIES=$(or $(TRIES),10) PARLEX_TEST_CHAOS_REPORT=$(CURDIR)/build/chaos.jsonl \
-	  $(BIN)/python -m pytest tests/chaos -m "chaos or chaos_short" $(ARGS); \
+	  $(BIN)/python -m pytest $(or $(PART),tests/chaos) -m "chaos or chaos_short" $(ARGS); \
 	  code=$$?; test ! -s build/chaos.jsonl || $(BIN)/python -m tests.chaos.report build/chaos.jsonl docs/reliability.md; \
 	  exit $$code
 
