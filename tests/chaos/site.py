@@ -151,6 +151,12 @@ class Site:
         headers = {"parlex_entry": entry, "parlex_slot": slot, "parlex_missed": missed}
         return self.send("parlex.fetch_latest_bills", "control", headers=headers, **kwargs)
 
+    def await_task(self, queue: str, task_id: str) -> None:
+        """Wait until the worker of a queue has done a task."""
+        done = (f"[{task_id}] succeeded", f"[{task_id}] ignored")  # a run's figures are delivered by who closes it
+        said = self.crew[queue].said
+        assert wait_until(lambda: any(line in said() for line in done), BOUND), self.crew_says()
+
     def reach(self, keys: int) -> None:
         """Wait until so many keys have ended."""
         ended = self.reader.ended

@@ -73,7 +73,7 @@ def test_a_message_that_comes_when_all_is_over(site: Site, number: int) -> None:
     before = site.reader.rows("SELECT * FROM fetch_logs"), site.reader.rows("SELECT * FROM run_keys ORDER BY key")
     task_id = json.loads(held[0])["headers"]["id"]
     site.redis().lpush(PREFIX + "fetch", held[0])
-    assert wait_until(lambda: f"[{task_id}] succeeded" in site.crew["fetch"].said(), BOUND)
+    site.await_task("fetch", task_id)
     assert (site.reader.rows("SELECT * FROM fetch_logs"), site.reader.rows("SELECT * FROM run_keys ORDER BY key")) == (
         before
     )

@@ -45,8 +45,8 @@ def test_two_beats_send_one_tick(site: Site) -> None:
     """The same tick twice at the same moment, as two beats send it, is one run."""
     site.begin(Random(1), "new")
     slot = "2026-11-22T10:00:00+00:00"
-    for _ in range(4):
-        site.tick("chaos", slot, limit=20)
+    for task_id in [site.tick("chaos", slot, limit=20) for _ in range(4)]:
+        site.await_task("control", task_id)
     assert wait_until(site.reader.settled, BOUND, every=0.1), site.crew_says()
     assert site.reader.rows("SELECT status, created, slot::text FROM fetch_logs WHERE entry = 'chaos'") == [
         ("success", 20, "2026-11-22 10:00:00+00")
