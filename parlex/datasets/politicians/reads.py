@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import Record, as_json
 from parlex.datasets.looks import select_looked_at
-from parlex.datasets.politicians.dataset import DATASET, EVERYBODY
 from parlex.db.models import (
     BallotRow,
     BillRow,
@@ -23,6 +22,9 @@ from parlex.db.models import (
 from parlex.db.reads import PAGE, columns
 from parlex.fetching.pages import NAME as SITE
 from parlex.parliament import BillKey
+
+DATASET = "politicians"
+EVERYBODY = "all"  # the scope: there is one list
 
 
 @dataclass(frozen=True, slots=True)
