@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import Record as Answer
 from parlex.datasets.record import Record
-from parlex.datasets.served import Served
+from parlex.datasets.served import Served, Words
 from parlex.db.models import Base
 from parlex.fetching.document import Document
 from parlex.mirror import lists
@@ -69,7 +69,7 @@ class Kind(ABC):
     tables: ClassVar[tuple[type[Base], ...]]  # all that an export holds of it
     searched: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # the columns of its tables that a full-text search covers
     served: ClassVar[Served | None] = None  # how it is served by HTTP; not at all with None
-    told_fields: ClassVar[Mapping[str, str]] = {}  # the fields whose change is news, and a heading for it
+    told_fields: ClassVar[Mapping[str, Words]] = {}  # the fields whose change is news, and a heading for it
 
     # What a kind brings: its sources.
 
@@ -162,8 +162,8 @@ class Kind(ABC):
         """The records of a scope that break a rule of their kind."""
         return ()
 
-    def titles(self, db: Session, keys: Iterable[str]) -> dict[str, str]:
-        """How a person knows those of ``keys`` that are held."""
+    def titles(self, db: Session, keys: Iterable[str], lang: str = "en") -> dict[str, str]:
+        """How a person knows those of ``keys`` that are held; ``lang`` is a field of Words."""
         return {}
 
     # Names.

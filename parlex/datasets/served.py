@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import DateTime, FromClause, SQLColumnExpression, Text, cast, func, literal_column, select
 from sqlalchemy.orm import Session
@@ -18,6 +18,13 @@ from parlex.db.models import Base
 
 Expression = SQLColumnExpression[Any]
 CHECKED = "last_checked_at"  # not of a body: it moves without a line in the history, which a tag is made of
+
+
+class Words(NamedTuple):
+    """The same in both languages of Parliament; a language is called by the field's name."""
+
+    en: str
+    fr: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

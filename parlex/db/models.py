@@ -159,6 +159,7 @@ class ChangeRow(Base):
     __table_args__ = (
         CheckConstraint("kind in ('created', 'changed', 'withdrawn', 'reappeared', 'reparsed')", name="kind"),
         Index(None, "dataset", "key", "seq"),
+        Index("ix_changes_session", text("split_part(key, ' ', 1)"), "seq"),
         Index(None, "observed_at"),
         Index(None, "run_id"),
     )

@@ -88,7 +88,7 @@ def _of_dataset(db: Session, dataset: Dataset, changed: Changed, after: int) -> 
     titles = dataset.titles(db, changed)
     yield f"{counted(len(changed), dataset.one)} changed in Parliament."
     news = [(heading, _rows(changed, kind=kind)) for kind, heading in _KINDS.items()]
-    fields = [(heading, _rows(changed, field=field)) for field, heading in dataset.told_fields.items()]
+    fields = [(heading.en, _rows(changed, field=field)) for field, heading in dataset.told_fields.items()]
     for heading, found in (news[0], *fields, *news[1:]):
         if found:
             yield f"\n{heading}:"

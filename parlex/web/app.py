@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
 from parlex.settings import Settings
-from parlex.web import changes, documents, formats, problems, records, state
+from parlex.web import changes, documents, feeds, formats, problems, records, state
 from parlex.web.context import Context
 from parlex.web.problems import Problem
 
@@ -33,6 +33,7 @@ def application(context: Context, datasets: Mapping[str, Dataset], settings: Set
 
     app = FastAPI(title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
+    app.include_router(feeds.router(context, datasets, PREFIX), prefix=PREFIX)
     app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(state.router(context, datasets, settings), prefix=PREFIX)

@@ -142,10 +142,7 @@ def _of_all(query: Any, datasets: Mapping[str, Dataset]) -> _Question:
 
 def _of_record(dataset: str, served: Served) -> Callable[[Request, Any], _Question]:
     def question(request: Request, query: Any) -> _Question:
-        try:
-            key = served.key(request.path_params)
-        except ValueError as error:
-            raise Problem(404, str(error)) from None
+        key = key_of(served, request)
         of = (Cover(dataset, key=key),)
         return _Question(query.after, query.limit, {"dataset": dataset, "key": key}, of, of)
 
@@ -221,11 +218,20 @@ class _Changes:
         with self._context.engine.connect() as db:
             found = page(db, LINES, asked)
             if self._served is not None and not found.rows:
-                self._require_held(db, self._served, question.filters["key"])
+                require_held(db, self._served, question.filters["key"])
         last: int = json.loads(found.rows[-1])["seq"] if found.rows else question.after
         more = found.next is not None
         return Part(found.rows, last if more else max(last, seen), more)
 
-    def _require_held(self, db: Connection, served: Served, key: str) -> None:
-        if db.execute(select(served.identity).where(served.identity == key)).first() is None:
-            raise Problem(404, f"the mirror does not hold {key}")
+
+def key_of(served: Served, request: Request) -> str:
+    """The key that the path names. Problem for parts that make none."""
+    try:
+        return served.key(request.path_params)
+    except ValueError as error:
+        raise Problem(404, str(error)) from None
+
+
+def require_held(db: Connection, served: Served, key: str) -> None:
+    if db.execute(select(served.identity).where(served.identity == key)).first() is None:
+        raise Problem(404, f"the mirror does not hold {key}")

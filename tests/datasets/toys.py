@@ -20,7 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from parlex.answers import Record as Answer
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.record import Record
-from parlex.datasets.served import Collection, Filter, Include, Served, Sort, answers
+from parlex.datasets.served import Collection, Filter, Include, Served, Sort, Words, answers
 from parlex.db.bulk import write_rows
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
@@ -136,7 +136,7 @@ class ToyDataset(Dataset):
     table = ToyRow  # type: ignore[assignment]
     tables = (ToyRow, ToyWheelRow)  # type: ignore[assignment]
     searched = {"toys": ("name", "maker")}
-    told_fields = {"colour": "New colour"}
+    told_fields = {"colour": Words("New colour", "Nouvelle couleur")}
 
     def __init__(self, client: Client, address: str, thresholds: Thresholds) -> None:
         super().__init__(thresholds, {})
@@ -198,7 +198,7 @@ class ToyDataset(Dataset):
         if rows:
             write_rows(db, insert(ToyWheelRow), rows)
 
-    def titles(self, db: Session, keys: Iterable[str]) -> dict[str, str]:
+    def titles(self, db: Session, keys: Iterable[str], lang: str = "en") -> dict[str, str]:
         return dict(db.execute(select(ToyRow.key, ToyRow.name).where(ToyRow.key.in_(list(keys)))).all())
 
 

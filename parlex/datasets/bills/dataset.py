@@ -24,6 +24,7 @@ from parlex.datasets.bills.served import SERVED
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.kind import CURRENT, Flagged
 from parlex.datasets.record import Record
+from parlex.datasets.served import Words
 from parlex.db.bulk import write_rows
 from parlex.db.models import BillRow, BillStageRow, ListingRow
 from parlex.errors import ParlexError
@@ -75,7 +76,10 @@ class BillDataset(Dataset):
     served = SERVED
     tables = (BillRow, BillStageRow)
     searched = {"bills": (*_TITLES, "summary_en", "summary_fr")}
-    told_fields = {"royal_assent_on": "Royal assent", "status_en": "New status"}
+    told_fields = {
+        "royal_assent_on": Words("Royal assent", "Sanction royale"),
+        "status_en": Words("New status", "Nouvel état"),
+    }
 
     def __init__(
         self, spine: Legisinfo, companion: OpenParliament, thresholds: Thresholds, rates: Mapping[str, float]
@@ -217,8 +221,8 @@ class BillDataset(Dataset):
         held = {str(SessionId(*row)) for row in db.execute(select(BillRow.parliament, BillRow.session).distinct())}
         return sorted(held | set(super().scopes(db)), key=self.rank_of_scope)
 
-    def titles(self, db: Session, keys: Iterable[str]) -> dict[str, str]:
-        title = func.coalesce(BillRow.short_title_en, BillRow.title_en)
+    def titles(self, db: Session, keys: Iterable[str], lang: str = "en") -> dict[str, str]:
+        title = func.coalesce(getattr(BillRow, f"short_title_{lang}"), getattr(BillRow, f"title_{lang}"))
         query = select(BillRow.key, title).where(BillRow.key.in_(list(keys)))
         return dict(db.execute(query).all())
 

@@ -24,6 +24,7 @@ from parlex.datasets.politicians.reads import DATASET, EVERYBODY
 from parlex.datasets.politicians.served import SERVED
 from parlex.datasets.politicians.source import Politicians
 from parlex.datasets.record import Record, differences
+from parlex.datasets.served import Words
 from parlex.db.bulk import upsert_rows, write_rows
 from parlex.db.models import BillRow, ListingRow, PoliticianMembershipRow, PoliticianRow
 from parlex.fetching.document import Document
@@ -66,7 +67,10 @@ class PoliticianDataset(Dataset):
     key_column = "slug"
     served = SERVED
     tables = (PoliticianRow, PoliticianMembershipRow)
-    told_fields = {"current_party": "New party", "current_riding": "New riding"}
+    told_fields = {
+        "current_party": Words("New party", "Nouveau parti"),
+        "current_riding": Words("New riding", "Nouvelle circonscription"),
+    }
 
     def __init__(self, site: Politicians, thresholds: Thresholds, rates: Mapping[str, float]) -> None:
         super().__init__(thresholds, rates)
@@ -146,7 +150,7 @@ class PoliticianDataset(Dataset):
         for slug, person_id in _persons_of_slugs(db, unknown).items():
             records[slug].facts["person_id"] = person_id
 
-    def titles(self, db: Session, keys: Iterable[str]) -> dict[str, str]:
+    def titles(self, db: Session, keys: Iterable[str], lang: str = "en") -> dict[str, str]:
         query = select(PoliticianRow.slug, PoliticianRow.name).where(PoliticianRow.slug.in_(list(keys)))
         return dict(db.execute(query).all())
 

@@ -16,6 +16,7 @@ from parlex.answers import as_json, plain
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.kind import Flagged
 from parlex.datasets.record import Record
+from parlex.datasets.served import Words
 from parlex.datasets.votes import source
 from parlex.datasets.votes.served import SERVED
 from parlex.datasets.votes.source import Votes
@@ -60,7 +61,7 @@ class VoteDataset(Dataset):
     table = VoteRow
     served = SERVED
     tables = (VoteRow, VotePartyRow, BallotRow)
-    told_fields = {"result": "New result"}
+    told_fields = {"result": Words("New result", "Nouveau résultat")}
 
     def __init__(self, site: Votes, thresholds: Thresholds, rates: Mapping[str, float]) -> None:
         super().__init__(thresholds, rates)
@@ -204,8 +205,8 @@ class VoteDataset(Dataset):
         query = select(VoteRow.key).where(*self.in_scope(scope), VoteRow.totals_match.is_(False))
         return tuple(Flagged(key, (TOTALS_DIFFER,)) for key in sorted(db.scalars(query), key=self.rank))
 
-    def titles(self, db: Session, keys: Iterable[str]) -> dict[str, str]:
-        title = func.concat_ws(", ", VoteRow.held_on, VoteRow.result, VoteRow.description_en)
+    def titles(self, db: Session, keys: Iterable[str], lang: str = "en") -> dict[str, str]:
+        title = func.concat_ws(", ", VoteRow.held_on, VoteRow.result, getattr(VoteRow, f"description_{lang}"))
         query = select(VoteRow.key, title).where(VoteRow.key.in_(list(keys)))
         return dict(db.execute(query).all())
 
