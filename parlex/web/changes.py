@@ -27,7 +27,7 @@ from parlex.web.context import Context, address_with
 from parlex.web.problems import Problem
 from parlex.web.queries import Asked, page
 from parlex.web.questions import Parameters
-from parlex.web.streams import EventStream, Part, Streams
+from parlex.web.streams import PART, EventStream, Part
 
 USUAL, MOST = 100, 5_000  # lines of a page
 LONGEST_WAIT = 55  # seconds; what stands between often gives up after a minute
@@ -81,7 +81,7 @@ class _Question:
 
 def router(context: Context, datasets: Mapping[str, Dataset]) -> APIRouter:
     """``/changes``, and the same below each record."""
-    found, streams = APIRouter(), Streams(context)
+    found = APIRouter()
     row = questions.model_of("Change", ChangeRecord)
     next_after = Field(..., description="the number to go on from; beside `next`, which is null at the end")
     listed = questions.list_of("Change", row)
@@ -92,12 +92,12 @@ def router(context: Context, datasets: Mapping[str, Dataset]) -> APIRouter:
         about["problems"] = {409: "The history has no such number: it is of another mirror, or of one restored."}
         routes.get(found, path, answer, help=help, tag=tag, **about)
 
-    everything = _Changes(context, streams, lambda request, query: _of_all(query, datasets))
+    everything = _Changes(context, lambda request, query: _of_all(query, datasets))
     add(f"/{LINES.name}", everything.answer, LINES.help, TAG, _parameters(datasets), {})
     for dataset in datasets.values():
         served = dataset.served
         if served is not None:
-            one = _Changes(context, streams, _of_record(dataset.name, served), served)
+            one = _Changes(context, _of_record(dataset.name, served), served)
             help = f"The history of one {served.one}, oldest first."
             path = f"/{served.list.name}/{served.path}/{LINES.name}"
             add(path, one.answer, help, served.list.name, _parameters({}), served.example)
@@ -155,11 +155,10 @@ class _Changes:
     def __init__(
         self,
         context: Context,
-        streams: Streams,
         asked: Callable[[Request, Any], _Question],
         served: Served | None = None,
     ) -> None:
-        self._context, self._streams, self._asked, self._served = context, streams, asked, served
+        self._context, self._asked, self._served = context, asked, served
 
     async def answer(self, request: Request, query: Any) -> Response:
         question = self._asked(request, query)
@@ -176,16 +175,16 @@ class _Changes:
         last = request.headers.get("Last-Event-ID")
         if last is not None:
             if not last.isascii() or not last.isdecimal() or int(last) >= 2**63:
-                raise Problem(422, f"Last-Event-ID: {last:.50!r} is no number of a line")
+                raise Problem(422, f"Last-Event-ID: {last[:50]!r} is no number of a line")
             question = replace(question, after=int(last))
         await self._require_known(question.after)
         if self._served is not None:
             await self._context.in_thread(lambda: self._read(question))
 
         def part(after: int) -> Part:
-            return self._read(replace(question, after=after, limit=self._streams.part))
+            return self._read(replace(question, after=after, limit=PART))
 
-        return EventStream(self._streams, part, question.wanted, question.after)
+        return EventStream(self._context, part, question.wanted, question.after)
 
     async def _require_known(self, after: int) -> None:
         """Refuse a number that the history does not have yet: it is of another mirror, or of a newer state of this."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -31,9 +31,19 @@ _ACCEPTED = {
 
 
 @dataclass
+class Streams:
+    """The streams of events that are open, and what they may cost. ``heartbeat``: seconds."""
+
+    most: int = 200
+    heartbeat: float = 15.0
+    open: int = 0
+
+
+@dataclass
 class Context:
     engine: Engine
     poller: Poller
+    streams: Streams = field(default_factory=Streams)
 
     def __post_init__(self) -> None:
         self._limiter: CapacityLimiter | None = None

@@ -191,7 +191,7 @@ class _Feed:
         _add(to, "published", as_json(entry.observed_at))
         if dataset is not None and dataset.served is not None:
             path = "/".join(quote(part, safe="") for part in entry.key.split(" "))
-            _add(to, "link", rel="alternate", type="application/json", href=f"{base}/{dataset.served.list.name}/{path}")
+            _add(to, "link", rel="alternate", href=f"{base}/{dataset.served.list.name}/{path}")
         _add(to, "category", term=entry.dataset)
         points = [
             f"{one or line.field}: {line.old} → {line.new}" if line.field else str(one)

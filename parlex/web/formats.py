@@ -46,7 +46,15 @@ def _as_json(rows: Sequence[str], next_address: str | None, columns: Sequence[st
 
 
 def _as_ndjson(rows: Sequence[str], next_address: str | None, columns: Sequence[str], more: Mapping[str, int]) -> bytes:
-    return "".join(f"{row}\n" for row in rows).encode()
+    return "".join(f"{one_line(row)}\n" for row in rows).encode()
+
+
+def one_line(row: str) -> str:
+    """JSON without what some readers take for the end of a line, Python's ``splitlines`` among them."""
+    return row.translate(_BREAKS)
+
+
+_BREAKS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
 
 def _as_csv(rows: Sequence[str], next_address: str | None, columns: Sequence[str], more: Mapping[str, int]) -> bytes:

@@ -14,6 +14,7 @@ from parlex.mirror import history
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
+from parlex.web.context import Streams
 from parlex.web.server import prepared
 from parlex.web.tags import Poller
 
@@ -35,6 +36,7 @@ class Served:
     address: str
     engine: Engine
     poller: Poller
+    streams: Streams
 
     def wait_for(self, mirror: Resources) -> None:
         """Until the server knows what is the newest line of the mirror's history by now."""
@@ -55,7 +57,7 @@ def serving(mirror: Resources) -> Iterator[Served]:
                 assert thread.is_alive(), "the server ended"
             assert wait_until(lambda: context.poller.ready, 10)
             port = server.servers[0].sockets[0].getsockname()[1]
-            yield Served(f"http://127.0.0.1:{port}", context.engine, context.poller)
+            yield Served(f"http://127.0.0.1:{port}", context.engine, context.poller, context.streams)
         finally:
             server.should_exit = True
             thread.join(20)

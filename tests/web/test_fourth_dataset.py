@@ -54,6 +54,8 @@ def test_toys_are_served_as_everything_else(open_shop: Shop, mirror: Resources, 
         origins = {one["field"]: one["source"] for one in client.get("toys/car/provenance").json()["data"]}
         assert origins["maker"] == "workshop"
         assert client.get("toys/train").status_code == 404
+        assert [line["kind"] for line in client.get("toys/car/changes").json()["data"]] == ["created"]
+        assert client.get("toys/train/changes").status_code == 404
 
         open_shop.put("car", mark=2, colour="blue")
         alone.run_latest(mirror.pipeline, dataset="toys")
@@ -62,4 +64,7 @@ def test_toys_are_served_as_everything_else(open_shop: Shop, mirror: Resources, 
         assert (new.status_code, new.json()["colour"]) == (200, "blue")
         ball = client.get("toys/ball").headers["etag"]
         assert client.get("toys/ball", headers={"If-None-Match": ball}).status_code == 304
+        assert client.get("changes?dataset=toys&after=3").json()["data"][0]["new"] == "blue"
+        assert "<title>car Toy car: New colour</title>" in client.get("toys/car.atom").text
+        assert "<title>car Toy car: Nouvelle couleur</title>" in client.get("toys.atom?field=colour&lang=fr").text
         assert "/api/v1/toys/{key}/wheels" in httpx.get(f"{server.address}/openapi.json").json()["paths"]
