@@ -93,13 +93,14 @@ def open_run(
     """The run for this request: a new one, the one of its slot, or by hand the equal one that is under way.
 
     A tick whose entry's last run is still going leaves a row ``skipped``. ``waiter`` is a task that is to get the
-    figures. A run whose process is gone goes on with ``carrier``.
+    figures. A run whose process is gone is the workers' once they are asked for it.
     """
     _lock_request(db, request, entry)
     twin = _twin(db, request, entry, slot)
     if twin is not None:
-        if is_orphan(db, twin):
-            _adopt(db, twin, carrier, now)
+        if carrier == "worker" and is_orphan(db, twin):
+            twin.carrier = carrier
+            adopt(db, twin, now=now)
         if waiter and twin.status == "running" and waiter not in twin.waiters:
             twin.waiters = [*twin.waiters, waiter]
         return Opened(twin, joined=True)
@@ -157,9 +158,8 @@ def is_orphan(db: Session, run: RunRow) -> bool:
     return run.status == "running" and run.carrier == "process" and not advisory.is_kept(db, carried(run.run_id))
 
 
-def _adopt(db: Session, run: RunRow, carrier: Carrier, now: datetime) -> None:
-    """Hand an orphan to a new carrier, with nothing in the hands of the old one."""
-    run.carrier = carrier
+def adopt(db: Session, run: RunRow, *, now: datetime) -> None:
+    """Leave nothing of a run in the hands of who carried it before."""
     run.attempt = 0
     run.lease_until = None
     run.progress_at = now

@@ -157,11 +157,19 @@ class RunLog:
 
     @contextmanager
     def carrying(self, run: RunRow) -> Iterator[bool]:
-        """Whether the run is this process's to carry while the block lasts; not one of the workers, or of another."""
+        """Whether the run is this process's to carry while the block lasts; not one of the workers, or of another.
+
+        Whoever has its name is the only one, so that what a process before it held is free.
+        """
         if run.carrier == "worker":
             yield False
             return
         with self._keeping(fetch_logs.carried(run.run_id)) as mine:
+            if mine:
+                with self._db() as db:
+                    current = fetch_logs.lock(db, run.run_id)
+                    if current.status == "running":
+                        fetch_logs.adopt(db, current, now=Clock(db).now())
             yield mine
 
     def is_orphan(self, run_id: UUID) -> bool:
