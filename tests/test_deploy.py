@@ -65,6 +65,13 @@ def test_systemd_starts_what_the_procfile_starts() -> None:
     assert len(wanted) == len(PROCESSES)
 
 
+def test_a_database_that_comes_later_than_the_machine_keeps_no_unit_from_starting() -> None:
+    """What requires a migration that failed is not started at all, and never again."""
+    for unit in SYSTEMD.glob("*.service"):
+        assert not re.search(r"^(Requires|Requisite|BindsTo)=", unit.read_text(), re.MULTILINE), unit.name
+        assert re.search(r"^Restart=(always|on-failure)$", unit.read_text(), re.MULTILINE), unit.name
+
+
 @pytest.fixture(scope="module")
 def objects() -> list[dict[str, Any]]:
     text = (ROOT / "deploy" / "kubernetes" / "parlex.yaml").read_text(encoding="utf-8")
