@@ -140,7 +140,10 @@ class Finding(Enum):
         "beat", "fail", "it was not seen for longer than PARLEX_ALERT_BEAT_MINUTES", "run: parlex up", _IDLE
     )
     BEAT_TWICE = Row(
-        "beat", "warn", "more than one beat runs: harmless, and by mistake", "stop all but one; the line names them"
+        "beat",
+        "warn",
+        "more than one beat was seen: harmless, and by mistake",
+        "stop all but one; one that was killed is forgotten in two minutes",
     )
     MIRRORS_MIXED = Row(
         "mirrors",

@@ -75,7 +75,7 @@ def _beat(db: Session, report: Report, watched: bool) -> Check:
         return Finding.BEAT_SILENT.check(f"it was last seen {age / 60:.0f} min ago", state=state)
     alive = beats.alive(db, BEATS_WITHIN)
     if len(alive) > 1:
-        return Finding.BEAT_TWICE.check(f"{len(alive)} run at once: {', '.join(alive)}")
+        return Finding.BEAT_TWICE.check(f"{len(alive)} were seen in the last 2 min: {', '.join(alive)}")
     return well("beat", f"it was seen {max(age, 0):.0f} s ago")
 
 
