@@ -16,7 +16,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -149,6 +149,7 @@ class Settings(BaseSettings):
         parts = _split_sign_in(url)
         if not (parts.hostname or parts.query) or not parts.path.strip("/"):
             raise ValueError("must name a host and a database, like postgresql://user:password@host/name")
+        _require_options_of_postgresql(parts.query)
         return SecretStr(url)
 
     @field_validator("redis_url")
@@ -161,6 +162,8 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis:// or rediss://")
         if not parts.hostname or not (parts.path.strip("/") or "0").isdecimal():
             raise ValueError("must name a host, and a database by its number, like redis://:password@host:6379/0")
+        if parts.query:
+            _require_options_of_redis(value.get_secret_value())
         return value
 
     @field_validator("archive_url", "export_url")
@@ -232,6 +235,29 @@ class Settings(BaseSettings):
         """ConfigurationError unless the public sites would learn whom to write to."""
         if self.asks_public_sites and self.contact is None:
             raise ConfigurationError("set PARLEX_CONTACT to your e-mail address or page: the public sites ask for one")
+
+
+def _require_options_of_postgresql(query: str) -> None:
+    """ValueError for an option that the client does not know. Its name is told, and never its value."""
+    from psycopg2 import ProgrammingError
+    from psycopg2.extensions import make_dsn
+
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        try:
+            make_dsn(**{name: value})
+        except (ProgrammingError, TypeError):
+            raise ValueError(f"has an option that PostgreSQL's client does not know: {name}") from None
+
+
+def _require_options_of_redis(url: str) -> None:
+    """As for PostgreSQL. No connection is made."""
+    from redis import ConnectionPool
+
+    try:
+        ConnectionPool.from_url(url).make_connection()
+    except (TypeError, ValueError):
+        names = ", ".join(name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True))
+        raise ValueError(f"has options that the Redis client does not know, or not with that value: {names}") from None
 
 
 def _split(url: str) -> SplitResult:
