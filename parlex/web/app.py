@@ -13,11 +13,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
 from parlex.settings import Settings
-from parlex.web import documents, formats, problems, records, state
-from parlex.web.context import Context
+from parlex.web import changes, documents, formats, graph, problems, records, search, state
+from parlex.web.context import PREFIX, Context
 from parlex.web.problems import Problem
 
-PREFIX = "/api/v1"
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
 
@@ -34,6 +33,8 @@ def application(context: Context, datasets: Mapping[str, Dataset], settings: Set
     app = FastAPI(title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
+    app.include_router(search.router(context, datasets), prefix=PREFIX)
+    app.include_router(graph.router(context, datasets, [*search.collections(datasets), changes.LINES]))
     app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
 
     @app.get("/docs", include_in_schema=False)

@@ -17,6 +17,7 @@ from parlex.web.queries import Asked
 
 USUAL, MOST = 50, 500  # rows of a page
 _LONGEST = 500  # characters of a parameter
+_TEXT = r"^[^\x00]*$"  # PostgreSQL has no text with a NUL
 
 
 class Parameters(BaseModel):
@@ -53,17 +54,17 @@ def of_one(title: str, includes: Mapping[str, Include], *, past: bool) -> type[P
 
 
 def _filter(name: str, one: Filter) -> Any:
-    about: dict[str, Any] = {"alias": name, "description": one.help, "default": None}
+    about: dict[str, Any] = {"alias": name, "description": one.help, "default": ... if one.required else None}
     kind: Any = one.type
     if one.several:
         return list[str] | None, Field(**about, max_length=100)
     if one.choices:
         kind = Literal[tuple(str(choice) for choice in one.choices)]
     elif one.type is str:
-        about |= {"max_length": _LONGEST, "pattern": one.pattern}
+        about |= {"max_length": _LONGEST, "pattern": one.pattern or _TEXT}
     elif one.type is int:
         about |= {"ge": 0, "le": 2**63 - 1}
-    return kind | None, Field(**about)
+    return kind if one.required else kind | None, Field(**about)
 
 
 def _names(names: Iterable[str], help: str) -> Any:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import get_type_hints
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, literal_column, or_, select
 
 from parlex.datasets.politicians.reads import (
     CastRecord,
@@ -17,10 +17,12 @@ from parlex.datasets.politicians.reads import (
 )
 from parlex.datasets.served import (
     Collection,
+    Expression,
     Filter,
     Include,
     Served,
     Sort,
+    Words,
     answers,
     by_day,
     contains,
@@ -87,6 +89,10 @@ _CAST = Collection(
 _MORE = ("given_name", "family_name", "gender", "email", "phone", "fax", "offices", "image_url", "links", "origin")
 _TYPES = get_type_hints(PoliticianStory)
 
+# A name has no language: in English, Will would be no word.
+_NAME: tuple[Expression, str] = (literal_column("politicians.words"), "simple")
+_WORDS = Words(vectors={"en": _NAME, "fr": _NAME}, titles={"en": PoliticianRow.name, "fr": PoliticianRow.name})
+
 SERVED = Served(
     one="politician",
     list=Collection(
@@ -105,6 +111,7 @@ SERVED = Served(
             "province": Filter(help="the province of today", where=lambda value: PoliticianRow.province == value),
             "name": Filter(help="a part of the name", where=contains(PoliticianRow.name)),
             "withdrawn": withdrawn_filter(PoliticianRow),
+            **_WORDS.filters(),
         },
     ),
     path="{slug}",
@@ -119,4 +126,5 @@ SERVED = Served(
         "memberships": _MEMBERSHIPS,
     },
     below=(_SPONSORED, _CAST),
+    words=_WORDS,
 )

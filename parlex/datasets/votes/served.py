@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Integer, SmallInteger, and_, cast, func, select
+from sqlalchemy import Integer, SmallInteger, and_, cast, func, literal_column, select
 
 from parlex.datasets.served import (
     Collection,
@@ -15,6 +15,7 @@ from parlex.datasets.served import (
     Filter,
     Served,
     Sort,
+    Words,
     answers,
     by_day,
     session_filter,
@@ -118,6 +119,14 @@ _PARTIES = Collection(
     parent=_of(_PER_PARTY.c),
 )
 
+_WORDS = Words(
+    vectors={
+        "en": (literal_column("votes.words_en"), "english"),
+        "fr": (literal_column("votes.words_fr"), "french"),
+    },
+    titles={"en": VoteRow.description_en, "fr": VoteRow.description_fr},
+)
+
 SERVED = Served(
     one="vote",
     list=Collection(
@@ -138,6 +147,7 @@ SERVED = Served(
             "from": Filter(type=date, help="on that day or later", where=lambda value: VoteRow.held_on >= value),
             "to": Filter(type=date, help="on that day or earlier", where=lambda value: VoteRow.held_on <= value),
             "withdrawn": withdrawn_filter(VoteRow),
+            **_WORDS.filters(),
         },
         scope="session",
     ),
@@ -147,4 +157,5 @@ SERVED = Served(
     identity=VoteRow.key.expression,
     detail={},
     below=(_BALLOTS, _PARTIES),
+    words=_WORDS,
 )
