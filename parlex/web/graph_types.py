@@ -37,7 +37,7 @@ from parlex.datasets.served import CHECKED, Collection, Filter, Include, Served
 from parlex.web import questions
 from parlex.web.graph_rows import Reading, Row, Shape
 from parlex.web.problems import Problem
-from parlex.web.queries import Asked
+from parlex.web.queries import Asked, WrongCursor
 
 Info = GraphQLResolveInfo
 _JSON = GraphQLScalarType("JSON", description="A value as JSON has it.")
@@ -161,7 +161,10 @@ class _Types:
             keys = None if collection.parent is None or above is None else _keys(above)
 
             def read() -> Mapping[str | None, Any]:
-                return reading.page(collection, shape, _chosen(info), _asked(collection, model, given), keys)
+                try:
+                    return reading.page(collection, shape, _chosen(info), _asked(collection, model, given), keys)
+                except WrongCursor as error:
+                    raise GraphQLError(str(error)) from None
 
             return reading.level(_place(info), read).get(above.key if above is not None else None, [])
 

@@ -98,7 +98,7 @@ def _parameter(place: tuple[Any, ...]) -> str:
 
 def _wrong(request: Request, error: Any) -> Response:
     if isinstance(error, WrongCursor):
-        return Problem(422, str(error), errors=[{"parameter": "cursor", "detail": str(error)}]).response()
+        return Problem(409, str(error), kind="wrong-cursor").response()
     return Problem(422, str(error)).response()
 
 

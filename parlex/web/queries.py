@@ -214,7 +214,7 @@ def _after(asked: Asked) -> list[Any] | None:
     try:
         digest, *values = json.loads(urlsafe_b64decode(asked.cursor + "=" * (-len(asked.cursor) % 4)))
     except (ValueError, TypeError):
-        raise WrongCursor("the cursor is none that this list gave") from None
+        raise WrongCursor("the cursor is none that this list gave; begin without one") from None
     if digest != asked.digest or not all(isinstance(value, int | str) for value in values):
         raise WrongCursor("the cursor is of another question: it goes with the sort and filters that it was given for")
     return values

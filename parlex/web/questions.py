@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from parlex.answers import Record
 from parlex.datasets.served import CHECKED, Collection, Cover, Filter, Include
-from parlex.web.problems import Problem
 from parlex.web.queries import Asked
 
 USUAL, MOST = 50, 500  # rows of a page
 _LONGEST = 500  # characters of a parameter
-_TEXT = r"^[^\x00]*$"  # PostgreSQL has no text with a NUL
+_TEXT = r"^[^\x00]*$"  # PostgreSQL's texts hold no NUL
 
 
 class Parameters(BaseModel):
@@ -35,7 +36,10 @@ def parameters(collection: Collection) -> type[Parameters]:
     names = [*collection.fields]
     found["fields"] = _names(names, "only these fields of each row; several, apart by commas")
     found["limit"] = (int, Field(USUAL, ge=1, le=MOST, description="rows of a page"))
-    found["cursor"] = (str | None, Field(None, max_length=_LONGEST, description="from the address in `next`"))
+    found["cursor"] = (
+        str | None,
+        Field(None, max_length=_LONGEST, pattern=r"^[\w-]+$", description="from the address in `next`"),
+    )
     found["count"] = (bool, Field(False, description="tell how many rows there are over all pages"))
     model: type[Parameters] = create_model(f"{_title(collection)}Parameters", __base__=Parameters, **found)
     return model
@@ -46,7 +50,7 @@ def of_one(title: str, includes: Mapping[str, Include], *, past: bool) -> type[P
     found: dict[str, Any] = {}
     if past:
         help = "as it was known then: on a day (in Ottawa), or at an instant"
-        found["as_of"] = (str | None, Field(None, max_length=40, description=help))
+        found["as_of"] = (date | datetime | None, Field(None, description=help))
     if includes:
         found["include"] = _names(includes, "more of it; several, apart by commas")
     model: type[Parameters] = create_model(f"{title}Parameters", __base__=Parameters, **found)
@@ -55,14 +59,17 @@ def of_one(title: str, includes: Mapping[str, Include], *, past: bool) -> type[P
 
 def _filter(name: str, one: Filter) -> Any:
     about: dict[str, Any] = {"alias": name, "description": one.help, "default": ... if one.required else None}
-    kind: Any = one.type
+    choices = tuple(map(str, one.choices))
     if one.several:
-        return list[str] | None, Field(**about, max_length=100)
-    if one.choices:
-        kind = Literal[tuple(str(choice) for choice in one.choices)]
-    elif one.type is str:
+        pattern = "|".join(map(re.escape, choices)) or (one.pattern or _TEXT).strip("^$")
+        text = Annotated[str, Field(pattern=f"^({pattern})(,({pattern}))*$")]
+        return list[text] | None, Field(**about, max_length=100)
+    kind: Any = one.type
+    if choices:
+        kind = Literal[choices]
+    elif kind is str:
         about |= {"max_length": _LONGEST, "pattern": one.pattern or _TEXT}
-    elif one.type is int:
+    elif kind is int:
         about |= {"ge": 0, "le": 2**63 - 1}
     return kind if one.required else kind | None, Field(**about)
 
@@ -73,13 +80,13 @@ def _names(names: Iterable[str], help: str) -> Any:
 
 
 def asked(collection: Collection, given: Parameters, parent: str | None = None) -> Asked:
-    """The question that the parameters make. Problem for a value that is not one of a closed set."""
+    """The question that the parameters make."""
     values = given.model_dump(by_alias=True)
     filters = {}
     for name, one in collection.filters.items():
         value = values[name]
         if value is not None:
-            filters[name] = _several(name, one, value) if one.several else value
+            filters[name] = [part for each in value for part in each.split(",")] if one.several else value
     return Asked(
         limit=values["limit"],
         filters=filters,
@@ -93,15 +100,6 @@ def asked(collection: Collection, given: Parameters, parent: str | None = None) 
 
 def split(text: str | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(text.split(","))) if text else None
-
-
-def _several(name: str, one: Filter, values: list[str]) -> list[str]:
-    found = [part for value in values for part in value.split(",")]
-    wrong = [part for part in found if one.choices and part not in one.choices]
-    if wrong or any("\0" in part for part in found):
-        detail = f"{wrong[0] if wrong else found[0]!r} is none; known: {', '.join(one.choices)}"
-        raise Problem(422, f"{name}: {detail}", errors=[{"parameter": name, "detail": detail}])
-    return found
 
 
 def covers(collection: Collection, question: Asked) -> list[Cover]:

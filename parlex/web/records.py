@@ -76,7 +76,7 @@ class _Routes:
             key = self._key(request)
             moment = getattr(query, "as_of", None)
             if moment is not None:
-                return await self._context.answers.uncovered(partial(self._past, key, moment))
+                return await self._context.answers.uncovered(partial(self._past, key, moment.isoformat()))
             include = questions.split(getattr(query, "include", None)) or ()
             others = [Cover(name) for each in include for name in includes[each].covers]
             covers = [Cover(self._dataset.name, key=key), *others]

@@ -39,6 +39,7 @@ def get(
         304: {"description": "The client has it: If-None-Match."},
         404: {"description": "There is no such thing.", **_PROBLEM},
         406: {"description": "It is not written like that.", **_PROBLEM},
+        409: {"description": "The cursor is of another question.", **_PROBLEM},
         422: {"description": "A parameter is wrong.", **_PROBLEM},
         503: {"description": "The database does not answer, or not in time.", **_PROBLEM},
     }
