@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
 from parlex.settings import Settings
-from parlex.web import documents, formats, problems, records, state
+from parlex.web import changes, documents, formats, problems, records, state
 from parlex.web.context import Context
 from parlex.web.problems import Problem
 
@@ -33,6 +33,7 @@ def application(context: Context, datasets: Mapping[str, Dataset], settings: Set
 
     app = FastAPI(title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
+    app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
 
@@ -65,7 +66,8 @@ class Front:
             path: str = scope["path"]
             stem, dot, suffix = path.rpartition(".")
             format = _SUFFIXES.get(dot + suffix) if path.startswith(PREFIX) else None
-            scope = {**scope, "state": {**scope.get("state", {}), "format": format}}
+            told = {"format": format, "head": scope["method"] == "HEAD"}
+            scope = {**scope, "state": {**scope.get("state", {}), **told}}
             if format is not None:
                 scope["path"], scope["raw_path"] = stem, stem.encode()
             if scope["method"] == "HEAD":
