@@ -32,6 +32,7 @@ def application(context: Context, datasets: Mapping[str, Dataset], settings: Set
 
     app = FastAPI(title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
+    app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(search.router(context, datasets), prefix=PREFIX)
     app.include_router(graph.router(context, datasets, [*search.collections(datasets), changes.LINES]))
@@ -66,7 +67,8 @@ class Front:
             path: str = scope["path"]
             stem, dot, suffix = path.rpartition(".")
             format = _SUFFIXES.get(dot + suffix) if path.startswith(PREFIX) else None
-            scope = {**scope, "state": {**scope.get("state", {}), "format": format}}
+            told = {"format": format, "head": scope["method"] == "HEAD"}
+            scope = {**scope, "state": {**scope.get("state", {}), **told}}
             if format is not None:
                 scope["path"], scope["raw_path"] = stem, stem.encode()
             if scope["method"] == "HEAD":

@@ -27,6 +27,7 @@ _ACCEPTED = {
     "application/x-ndjson": formats.NDJSON,
     "text/csv": formats.CSV,
     "application/atom+xml": formats.ATOM,
+    "text/event-stream": formats.EVENTS,
 }
 
 
@@ -92,7 +93,12 @@ def json_body(value: Any, **headers: str) -> Body:
 
 
 def next_address(request: Request, cursor: str) -> str:
-    """The address of the next page: this one with another cursor, and with its suffix."""
+    """The address of the next page: this one with another cursor."""
+    return address_with(request, cursor=cursor)
+
+
+def address_with(request: Request, **parameters: Any) -> str:
+    """The address of a request with other parameters, and with its suffix."""
     suffix = f".{request.state.format}" if request.state.format else ""
-    address = request.url.include_query_params(cursor=cursor)
+    address = request.url.include_query_params(**parameters)
     return str(address.replace(path=address.path + suffix) if suffix else address)

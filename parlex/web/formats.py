@@ -5,38 +5,51 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from parlex.web.bodies import Body
 
-JSON, NDJSON, CSV, ATOM = "json", "ndjson", "csv", "atom"
+JSON, NDJSON, CSV, ATOM, EVENTS = "json", "ndjson", "csv", "atom", "events"
 MEDIA_TYPES = {
     JSON: "application/json",
     NDJSON: "application/x-ndjson",
     CSV: "text/csv; charset=utf-8",
     ATOM: "application/atom+xml",
+    EVENTS: "text/event-stream",
 }
 
 
 def listed(
-    rows: Sequence[str], next_address: str | None, format: str, columns: Sequence[str], count: int | None = None
+    rows: Sequence[str],
+    next_address: str | None,
+    format: str,
+    columns: Sequence[str],
+    count: int | None = None,
+    next_after: int | None = None,
 ) -> Body:
-    """A page of a list. Where a format has no room for the address of the next one, ``Link`` tells it."""
+    """A page of a list. Where a format has no room for the address of the next one, ``Link`` tells it.
+
+    ``next_after``: of a list that grows at its end, the number to go on from once there is more.
+    """
     headers = {"Link": f'<{next_address}>; rel="next"'} if next_address else {}
-    return Body(_WRITERS[format](rows, next_address, columns, count), MEDIA_TYPES[format], headers)
+    if next_after is not None:
+        headers["Parlex-Next-After"] = str(next_after)
+    told = {"count": count, "next_after": next_after}
+    more = {name: number for name, number in told.items() if number is not None}
+    return Body(_WRITERS[format](rows, next_address, columns, more), MEDIA_TYPES[format], headers)
 
 
-def _as_json(rows: Sequence[str], next_address: str | None, columns: Sequence[str], count: int | None) -> bytes:
-    more = "" if count is None else f',"count":{count}'
-    return f'{{"data":[{",".join(rows)}],"next":{json.dumps(next_address)}{more}}}'.encode()
+def _as_json(rows: Sequence[str], next_address: str | None, columns: Sequence[str], more: Mapping[str, int]) -> bytes:
+    numbers = "".join(f',"{name}":{number}' for name, number in more.items())
+    return f'{{"data":[{",".join(rows)}],"next":{json.dumps(next_address)}{numbers}}}'.encode()
 
 
-def _as_ndjson(rows: Sequence[str], next_address: str | None, columns: Sequence[str], count: int | None) -> bytes:
+def _as_ndjson(rows: Sequence[str], next_address: str | None, columns: Sequence[str], more: Mapping[str, int]) -> bytes:
     return "".join(f"{row}\n" for row in rows).encode()
 
 
-def _as_csv(rows: Sequence[str], next_address: str | None, columns: Sequence[str], count: int | None) -> bytes:
+def _as_csv(rows: Sequence[str], next_address: str | None, columns: Sequence[str], more: Mapping[str, int]) -> bytes:
     return table([json.loads(row) for row in rows], columns)
 
 

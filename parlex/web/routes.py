@@ -31,8 +31,9 @@ def get(
     parts: Mapping[str, str] | None = None,
     model: type[BaseModel] | None = None,
     written_as: tuple[str, ...] = (formats.JSON,),
+    problems: Mapping[int, str] | None = None,
 ) -> None:
-    """Add a route for GET. ``parts``: an example of each part of the path."""
+    """Add a route for GET. ``parts``: an example of each part of the path. ``problems``: those that others lack."""
     content: dict[str, Any] = {formats.MEDIA_TYPES[name].partition(";")[0]: {} for name in written_as}
     answers: dict[int | str, dict[str, Any]] = {
         200: {"description": help, "content": content, **({"model": model} if model else {})},
@@ -42,6 +43,7 @@ def get(
         409: {"description": "The cursor is of another question.", **_PROBLEM},
         422: {"description": "A parameter is wrong.", **_PROBLEM},
         503: {"description": "The database does not answer, or not in time.", **_PROBLEM},
+        **{status: {"description": why, **_PROBLEM} for status, why in (problems or {}).items()},
     }
     name = path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
     router.add_api_route(

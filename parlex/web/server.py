@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socket import socket
 
 import uvicorn
 
@@ -25,6 +26,18 @@ def serve(resources: Resources, *, host: str, port: int) -> None:
         server.run()
 
 
+class Server(uvicorn.Server):
+    """Ends those who wait for news before it waits for the answers under way."""
+
+    def __init__(self, config: uvicorn.Config, poller: Poller) -> None:
+        super().__init__(config)
+        self._poller = poller
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        self._poller.stop()
+        await super().shutdown(sockets)
+
+
 @contextmanager
 def prepared(resources: Resources, *, host: str, port: int) -> Iterator[tuple[uvicorn.Server, Context]]:
     """A server that listens once it is run, on its own few connections that cannot write; and what its routes need."""
@@ -43,6 +56,6 @@ def prepared(resources: Resources, *, host: str, port: int) -> Iterator[tuple[uv
         lifespan="on",
     )
     try:
-        yield uvicorn.Server(config), context
+        yield Server(config, context.poller), context
     finally:
         engine.dispose()

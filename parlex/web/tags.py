@@ -93,6 +93,10 @@ class Poller:
         """The newest number of the history; None before it was first read."""
         return self._seqs.last if self._seqs else None
 
+    def newest(self, covers: Iterable[Cover]) -> int:
+        """The newest number of what is named, of everything where nothing is; 0 before the history was first read."""
+        return self._seqs.newest(covers) if self._seqs else 0
+
     @property
     def mirror(self) -> UUID | None:
         return self._seqs.mirror if self._seqs else None
