@@ -127,7 +127,7 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Searched:
     """What a search finds a record by. ``vectors``: by language, a tsvector and the configuration that it was made
     with, of what ``parlex_words`` made of the texts. ``titles``: by language, what the record is called."""
 
@@ -183,7 +183,7 @@ _asked_lang: Any = bindparam("f_lang", None, type_=Text())  # the value of the f
 class Served:
     """``path`` names the parts of a key, ``{session}/{number}``; ``key`` makes it of them, ValueError where they make
     none. ``identity`` is the column of the whole key. ``detail`` is what one record has beyond its line in the list.
-    ``past``: the record as it stood at a moment; None where it was not known yet. ``words``: what a search
+    ``past``: the record as it stood at a moment; None where it was not known yet. ``searched``: what a search
     finds it by."""
 
     one: str
@@ -196,7 +196,7 @@ class Served:
     below: Sequence[Collection] = ()
     told: Mapping[str, Told] = field(default_factory=dict)
     past: Callable[[Session, str, datetime], Record | None] | None = None
-    words: Words | None = None
+    searched: Searched | None = None
     surveys: Mapping[str, Survey] = field(default_factory=dict)
 
 

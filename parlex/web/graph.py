@@ -99,5 +99,5 @@ def _question(body: bytes) -> tuple[str, dict[str, Any], str | None]:
 
 
 def _response(status: int, told: Mapping[str, Any]) -> Response:
-    content = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    content = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
     return Response(content, status, {"Cache-Control": "no-store"}, "application/json")

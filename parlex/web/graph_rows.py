@@ -19,7 +19,6 @@ from parlex.web.queries import (
     Asked,
     Compiled,
     Held,
-    cursor_of,
     given,
     json_of,
     places,
@@ -43,12 +42,15 @@ class TooSlow(Exception):
 
 
 class Row(dict[str, Any]):
-    """One row: ``key`` where it is a record of a dataset, ``level`` all rows that were read with it."""
+    """One row: ``key`` where it is a record of a dataset, ``level`` all rows that were read with it, ``place`` its own
+    in the list that was asked for."""
 
-    __slots__ = ("cursor", "key", "level")
-    cursor: str | None
-    key: str | None
-    level: Sequence[Row]
+    __slots__ = ("key", "level", "place")
+
+    def __init__(self, level: list[Row], key: str | None, body: str, place: tuple[Asked, Sequence[Any]] | None = None):
+        super().__init__(json.loads(body))
+        self.level, self.key, self.place = level, key, place
+        level.append(self)
 
 
 Level = Mapping[str | None, Any]  # by the key that the rows are below
@@ -96,19 +98,16 @@ class Reading:
         level: list[Row] = []
         values = values_of(asked) | {"most": asked.limit, "keys": list(keys or ())}
         for above, key, body, *place in self._run(statement, values):
-            row = _row(level, key, body)
-            row.cursor = cursor_of(asked, place)
-            found.setdefault(above, []).append(row)
+            found.setdefault(above, []).append(Row(level, key, body, (asked, place)))
         return found
 
     def records(self, served: Served, shape: Shape, names: set[str], keys: Sequence[str]) -> Level:
         """The records of these keys, as far as they are held."""
         level: list[Row] = []
-        if keys:
-            statement = _records(Held(served), Held(shape), shape.chosen(names))
-            for key, body in self._run(statement, {"keys": list(keys)}):
-                _row(level, key, body)
-        return {row.key: row for row in level}
+        if not keys:
+            return {}
+        statement = _records(Held(served), Held(shape), shape.chosen(names))
+        return {key: Row(level, key, body) for key, body in self._run(statement, {"keys": list(keys)})}
 
     def _run(self, statement: Compiled, values: Mapping[str, Any]) -> Sequence[Any]:
         limit = f"set local statement_timeout = {int(self.check() * 1000) + 1}"
@@ -118,14 +117,7 @@ class Reading:
             raise Stop(TooSlow() if is_too_slow(error) else error) from None
 
 
-def _row(level: list[Row], key: str | None, body: str) -> Row:
-    row = Row(json.loads(body))
-    row.key, row.level, row.cursor = key, level, None
-    level.append(row)
-    return row
-
-
-_KEYS: Any = func.unnest(given("keys", ARRAY(Text()))).table_valued("key", name="keys")
+_KEYS: Any = func.unnest(given("keys", ARRAY(Text()))).table_valued("key").render_derived("keys")
 
 
 @lru_cache(maxsize=512)

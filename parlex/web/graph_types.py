@@ -33,16 +33,16 @@ from graphql import (
 from pydantic import ValidationError
 
 from parlex.answers import Record
-from parlex.datasets.served import CHECKED, Collection, Filter, Include, Served
+from parlex.datasets.served import CHECKED, Collection, Expression, Filter, Include, Served
 from parlex.web import questions
 from parlex.web.graph_rows import Reading, Row, Shape
 from parlex.web.problems import Problem
-from parlex.web.queries import Asked, WrongCursor
+from parlex.web.queries import Asked, WrongCursor, cursor_of
 
 Info = GraphQLResolveInfo
 _JSON = GraphQLScalarType("JSON", description="A value as JSON has it.")
 _SCALARS = {bool: GraphQLBoolean, int: GraphQLInt, float: GraphQLFloat, Any: _JSON, dict: _JSON}
-_FIRST = GraphQLArgument(GraphQLInt, description=f"rows at most; {questions.USUAL} without it")
+_FIRST = GraphQLArgument(GraphQLInt, description="rows at most")
 _AFTER = GraphQLArgument(GraphQLString, description="the cursor of a row of this list: what comes after it")
 
 
@@ -82,7 +82,7 @@ class _Types:
             return made.of_type if isinstance(made, GraphQLNonNull) else made
         if get_origin(hint) in (list, tuple):
             return GraphQLNonNull(GraphQLList(self._of(parts[0])))
-        if isinstance(hint, type) and issubclass(hint, Record):
+        if _is_record(hint):
             return GraphQLNonNull(self._object(hint))
         return GraphQLNonNull(_SCALARS.get(get_origin(hint) or hint, GraphQLString))
 
@@ -98,13 +98,12 @@ class _Types:
     def _fields(self, record: type[Record], collection: Collection | None = None) -> dict[str, GraphQLField]:
         fields = {n: GraphQLField(self._of(hint)) for n, hint in get_type_hints(record).items() if n != CHECKED}
         if collection is not None:
-            fields |= {name: self._include(name, each) for name, each in collection.includes.items()} | _CURSOR
+            fields |= self._includes(collection.includes) | _CURSOR
         return fields
 
     def _whole(self, served: Served) -> dict[str, GraphQLField]:
         fields = self._fields(served.list.record)
-        for name, include in {**served.detail, **served.list.includes}.items():
-            fields[name] = self._include(name, include)
+        fields |= self._includes({**served.detail, **served.list.includes})
         for below in served.below:
             fields[below.name] = self._list(below)
         for lines in self._lists:
@@ -114,15 +113,21 @@ class _Types:
 
     # Fields.
 
-    def _include(self, name: str, include: Include) -> GraphQLField:
-        of = self._of(include.type)
-        record = next((part for part in (include.type, *get_args(include.type)) if part in self._served), None)
-        if include.key is not None and record is not None:
-            served = self._served[record]
-            return GraphQLField(of, resolve=partial(self._follow, served), description=include.help)
-        if isinstance(include.type, type) or not _records(include.type):
-            return GraphQLField(of, description=include.help)
-        return GraphQLField(of, {"first": _FIRST}, resolve=_cut, description=include.help)
+    def _includes(self, includes: Mapping[str, Include]) -> dict[str, GraphQLField]:
+        """The fields of what a row has more. Of a record of another dataset, only one whose key is told: by that it is
+        read anew, with all that its own type has."""
+        fields = {}
+        for name, each in includes.items():
+            kinds = (each.type, *get_args(each.type))
+            record = next((kind for kind in kinds if kind in self._served), None)
+            if record is not None and each.key is not None:
+                resolve = partial(self._follow, self._served[record])
+                fields[name] = GraphQLField(self._of(each.type), resolve=resolve, description=each.help)
+            elif record is None and get_origin(each.type) is list and _is_record(kinds[1]):
+                fields[name] = GraphQLField(self._of(each.type), {"first": _FIRST}, _cut, description=each.help)
+            elif record is None:
+                fields[name] = GraphQLField(self._of(each.type), description=each.help)
+        return fields
 
     def _by_key(self, served: Served) -> GraphQLField:
         parts = re.findall(r"{(\w+)}", served.path)
@@ -151,8 +156,8 @@ class _Types:
         if served is not None:
             shape, row = self._shapes[served.one], self._object(served.list.record)
         else:
-            keyed = {name: each.column if each.key is None else each.key for name, each in collection.includes.items()}
-            shape, row = Shape({**collection.fields, **keyed}), self._object(collection.record, collection)
+            shape = Shape({**collection.fields, **_columns(collection.includes)})
+            row = self._object(collection.record, collection)
         model = questions.parameters(collection)
 
         def resolve(above: Row | None, info: Info, **given: Any) -> Any:
@@ -176,9 +181,13 @@ class _Types:
 
 
 def _shape(served: Served) -> Shape:
-    more = {**served.detail, **served.list.includes}
-    keyed = {name: each.column if each.key is None else each.key for name, each in more.items()}
-    return Shape({**served.list.fields, **keyed}, served.identity)
+    lists = {below.name for below in served.below}
+    more = {name: one for name, one in {**served.detail, **served.list.includes}.items() if name not in lists}
+    return Shape({**served.list.fields, **_columns(more)}, served.identity)
+
+
+def _columns(includes: Mapping[str, Include]) -> dict[str, Expression]:
+    return {name: each.column if each.key is None else each.key for name, each in includes.items()}
 
 
 def _of_key(lines: Collection, dataset: str) -> Collection:
@@ -188,8 +197,8 @@ def _of_key(lines: Collection, dataset: str) -> Collection:
     return replace(lines, filters=left, parent=lambda value: of(dataset) & key(value))
 
 
-def _records(hint: Any) -> bool:
-    return any(isinstance(part, type) and issubclass(part, Record) for part in get_args(hint))
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Record)
 
 
 def _argument(one: Filter) -> GraphQLArgument:
@@ -220,7 +229,7 @@ def _cut(source: Any, info: Info, first: int | None = None) -> Any:
 
 
 def _cursor(row: Row, info: Info) -> str | None:
-    return row.cursor
+    return cursor_of(*row.place) if row.place is not None else None
 
 
 _CURSOR = {"cursor": GraphQLField(GraphQLString, resolve=_cursor, description="its place in the list: see after")}
@@ -248,9 +257,5 @@ def _chosen(info: Info) -> set[str]:
                 left.append(one.selection_set)
             elif one.name.value not in spread:
                 spread.add(one.name.value)
-                left.append(_definition(info.fragments[one.name.value]).selection_set)
+                left.append(info.fragments[one.name.value].selection_set)
     return found
-
-
-def _definition(fragment: Any) -> Any:
-    return getattr(fragment, "definition", fragment)

@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, Text, bindparam, func, literal, select, tr
 
 from parlex.answers import Record
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.served import Collection, Filter, Served, Sort, Words
+from parlex.datasets.served import Collection, Filter, Served, Sort, Searched
 from parlex.web import lists
 from parlex.web.context import PREFIX, Context
 
@@ -37,11 +37,11 @@ def router(context: Context, datasets: Mapping[str, Dataset]) -> APIRouter:
 def collections(datasets: Mapping[str, Dataset]) -> tuple[Collection, ...]:
     """The list of what is found in all datasets; none, where none of them declares words."""
     every = [(dataset.name, dataset.served) for dataset in datasets.values() if dataset.served]
-    words = {name: (served, served.words) for name, served in every if served.words}
+    words = {name: (served, served.searched) for name, served in every if served.searched}
     return (_collection(list(words), list(words.values())),) if words else ()
 
 
-def _collection(names: list[str], of: Sequence[tuple[Served, Words]]) -> Collection:
+def _collection(names: list[str], of: Sequence[tuple[Served, Searched]]) -> Collection:
     asked = bindparam("f_q", None, type_=Text())
     rows = union_all(*(_rows(served, words, asked) for served, words in of)).subquery("found")
     filters = of[0][1].filters()
@@ -65,7 +65,7 @@ def _collection(names: list[str], of: Sequence[tuple[Served, Words]]) -> Collect
     )
 
 
-def _rows(served: Served, words: Words, asked: BindParameter[str]) -> Any:
+def _rows(served: Served, words: Searched, asked: BindParameter[str]) -> Any:
     key = served.identity
     return (
         select(

@@ -19,7 +19,7 @@ from parlex.datasets.served import (
     Sort,
     Survey,
     Told,
-    Words,
+    Searched,
     answers,
     by_day,
     contains,
@@ -113,7 +113,7 @@ _VOTES = Include(
     help="the divisions of the House on it, newest first",
     covers=("votes",),
 )
-_WORDS = Words(
+_SEARCHED = Searched(
     vectors={
         "en": (literal_column("bills.words_en"), "english"),
         "fr": (literal_column("bills.words_fr"), "french"),
@@ -174,7 +174,7 @@ SERVED = Served(
                 type=int, help="with a line in /changes after that number", where=lambda value: value < _LAST_SEQ
             ),
             "withdrawn": withdrawn_filter(BillRow),
-            **_WORDS.filters(),
+            **_SEARCHED.filters(),
         },
         includes={"stages": _STAGES, "sponsor": _SPONSOR, "votes": _VOTES, **_SUMMARY},
         scope="session",
@@ -198,7 +198,7 @@ SERVED = Served(
         )
     },
     past=lambda db, text, moment: past.as_of(db, BillKey.parse(text), moment),
-    words=_WORDS,
+    searched=_SEARCHED,
     surveys={
         "disagreements": Survey(
             help="Where the two sources differ, with both values.",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import get_type_hints
 
 from sqlalchemy import func, literal_column, or_, select
+from sqlalchemy.orm import aliased
 
 from parlex.datasets.politicians.reads import (
     CastRecord,
@@ -22,14 +23,16 @@ from parlex.datasets.served import (
     Include,
     Served,
     Sort,
-    Words,
+    Searched,
     answers,
     by_day,
     contains,
     many,
     nested,
+    one,
     withdrawn_filter,
 )
+from parlex.datasets.votes.reads import VoteRecord
 from parlex.db.models import BallotRow, BillRow, PoliticianMembershipRow, PoliticianRow, VoteRow
 
 _SLUG = re.compile(r"[a-z0-9-]+")
@@ -69,6 +72,7 @@ _SPONSORED = Collection(
         BillRow.sponsor_person_id == _PERSON.where(PoliticianRow.slug == value).scalar_subquery(),
     ),
 )
+_VOTE = aliased(VoteRow)
 _CAST = Collection(
     name="votes",
     help="Each division that the politician had a ballot in, newest first.",
@@ -84,6 +88,16 @@ _CAST = Collection(
     sorts={
         "date": Sort((by_day(VoteRow.held_on), VoteRow.parliament, VoteRow.session, VoteRow.number), descending=True)
     },
+    includes={
+        "vote": Include(
+            column=one(
+                nested(answers(VoteRecord, _VOTE, date=_VOTE.held_on), _VOTE, _VOTE.key == VoteRow.key, of=VoteRow)
+            ),
+            type=VoteRecord | None,
+            help="the division",
+            key=VoteRow.key.expression,
+        )
+    },
     parent=lambda value: (BallotRow.slug == value) & VoteRow.withdrawn.is_(False),
 )
 _MORE = ("given_name", "family_name", "gender", "email", "phone", "fax", "offices", "image_url", "links", "origin")
@@ -91,7 +105,7 @@ _TYPES = get_type_hints(PoliticianStory)
 
 # A name has no language: in English, Will would be no word.
 _NAME: tuple[Expression, str] = (literal_column("politicians.words"), "simple")
-_WORDS = Words(vectors={"en": _NAME, "fr": _NAME}, titles={"en": PoliticianRow.name, "fr": PoliticianRow.name})
+_SEARCHED = Searched(vectors={"en": _NAME, "fr": _NAME}, titles={"en": PoliticianRow.name, "fr": PoliticianRow.name})
 
 SERVED = Served(
     one="politician",
@@ -111,7 +125,7 @@ SERVED = Served(
             "province": Filter(help="the province of today", where=lambda value: PoliticianRow.province == value),
             "name": Filter(help="a part of the name", where=contains(PoliticianRow.name)),
             "withdrawn": withdrawn_filter(PoliticianRow),
-            **_WORDS.filters(),
+            **_SEARCHED.filters(),
         },
     ),
     path="{slug}",
@@ -126,5 +140,5 @@ SERVED = Served(
         "memberships": _MEMBERSHIPS,
     },
     below=(_SPONSORED, _CAST),
-    words=_WORDS,
+    searched=_SEARCHED,
 )
