@@ -1,4 +1,4 @@
-"""The base of what reads give to a person or a program, and how a value becomes JSON."""
+"""The base of what reads give to a person or a program, how a value becomes JSON, and how a count is said."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def as_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}
     return value
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """``1 bill``, ``1,200 bills``; ``many`` where it is not ``one`` with an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def plain(value: Any) -> Any:

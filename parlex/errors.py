@@ -41,7 +41,7 @@ class UnknownSession(UsageError):
     def __str__(self) -> str:
         return (
             f"no source knows session {self.args[0]}, and the mirror does not hold it; "
-            "sessions are 35-1 to the current one"
+            "bills begin with 35-1, votes with 38-1, and both end with the current one"
         )
 
 

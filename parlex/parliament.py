@@ -35,6 +35,10 @@ class SessionId:
         return f"{self.parliament}-{self.session}"
 
 
+# The sessions that each Parliament had, of those that are over and that a source knows.
+SESSIONS_OF = {35: 2, 36: 2, 37: 3, 38: 1, 39: 2, 40: 3, 41: 2, 42: 1, 43: 2, 44: 1}
+
+
 @total_ordering
 @dataclass(frozen=True, slots=True, eq=True)
 class BillKey:

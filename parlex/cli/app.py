@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -53,9 +54,18 @@ def options(
 
 def main() -> None:
     """Run the command line."""
-    # A plain TERM would end us before the embedded servers that we started are stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # A plain TERM would end us before the embedded servers that we started are stopped; so would a terminal that ends.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, _end)
     # In a pipe too each line is there once it is printed: a backfill of several sessions goes on for hours.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     app(prog_name="parlex")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, with an exit code that names the signal."""
+    # ``timeout`` sends it twice; the second one must not break off what is put away for the first.
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)

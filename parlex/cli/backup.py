@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.frame import (
     OPERATE,
     Commands,
@@ -73,5 +74,5 @@ def restore(
 
 
 def _told(manifest: Manifest) -> str:
-    archive = "no archive" if manifest.documents is None else f"an archive ({manifest.documents:,} documents)"
+    archive = "no archive" if manifest.documents is None else f"an archive ({counted(manifest.documents, 'document')})"
     return f"the database of {manifest.taken_at}, schema {manifest.schema}, and {archive}"

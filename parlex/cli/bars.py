@@ -6,17 +6,17 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from parlex.cli.tables import layout
 
 EVERY_SECONDS = 10.0  # between two lines where there is no terminal
-ASKING = "asking for the list"
 
 
 class Bar:
@@ -27,7 +27,7 @@ class Bar:
         self.over = False
         self.done, self.total = 0, 0
         self._moved = moved
-        self._doing = ASKING
+        self._doing = "begins"
         self._began, self._before = time.monotonic(), 0
 
     def __call__(self, done: int, total: int) -> None:
@@ -43,7 +43,7 @@ class Bar:
     def __str__(self) -> str:
         """``120 done  321 left  16.2/s  20 s to go``."""
         if not self.total:
-            return self._doing
+            return self._doing or "nothing to fetch"
         left, elapsed = self.total - self.done, time.monotonic() - self._began
         rate = (self.done - self._before) / elapsed if elapsed else 0.0
         ahead = f"{rate:.1f}/s  {layout.span(left / rate)} to go" if rate and left else ""
@@ -75,8 +75,8 @@ class Bars:
 @contextmanager
 def showing(console: Console | None = None, *, every: float = EVERY_SECONDS) -> Iterator[Bars]:
     """Bars that are seen while the block lasts. No line of the log breaks them."""
-    console = console or Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), _Told())
+    console = console or layout.Screen(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), _Told(Column(no_wrap=True, overflow="ellipsis")))
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bars = Bars(progress)
         with _log_above_bars() if console.is_terminal else _lines(bars, console, every):
@@ -109,10 +109,11 @@ def _lines(bars: Bars, console: Console, every: float) -> Iterator[None]:
     stopped = Event()
 
     def tell() -> None:
-        while not stopped.wait(every):
-            for bar in bars:
-                if not bar.over:
-                    console.print(f"{bar.asked}: {bar}", soft_wrap=True, markup=False, highlight=False)
+        with suppress(BrokenPipeError):  # then nobody is to be told
+            while not stopped.wait(every):
+                for bar in bars:
+                    if not bar.over:
+                        console.print(f"{bar.asked}: {bar}", soft_wrap=True, markup=False, highlight=False)
 
     teller = Thread(target=tell, name="bars", daemon=True)
     teller.start()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.frame import (
     BILLS,
     LOOK,
@@ -22,7 +23,6 @@ from parlex.cli.frame import (
     note,
     print_json,
     print_records,
-    to_fetch,
 )
 from parlex.errors import ParlexError, UsageError
 from parlex.parliament import BillKey, moment_of
@@ -53,6 +53,7 @@ def bills(
     from parlex.cli.tables import layout
     from parlex.datasets.bills import reads as bill_reads
     from parlex.datasets.bills.bill import StatusCode
+    from parlex.datasets.scopes import to_fetch
 
     if status is not None and status not in list(StatusCode):
         raise UsageError(f"{status!r} is not a status; known: {', '.join(StatusCode)}")
@@ -63,13 +64,14 @@ def bills(
             return
         rows = list(found)
         any_held = rows or list(bill_reads.bills(db, session, limit=1))
+        advice = to_fetch(db, resources.datasets[BILLS], session)
     if rows:
         layout.console().print(tables.bills(rows))
-        note(f"{len(rows)} bills")
+        note(counted(len(rows), "bill"))
     elif any_held:
         note("no bill that is held matches")
     else:
-        note(f"no such bills are held; {to_fetch(resources.datasets[BILLS], session)}")
+        note(f"no such bills are held; {advice}")
 
 
 @command(commands, LOOK)
@@ -164,12 +166,13 @@ def _bill(
 def _not_held(db: Session, dataset: Dataset, key: BillKey) -> UsageError:
     """Fetching is advised only where it may help: not before the first session, nor where the list has no such bill."""
     from parlex.datasets import verify
+    from parlex.datasets.scopes import to_fetch
 
     if str(key.session) in dataset.scopes(db):
         (held,) = verify.verify(db, dataset, [str(key.session)])
         if held.swept_at is not None and str(key) not in held.missing:
             return UsageError(f"session {key.session} is held, and has no bill {key.number}")
-    return UsageError(f"the mirror does not hold {key}; {to_fetch(dataset, key.session)}")
+    return UsageError(f"the mirror does not hold {key}; {to_fetch(db, dataset, key.session)}")
 
 
 def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:

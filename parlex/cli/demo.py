@@ -25,6 +25,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from sqlalchemy.orm import Session
 
+from parlex.answers import counted
 from parlex.cli.tables import bills as bill_tables
 from parlex.cli.tables import layout
 from parlex.cli.tables import mirror as mirror_tables
@@ -142,7 +143,8 @@ class _Demo:
         shown = [change for change in changes if change.field is None or _is_shown(change.field)]
         self._print(mirror_tables.changes(shown))
         bills = {(change.parliament, change.session, change.number) for change in changes}
-        self.console.print(f"  {len(changes)} changes of {len(bills)} bills; here: new bills, statuses and days")
+        told = f"{counted(len(changes), 'change')} of {counted(len(bills), 'bill')}"
+        self.console.print(f"  {told}; here: new bills, statuses and days")
         _require(len(changes) > 0, "no bill changed")
 
     def fetch_nothing_new(self) -> None:

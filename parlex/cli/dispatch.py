@@ -88,6 +88,8 @@ def _send(resources: Resources, request: Request) -> UUID:
 
 def _look(resources: Resources, run_id: UUID, bar: Bar) -> Ended | UsageError | None:
     """Move the bar to where the run is; how it ended, None while it is under way."""
+    from parlex.runs import alone
+
     # The row first: that it is over is its last word, and the keys told after it are all there will be.
     run = resources.pipeline.run(run_id)
     done, total = resources.pipeline.progress(run_id)
@@ -98,21 +100,9 @@ def _look(resources: Resources, run_id: UUID, bar: Bar) -> Ended | UsageError | 
     if total or outcome:
         bar(done, total)
     if outcome is None:
-        bar.say(_doing(resources, run))
+        bar.say(alone.doing(resources.pipeline, run))
     bar.over = outcome is not None
     return outcome
-
-
-def _doing(resources: Resources, run: RunRow) -> str:
-    """What a run waits for whose keys are not under way."""
-    if run.paused_at is not None:
-        return f"paused; to go on: parlex runs resume {str(run.run_id)[:8]}"
-    if not run.planned and run.lease_until is not None:
-        return "asking for the list"
-    seconds = resources.pipeline.seconds_until_due(run) or 0.0
-    if seconds > 1:
-        return f"next try in {seconds:.0f} s"
-    return "" if run.planned else "waiting for a worker"
 
 
 def require_workers() -> None:

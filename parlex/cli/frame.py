@@ -1,14 +1,15 @@
 """What all commands share: their help and options, how they print, how they fail, and what they open.
 
 Exit codes: 0 success, 1 a failure or a finding (a run that is not a success, a mirror that is not well), 2 wrong use:
-an argument or a setting to be mended; 130 after Ctrl-C. Each command imports what it needs when it runs, so that
-``--help`` and completion stay quick.
+an argument or a setting to be mended; 130 after Ctrl-C, 143 after TERM, 141 where nobody reads what is printed. Each
+command imports what it needs when it runs, so that ``--help`` and completion stay quick.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import shutil
 import sys
@@ -35,7 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SHOWN = 20  # lines of a list, newest first, that a person sees unless asked otherwise; --json gives all
 BILLS = "bills"  # the dataset of a command that names none
-INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
+NOBODY_READS = 141  # the exit code where a pipe is closed, as shells have it
 
 
 # Commands and their help.
@@ -68,11 +69,11 @@ class Commands(TyperGroup):
     def make_context(self, *args: Any, **extra: Any) -> Any:
         extra.setdefault("terminal_width", min(shutil.get_terminal_size().columns, WIDEST_HELP))
         # Here the options before a command are read; those of the command itself are read in ``invoke``.
-        with _one_line():
+        with _readers(), _one_line():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        with _one_line():
+        with _readers(), _one_line():
             return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -126,6 +127,18 @@ def _first_sentence(told: str) -> str:
 
 
 @contextmanager
+def _readers() -> Iterator[None]:
+    """Whoever reads may stop early, as ``head`` does: that is no error."""
+    try:
+        yield
+    except BrokenPipeError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # what they still hold would be an error at the exit
+            os.dup2(nothing, stream.fileno())
+        raise SystemExit(NOBODY_READS) from None
+
+
+@contextmanager
 def _one_line() -> Iterator[None]:
     try:
         yield
@@ -168,12 +181,14 @@ def day(text: str) -> str:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for programs.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Print at most so many.")]
+MOST = 10**9  # of anything that a person may ask for; PostgreSQL counts not much further
+Limit = Annotated[int | None, typer.Option(min=1, max=MOST, metavar="N", help="Print at most so many.")]
 Newest = Annotated[
     int | None,
     typer.Option(
         "--limit",
         min=1,
+        max=MOST,
         metavar="N",
         help=f"Print at most so many. Without it, a table shows the newest {SHOWN}, and --json all.",
     ),
@@ -228,21 +243,6 @@ def page(found: Iterable[T], limit: int | None) -> tuple[list[T], bool]:
     """What a person is shown of a list, newest first, and whether there is more than that."""
     rows = list(found)
     return (rows, False) if limit else (rows[:SHOWN], len(rows) > SHOWN)
-
-
-def to_fetch(dataset: Dataset, session: SessionId | None = None) -> str:
-    """The advice where nothing is held: how to fetch it, unless no source has it."""
-    first = dataset.first_session
-    if session is not None and first is not None and session < first:
-        return f"sessions with {dataset.name} begin with {first}"
-    option = "" if dataset.name == BILLS else f"--dataset {dataset.name} "
-    if not dataset.by_session:
-        return f"to fetch them: parlex fetch {option}".rstrip()
-    return f"to fetch: parlex backfill {option}{session or '45-1'}"
-
-
-def nothing_held(dataset: Dataset) -> str:
-    return f"nothing is held; {to_fetch(dataset)}"
 
 
 # What a command opens.

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.frame import (
     BILLS,
     LOOK,
+    MOST,
     OPERATE,
     PROVE,
     SHOWN,
@@ -25,7 +27,7 @@ from parlex.cli.frame import (
     load_settings,
     looking,
     note,
-    nothing_held,
+    page,
     print_json,
     print_records,
     reading,
@@ -41,9 +43,7 @@ if TYPE_CHECKING:
     from parlex.datasets.verify import Completeness, Sample
 
 commands = typer.Typer(cls=Commands)
-quarantine = typer.Typer(
-    cls=Commands, help="List what was not believed, and give a person's word on it.", no_args_is_help=True
-)
+quarantine = typer.Typer(cls=Commands, help="List what was not believed, and give a person's word on it.")
 
 PART = 500  # changes in memory, and in one table
 
@@ -52,6 +52,13 @@ Sessions = Annotated[
     typer.Argument(
         parser=session_id, metavar="SESSION", help="The sessions, like 44-1 45-1. Without them, all that are held."
     ),
+]
+OnlyDataset = Annotated[
+    str | None, typer.Option("--dataset", metavar="NAME", help="Only this dataset: bills, politicians or votes.")
+]
+State = Annotated[
+    str,
+    typer.Option(metavar="STATE", help="Only entries that are pending, open, approved, rejected or resolved; or all."),
 ]
 Number = Annotated[
     int, typer.Argument(min=1, metavar="ID", help="The entry's number, as parlex quarantine list shows it.")
@@ -68,12 +75,10 @@ def changes(
         int, typer.Option(min=0, metavar="NUMBER", help="Only what came after the change with this number.")
     ] = 0,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Print the first N of them. Without it, print all.")
+        int | None,
+        typer.Option(min=1, max=MOST, metavar="N", help="Print the first N of them. Without it, print all."),
     ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", metavar="NAME", help="Only what changed in bills, politicians or votes."),
-    ] = None,
+    dataset: OnlyDataset = None,
     as_json: Json = False,
 ) -> None:
     """Show what changed, oldest first. A reader who goes on from the last number seen misses nothing.
@@ -99,14 +104,16 @@ def changes(
             console.print(tables.changes(rows))
             count, last = count + len(rows), rows[-1].seq
     option = f" --dataset {name}" if name else ""
-    note(f"{count or 'no'} changes; what comes next: parlex changes{option} --after {last}")
+    told = counted(count, "change") if count else "no changes"
+    note(f"{told}; what comes next: parlex changes{option} --after {last}")
 
 
 @command(commands, PROVE)
 def verify(
     sessions: Sessions = None,
     deep: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Also ask for N of them again, drawn at random, and compare.")
+        int | None,
+        typer.Option(min=1, max=MOST, metavar="N", help="Also ask for N of them again, drawn at random, and compare."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="NUMBER", help="Draw the same ones as another time with this number.")
@@ -119,6 +126,7 @@ def verify(
     Example: parlex verify 45-1 --deep 20
     """
     from parlex.datasets import verify
+    from parlex.datasets.scopes import to_fetch
 
     settings = load_settings()
     if deep is not None:
@@ -128,9 +136,12 @@ def verify(
         chosen, scopes = dataset_of(resources, dataset), scopes_of(resources, dataset, sessions)
         with resources.db() as db:
             found = list(verify.verify(db, chosen, scopes))
+            advice = to_fetch(db, chosen)
         if deep is not None:
             sample = verify.sample(resources.db, chosen, resources.fetchers, deep, scopes, seed=seed)
         _print_verified(chosen, found, sample, as_json=as_json)
+    if not found and not as_json:
+        note(f"nothing is held; {advice}")
     whole = all(one.complete for one in found) and (sample is None or sample.clean)
     raise typer.Exit(0 if found and whole else 1)
 
@@ -149,10 +160,11 @@ def _print_verified(dataset: Dataset, found: Sequence[Completeness], sample: Sam
     if findings.rows:
         console.print(findings)
     if sample is not None:
-        console.print(tables.sample(sample, dataset.name))
+        console.print(tables.sample(sample, dataset.one))
     wanting = sum(not one.complete for one in found)
-    what = "sessions" if dataset.by_session else "lists"
-    note(f"{len(found)} {what}, {wanting or 'none'} incomplete" if found else nothing_held(dataset))
+    what = counted(len(found), "session" if dataset.by_session else "list")
+    if found:
+        note(f"{what}, {wanting or 'none'} incomplete")
 
 
 @command(commands, PROVE)
@@ -170,9 +182,11 @@ def disagreements(
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
     from parlex.datasets.bills import disagreements as between
+    from parlex.datasets.scopes import require_held
 
     with looking() as resources, resources.db() as db:
         bills = resources.datasets[BILLS]
+        require_held(db, bills, [str(session)] if session else [])
         if as_json:
             print_records(between.lags(db, session) if lag else between.disagreements(db, bills, session))
             return
@@ -184,7 +198,7 @@ def disagreements(
     if lags:
         console.print(tables.lags(lags))
     if not lag:
-        note(f"{len(rows)} disagreements")
+        note(counted(len(rows), "disagreement"))
 
 
 @command(commands, PROVE)
@@ -231,7 +245,8 @@ def replay(
         layout.console().print(tables.differences(rows))
     if not as_json:
         done = "made" if apply else "would be made (parlex replay --apply makes them)"
-        note(f"{count} {dataset} read again, " + (f"{len(rows)} changes {done}" if rows else "no change"))
+        changed = f"{counted(len(rows), 'change')} {done}" if rows else "no change"
+        note(f"{counted(count, chosen.one)} read again, {changed}")
     raise typer.Exit(1 if errors else 0)
 
 
@@ -245,7 +260,7 @@ def archive() -> None:
         raise ConfigurationError("PARLEX_ARCHIVE_URL is not set: name a folder or s3://bucket/prefix")
     with working(settings) as resources:
         written = upkeep.archive(resources)
-    note(f"{written} documents written")
+    note(f"{counted(written, 'document')} written")
 
 
 @command(commands, OPERATE)
@@ -281,39 +296,60 @@ def export(
     note(f"as of change {manifest.as_of_seq}")
 
 
+@quarantine.callback(invoke_without_command=True)
+def list_open(
+    ctx: typer.Context,
+    session: SessionOption = None,
+    state: State = "open",
+    dataset: OnlyDataset = None,
+    limit: Newest = None,
+    as_json: Json = False,
+) -> None:
+    """List what is in quarantine, newest first."""
+    if not ctx.invoked_subcommand:
+        _list_entries(session, state, dataset, limit, as_json=as_json)
+
+
 @command(quarantine, name="list")
 def list_entries(
     session: SessionOption = None,
-    state: Annotated[
-        str,
-        typer.Option(
-            metavar="STATE", help="Only entries that are pending, open, approved, rejected or resolved; or all."
-        ),
-    ] = "open",
+    state: State = "open",
+    dataset: OnlyDataset = None,
     limit: Newest = None,
     as_json: Json = False,
 ) -> None:
     """List what is in quarantine, newest first.
 
+    Pending is a blank whose run is not over: its end tells whether it is believed, or open. Resolved is what the source
+    has mended since; where a person had decided on it, its reason says what, and when.
+
     Example: parlex quarantine list --state all
+
+    Example: parlex quarantine list --dataset votes
     """
+    _list_entries(session, state, dataset, limit, as_json=as_json)
+
+
+def _list_entries(
+    session: SessionId | None, state: str, dataset: str | None, limit: int | None, *, as_json: bool
+) -> None:
     from parlex.cli.tables import layout
     from parlex.cli.tables import mirror as tables
     from parlex.datasets import verdicts
 
     wanted = None if state == "all" else state
-    with reading() as db:
+    with looking() as resources, resources.db() as db:
+        name = dataset_of(resources, dataset).name if dataset else None
         most = limit if limit or as_json else SHOWN + 1
-        found = list(verdicts.entries(db, state=wanted, session=session, limit=most))
+        found = list(verdicts.entries(db, state=wanted, session=session, dataset=name, limit=most))
     if as_json:
         print_records(found)
         return
-    shown = found if limit else found[:SHOWN]
+    shown, more = page(found, limit)
     if shown:
         layout.console().print(tables.quarantine(shown))
-    more = len(found) > len(shown)
-    kind = f"{wanted} entries" if wanted else "entries"
-    note(f"the newest {SHOWN}; more: parlex quarantine list --limit N" if more else f"{len(shown)} {kind}")
+    told = counted(len(shown), *(f"{wanted or ''} {noun}".strip() for noun in ("entry", "entries")))
+    note(f"the newest {SHOWN}; more: parlex quarantine list --limit N" if more else told)
 
 
 @command(quarantine, name="show")
@@ -360,6 +396,9 @@ def approve_entries(numbers: Numbers, as_json: Json = False) -> None:
 @command(quarantine, name="reject")
 def reject_entries(numbers: Numbers, as_json: Json = False) -> None:
     """Keep what the mirror holds.
+
+    A blank is kept out for good, a list as long as the same is wrong with it; once the source gives a value or a good
+    list, that is taken and the entry is resolved.
 
     All of the entries are rejected, or none.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.dispatch import queues_alive
 from parlex.cli.frame import (
     OPERATE,
@@ -111,7 +112,7 @@ def completion(
 
 @command(commands, OPERATE)
 def monitor(
-    hours: Annotated[float, typer.Option(min=0.01, metavar="HOURS", help="How far to look back.")] = 24.0,
+    hours: Annotated[float, typer.Option(min=0.01, max=87600, metavar="HOURS", help="How far to look back.")] = 24.0,
     as_json: Json = False,
 ) -> None:
     """Judge the runs of the last hours: rates, durations, freshness. Exits 1 when something needs a look.
@@ -162,7 +163,7 @@ def list_alerts(
             console.print(tables.alerts(found))
         if waiting:
             console.print(tables.waiting(waiting))
-        note(f"{sum(row.closed_at is None for row in found)} open, {len(waiting)} messages not delivered")
+        note(f"{sum(row.closed_at is None for row in found)} open, {counted(len(waiting), 'message')} not delivered")
     raise typer.Exit(1 if waiting or any(row.closed_at is None for row in found) else 0)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.frame import LOOK, Commands, Json, Limit, command, note, print_json, print_records, reading
 from parlex.errors import UsageError
 
@@ -36,7 +37,7 @@ def politicians(
         any_held = rows or list(politician_reads.politicians(db, limit=1))
     if rows:
         layout.console().print(tables.politicians(rows))
-        note(f"{len(rows)} politicians")
+        note(counted(len(rows), "politician"))
     elif any_held:
         note("no politician that is held matches")
     else:

@@ -10,10 +10,11 @@ from uuid import UUID
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.dispatch import Ended, dispatched, ended
 from parlex.cli.frame import (
     BILLS,
-    INTERRUPTED,
+    MOST,
     RUN,
     SHOWN,
     Commands,
@@ -25,6 +26,7 @@ from parlex.cli.frame import (
     SessionOption,
     command,
     complain,
+    dataset_of,
     day,
     load_settings,
     looking,
@@ -34,7 +36,6 @@ from parlex.cli.frame import (
     print_records,
     reading,
     session_id,
-    stop,
     working,
 )
 from parlex.errors import ParlexError, UsageError
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(cls=Commands)
 runs = typer.Typer(cls=Commands)
 
+WHOLE = "all"  # what is asked for of a dataset that has no sessions, as verify calls it too
 ERRORS_SHOWN = 3  # of each run, below its figures
 
 Run = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or at least its first 4 characters.")]
@@ -127,6 +129,7 @@ def fetch(
         int | None,
         typer.Option(
             min=1,
+            max=MOST,
             metavar="N",
             help="Fetch at most so many, and count the rest as deferred. Without it, 50 of the latest bills, and all "
             "of anything else.",
@@ -140,14 +143,18 @@ def fetch(
 
     Example: parlex fetch --limit 10
 
+    Example: parlex fetch --session 44-1 --limit 100
+
     Example: parlex fetch --dataset votes --session 45-1
     """
     from parlex.runs.run_log import USUAL
 
-    def ask(pipeline: Pipeline) -> dict[str, Request]:
+    def ask(resources: Resources) -> dict[str, Request]:
+        pipeline, chosen = resources.pipeline, dataset_of(resources, dataset)
         if session:
             return {str(session): pipeline.session_request(session, limit, dataset=dataset)}
-        return {"latest": pipeline.latest_request(limit or (USUAL if dataset == BILLS else None), dataset=dataset)}
+        asked = "latest" if chosen.by_session else WHOLE
+        return {asked: pipeline.latest_request(limit or (USUAL if dataset == BILLS else None), dataset=dataset)}
 
     _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
@@ -165,11 +172,12 @@ def backfill(
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch whole sessions, 35-1 to the current one, one after the other.
+    """Fetch whole sessions, one after the other: all of each, however many.
 
-    Politicians have no sessions, and come whole. A session that no source knows stops none of the others; the exit code
-    tells of it. What is held already is asked for only where its list has changed, so that the same command goes on
-    where another one ended.
+    Bills begin with session 35-1, votes with 38-1. Politicians have no sessions, and come whole. For a part of a
+    session see parlex fetch --help. A session that no source knows stops none of the others; the exit code tells of it.
+    What is held already is asked for only where its list has changed, so that the same command goes on where another
+    one ended.
 
     Example: parlex backfill 44-1 45-1
 
@@ -180,9 +188,10 @@ def backfill(
     if not sessions and dataset != "politicians":
         raise UsageError(f"name the sessions: parlex backfill --dataset {dataset} 44-1 45-1")
 
-    def ask(pipeline: Pipeline) -> dict[str, Request]:
+    def ask(resources: Resources) -> dict[str, Request]:
+        pipeline = resources.pipeline
         whole = {str(session): pipeline.session_request(session, dataset=dataset) for session in sessions or ()}
-        return whole or {dataset: pipeline.latest_request(None, dataset=dataset)}
+        return whole or {WHOLE: pipeline.latest_request(None, dataset=dataset)}
 
     if dry_run:
         if dispatch:
@@ -192,7 +201,7 @@ def backfill(
         _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
 
-def _preview_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, as_json: bool) -> None:
+def _preview_all(ask: Callable[[Resources], Mapping[str, Request]], *, as_json: bool) -> None:
     """Say what each would come to. The exit code is that of the fetch, as far as the lists tell."""
     from parlex.cli.tables import layout
     from parlex.cli.tables import runs as tables
@@ -202,7 +211,7 @@ def _preview_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, as_json: b
     found: list[Preview] = []
     code = 0
     with working(settings, begins=True) as resources:
-        for asked, request in ask(resources.pipeline).items():
+        for asked, request in ask(resources).items():
             try:
                 found.append(resources.pipeline.preview(request))
             except ParlexError as error:
@@ -218,7 +227,7 @@ def _preview_all(ask: Callable[[Pipeline], Mapping[str, Request]], *, as_json: b
 
 
 def _fetch_all(
-    ask: Callable[[Pipeline], Mapping[str, Request]], *, dispatch: bool, as_json: bool, begins: bool = True
+    ask: Callable[[Resources], Mapping[str, Request]], *, dispatch: bool, as_json: bool, begins: bool = True
 ) -> None:
     """Fetch what is asked for, say what it came to, and end with the exit code for it."""
     from parlex.cli import bars
@@ -231,7 +240,7 @@ def _fetch_all(
     found: dict[str, Ended] = {}
     complaints: list[str] = []
     with working(settings, begins=begins) as resources:
-        requests = ask(resources.pipeline)
+        requests = ask(resources)
         for asked, outcome in _seen_through(resources, requests, bars.showing(), dispatch=dispatch):
             if not isinstance(outcome, UsageError):
                 found[asked] = outcome
@@ -252,19 +261,20 @@ def _fetch_all(
 def _seen_through(
     resources: Resources, requests: Mapping[str, Request], showing: AbstractContextManager[Bars], *, dispatch: bool
 ) -> Iterator[tuple[str, Ended | UsageError]]:
-    """What each request came to. Ctrl-C is one line that says what is saved and how it goes on."""
+    """What each request came to. Ctrl-C and TERM are one line that says what is saved and how it goes on."""
     sent: dict[str, UUID] = {}
-    told = ""
+    told, stopped = "", None
     with showing as bars:
         try:
             if dispatch:
                 yield from dispatched(resources, requests, bars, sent)
             else:
                 yield from _fetched(resources, requests, bars)
-        except KeyboardInterrupt:
-            told = _goes_on(bars, sent) if dispatch else _is_saved(bars)
-    if told:
-        stop(told, INTERRUPTED)
+        except (KeyboardInterrupt, SystemExit) as signalled:
+            told, stopped = (_goes_on(bars, sent) if dispatch else _is_saved(bars)), signalled
+    if stopped is not None:
+        complain(told)
+        raise stopped
 
 
 def _fetched(
@@ -312,7 +322,7 @@ def _tell_errors(asked: str, one: Ended) -> None:
         note(f"{asked}: {error}")
     more = one.figures["error_count"] - min(len(one.errors), ERRORS_SHOWN)
     if more > 0:
-        note(f"{asked}: {more} more errors: parlex runs show {str(one.figures['run_id'])[:8]}")
+        note(f"{asked}: {counted(more, 'more error')}: parlex runs show {str(one.figures['run_id'])[:8]}")
 
 
 # Runs.
@@ -339,7 +349,7 @@ def list_runs(ctx: typer.Context, limit: Newest = None, as_json: Json = False) -
         standings = run_reads.standings(db)
     if rows:
         layout.console().print(tables.runs(rows, standings))
-    note(f"the newest {SHOWN}; more: parlex runs --limit N" if more else f"{len(rows)} runs")
+    note(f"the newest {SHOWN}; more: parlex runs --limit N" if more else counted(len(rows), "run"))
 
 
 @command(runs, name="show")
@@ -365,7 +375,7 @@ def show_run(run: Run, as_json: Json = False) -> None:
 
 @command(runs, name="retry")
 def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> None:
-    """Fetch again what failed in a run.
+    """Fetch again what failed in a run, and what one that was revoked or abandoned did not reach.
 
     Example: parlex runs retry 1a2b3c4d --dispatch
     """
@@ -374,8 +384,8 @@ def retry_run(run: Run, dispatch: Dispatch = False, as_json: Json = False) -> No
     with reading() as db:
         run_id = run_reads.find_run(db, run)
 
-    def ask(pipeline: Pipeline) -> dict[str, Request]:
-        return {f"retry of {str(run_id)[:8]}": pipeline.retry_request(run_id)}
+    def ask(resources: Resources) -> dict[str, Request]:
+        return {f"retry of {str(run_id)[:8]}": resources.pipeline.retry_request(run_id)}
 
     _fetch_all(ask, dispatch=dispatch, as_json=as_json, begins=False)
 
@@ -386,15 +396,10 @@ def revoke_run(run_ids: Runs) -> None:
 
     Example: parlex runs revoke 1a2b3c4d
     """
-    from parlex.runs import reads as run_reads
-
-    with working(load_settings()) as resources:
-        for run in run_ids:
-            with resources.db() as db:
-                run_id = run_reads.find_run(db, run)
-            if not resources.pipeline.revoke(run_id):
-                raise ParlexError(f"run {str(run_id)[:8]} is over already")
-            note(f"run {str(run_id)[:8]} is ended")
+    for run_id, pipeline in _runs(run_ids):
+        if not pipeline.revoke(run_id):
+            raise UsageError(f"run {str(run_id)[:8]} is over already")
+        note(f"run {str(run_id)[:8]} is ended")
 
 
 @command(runs, name="pause")
@@ -408,7 +413,7 @@ def pause_run(run_ids: Runs) -> None:
     """
     for run_id, pipeline in _runs(run_ids):
         if not pipeline.pause(run_id):
-            raise ParlexError(f"run {str(run_id)[:8]} is over or paused already")
+            raise UsageError(f"run {str(run_id)[:8]} is over or paused already")
         note(f"run {str(run_id)[:8]} is paused; to go on: parlex runs resume {str(run_id)[:8]}")
 
 
@@ -420,18 +425,19 @@ def resume_run(run_ids: Runs) -> None:
     """
     for run_id, pipeline in _runs(run_ids):
         if not pipeline.resume(run_id):
-            raise ParlexError(f"run {str(run_id)[:8]} is not paused")
+            raise UsageError(f"run {str(run_id)[:8]} is not paused")
         note(f"run {str(run_id)[:8]} goes on")
 
 
 def _runs(texts: Sequence[str]) -> Iterator[tuple[UUID, Pipeline]]:
-    """The id of each, as a person wrote them, and what moves it. Needs no Redis."""
+    """The id of each, as a person wrote them, and what moves it: nothing is, where one of them is wrong. Needs no
+    Redis."""
     from parlex.runs import reads as run_reads
 
     with looking() as resources:
-        for found in texts:
-            with resources.db() as db:
-                run_id = run_reads.find_run(db, found)
+        with resources.db() as db:
+            found = [run_reads.find_run(db, text) for text in texts]
+        for run_id in found:
             yield run_id, resources.pipeline
 
 

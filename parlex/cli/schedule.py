@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
     from parlex.runs.schedule import EntryRecord, Override
 
-schedule = typer.Typer(
-    cls=Commands, help="Show the schedule, pause its entries, or give them another time.", no_args_is_help=True
-)
+schedule = typer.Typer(cls=Commands, help="Show the schedule, pause its entries, or give them another time.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The entry's name, as parlex schedule list has it.")]
 
 _HEARD = "beat takes it up within a minute"
+
+
+@schedule.callback(invoke_without_command=True)
+def list_all(ctx: typer.Context, as_json: Json = False) -> None:
+    """List the entries: when each is due, which are paused, and the last and the next slot of each."""
+    if not ctx.invoked_subcommand:
+        _list_entries(as_json=as_json)
 
 
 @command(schedule, name="list")
@@ -35,6 +40,10 @@ def list_entries(as_json: Json = False) -> None:
 
     Example: parlex schedule list
     """
+    _list_entries(as_json=as_json)
+
+
+def _list_entries(*, as_json: bool) -> None:
     from parlex.cli.tables import layout
     from parlex.cli.tables import operate as tables
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.frame import (
     LOOK,
     Commands,
@@ -18,7 +19,6 @@ from parlex.cli.frame import (
     note,
     print_json,
     print_records,
-    to_fetch,
 )
 from parlex.errors import UsageError
 
@@ -33,6 +33,7 @@ def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = Fa
     """
     from parlex.cli.tables import layout
     from parlex.cli.tables import votes as tables
+    from parlex.datasets.scopes import to_fetch
     from parlex.datasets.votes import reads as vote_reads
 
     with looking() as resources, resources.db() as db:
@@ -41,9 +42,10 @@ def votes(session: SessionOption = None, limit: Limit = None, as_json: Json = Fa
             print_records(found)
             return
         rows = list(found)
+        advice = to_fetch(db, resources.datasets["votes"], session)
     if rows:
         layout.console().print(tables.votes(rows))
-    note(f"{len(rows)} divisions" if rows else f"none are held; {to_fetch(resources.datasets['votes'], session)}")
+    note(counted(len(rows), "division") if rows else f"none are held; {advice}")
 
 
 @command(commands, LOOK)
@@ -61,15 +63,17 @@ def vote(
     """
     from parlex.cli.tables import layout
     from parlex.cli.tables import votes as tables
+    from parlex.datasets.scopes import to_fetch
     from parlex.datasets.votes import reads as vote_reads
     from parlex.datasets.votes.vote import VoteKey
 
     key = VoteKey(session, number)
     with looking() as resources, resources.db() as db:
         record = vote_reads.vote(db, key)
+        if record is None:
+            advice = to_fetch(db, resources.datasets["votes"], session)
+            raise UsageError(f"the mirror does not hold {key}; {advice}")
         parties, ballots = vote_reads.parties(db, key), vote_reads.ballots(db, key)
-    if record is None:
-        raise UsageError(f"the mirror does not hold {key}; {to_fetch(resources.datasets['votes'], session)}")
     if as_json:
         print_json(record.as_json())
         print_records(parties if by_party else ballots)

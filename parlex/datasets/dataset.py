@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
-from parlex.answers import as_json
+from parlex.answers import as_json, counted
 from parlex.datasets import due
 from parlex.datasets.kind import CURRENT, Kind
 from parlex.datasets.reading import Found, Reading, batches
@@ -143,7 +143,7 @@ class Dataset(Kind):
         The sources have the same records but for a handful, or what the companion is late with.
         """
         if listed.rejected:
-            return f"{len(listed.rejected)} of its rows cannot be read"
+            return f"{counted(len(listed.rejected), 'row')} of it cannot be read"
         rows, there = len(listed.rows), len(spine.listed.rows)
         short = guards.check_list(listed=rows, rejected=0, held=there, thresholds=self._thresholds)
         return f"it lists {rows}, {self.list_source} {there}" if short else None
@@ -257,6 +257,7 @@ class Dataset(Kind):
                 (news if new else known).append(self._blanked(key, field, value, reading))
         filled = [(key, field) for key, field in states if records[key].facts.get(field) is not None]
         quarantine.resolve_fields(db, self.name, filled, now=context.now)
+        news = [replace(one, reason=blanks.alone(one.source, one.key, one.field)) for one in news]
         blanks.note(db, news, dataset=self.name, run_id=context.run_id, now=context.now)
         return kept, known
 

@@ -28,8 +28,8 @@ class Origin(Answer):
 
     ``source``: whose word it is; ``stands_in``: that is not the source that decides, which has none. ``document`` is
     the sha256 of what it said, from ``url`` at ``fetched_at``; null where that source has said nothing of the record.
-    ``since``: when the mirror first had this value. ``withheld``: the source says a blank by now that is not believed
-    (see quarantine); the document is then the one that the value came with.
+    ``since``: when the mirror first had this value. ``withheld``: the source says a blank by now that is not believed,
+    or not judged yet (see quarantine); the document is then the one that the value came with.
     """
 
     field: str

@@ -22,6 +22,7 @@ from parlex.answers import Record as Answer
 from parlex.datasets import standing
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.reading import batches
+from parlex.datasets.scopes import require_held
 from parlex.fetching.document import Document
 from parlex.mirror import documents, history, quarantine
 from parlex.mirror.documents import Archived
@@ -76,9 +77,10 @@ def replay(
     """Read the archive again, batch by batch; with ``apply`` write the differences, as ``reparsed`` changes.
 
     ``since`` keeps to records of which a document was fetched, or parked, since then. ``archived`` gives a body that
-    the database does not hold any more.
+    the database does not hold any more. UsageError for a session that the mirror does not hold.
     """
     with transaction() as db:
+        require_held(db, dataset, scopes)
         chosen = standing.keys(db, dataset, scopes, since=since)
     for batch in batches(chosen):
         with transaction() as db:

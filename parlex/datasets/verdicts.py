@@ -36,7 +36,12 @@ _COLUMNS = [getattr(QuarantineRow, field.name) for field in fields(QuarantineRec
 
 
 def entries(
-    db: Session, *, state: str | None = "open", session: SessionId | None = None, limit: int | None = None
+    db: Session,
+    *,
+    state: str | None = "open",
+    session: SessionId | None = None,
+    dataset: str | None = None,
+    limit: int | None = None,
 ) -> Iterator[QuarantineRecord]:
     """What is in quarantine, newest first; every state with None. UsageError for a state that is none."""
     if state is not None and state not in STATES:
@@ -46,6 +51,8 @@ def entries(
         query = query.where(QuarantineRow.state == state)
     if session is not None:
         query = query.where(QuarantineRow.scope == str(session))
+    if dataset is not None:
+        query = query.where(QuarantineRow.dataset == dataset)
     return (QuarantineRecord(*row) for row in db.execute(query))
 
 

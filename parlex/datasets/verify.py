@@ -19,11 +19,12 @@ from parlex.datasets.dataset import Dataset
 from parlex.datasets.kind import Flagged
 from parlex.datasets.reading import batches
 from parlex.datasets.record import differences
+from parlex.datasets.scopes import require_held
 from parlex.db.models import ListingRow, QuarantineRow
 from parlex.errors import NotFound, ParlexError, UsageError
 from parlex.fetching.document import Document
 from parlex.fetching.http import Tally
-from parlex.mirror import documents, listings, lists, quarantine, sweeps
+from parlex.mirror import blanks, documents, listings, lists, quarantine, sweeps
 from parlex.runs.work import Asking
 
 Transaction = Callable[[], AbstractContextManager[Session]]
@@ -37,11 +38,11 @@ class Completeness(Answer):
     ``stale``: what is held, and of which the list says something newer than the detail that was saved.
     ``quarantined``: what is open in quarantine from the sources that decide, by key, or by ``list`` or ``list: field``
     where the whole list is meant. ``torn``: the pages of the newest list overlapped, so that nobody knows who is
-    missing.
+    missing. ``pending``: keys with a blank that waits for the end of a run to be judged (see quarantine).
 
     ``complete``: the newest list was believed and is not torn; nothing is missing, extra, stale or quarantined. What
-    only one source has (``only``, by source; null where a source has no such list), what the list held twice, and
-    flagged records are told and are no fault of the copy.
+    only one source has (``only``, by source; null where a source has no such list), what the list held twice, what is
+    pending, and flagged records are told and are no fault of the copy.
     """
 
     dataset: str
@@ -62,6 +63,7 @@ class Completeness(Answer):
     believed: bool
     refused_at: datetime | None
     refused_reason: str | None
+    pending: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The fields, and by their promised names the session, what each source alone has, and divisions whose ballots
@@ -105,12 +107,8 @@ class Sample(Answer):
 
 def verify(db: Session, dataset: Dataset, scopes: Sequence[str] = ()) -> Iterator[Completeness]:
     """Judge the lists given, or all that the mirror knows, oldest first. UsageError for one it does not know."""
-    known = dataset.scopes(db)
-    for scope in scopes:
-        if scope not in known:
-            option = "" if dataset.name == "bills" else f"--dataset {dataset.name} "
-            raise UsageError(f"the mirror does not hold session {scope}; to fetch it: parlex backfill {option}{scope}")
-    return (_judge(db, dataset, scope) for scope in scopes or known)
+    require_held(db, dataset, scopes)
+    return (_judge(db, dataset, scope) for scope in scopes or dataset.scopes(db))
 
 
 def _judge(db: Session, dataset: Dataset, scope: str) -> Completeness:
@@ -147,6 +145,7 @@ def _judge(db: Session, dataset: Dataset, scope: str) -> Completeness:
         believed=refused is None and last is not None,
         refused_at=refused.swept_at if refused else None,
         refused_reason=refused.reason if refused else None,
+        pending=ranked(blanks.pending(db, dataset.name, scope)),
     )
 
 

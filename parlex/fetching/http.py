@@ -19,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from parlex.answers import counted
 from parlex.errors import NotFound, RateLimited, Refused, Retryable, SourceUnavailable, Unacceptable
 from parlex.fetching.document import Document
 from parlex.fetching.throttle import Throttle, host_of
@@ -268,7 +269,7 @@ class Client:
         return bytes(out)
 
     def _too_large(self, url: httpx.URL) -> Unacceptable:
-        return Unacceptable(f"{url} is larger than {self._max_body_bytes} bytes (PARLEX_MAX_BODY_BYTES)")
+        return Unacceptable(f"{url} is larger than {counted(self._max_body_bytes, 'byte')} (PARLEX_MAX_BODY_BYTES)")
 
     def _drain(self, response: httpx.Response, tally: Tally) -> None:
         """Read a small page of an error to its end: a connection that is left in the middle cannot be kept."""

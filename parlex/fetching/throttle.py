@@ -175,6 +175,7 @@ class RedisThrottle:
         self._failed = client.register_script(_FAILED)
         self._lock = threading.Lock()
         self._looks: dict[str, _Look] = {}
+        self._told: dict[str, float] = {}  # until when it was said that a host asked us to wait
 
     def acquire(self, host: str, *, background: bool = False) -> None:
         if self._lately_open(host):
@@ -186,6 +187,8 @@ class RedisThrottle:
                 return
             if answer is not _Answer.GO and (answer is _Answer.CLOSED or waited + wait > self._max_wait):
                 raise _refusal(host, answer, wait)
+            if answer is _Answer.BLOCKED:
+                self._tell(host, wait)
             self._sleep(wait)
             waited += wait
             if answer is _Answer.GO and self._still_open(host):
@@ -231,6 +234,15 @@ class RedisThrottle:
             raise _no_budget(host, error) from error
         self._forget(host)
         return gone > 0
+
+    def _tell(self, host: str, wait: float) -> None:
+        """Say once what all threads wait for, so that nobody takes it for standing still."""
+        now = time.monotonic()
+        with self._lock:
+            known = self._told.get(host, now) > now
+            self._told[host] = now + wait
+        if not known:
+            _log.warning("throttle.waits", host=host, seconds=round(wait), cause="it asked us to wait")
 
     def _lately_open(self, host: str) -> bool:
         """A host without a rate is looked up a few times a second, not for each of its requests."""

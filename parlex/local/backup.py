@@ -24,6 +24,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url, text
 
 import parlex
+from parlex.answers import counted
 from parlex.db import migrate
 from parlex.db.engine import build_patient_engine
 from parlex.errors import ConfigurationError, ParlexError, UsageError
@@ -95,11 +96,13 @@ def restore(settings: Settings, database_url: str, source: Path) -> Manifest:
             "use a newer Parlex"
         )
     if found := _count_relations(database_url):
-        raise ConfigurationError(f"the database is not empty ({found} tables and views): name an empty one")
+        there = counted(found, "table or view", "tables and views")
+        raise ConfigurationError(f"the database is not empty ({there}): name an empty one")
     archive = _archive(settings)
     if manifest.documents and archive is None:
         raise ConfigurationError(
-            f"the backup holds an archive ({manifest.documents} documents): set PARLEX_ARCHIVE_URL to a folder for it"
+            f"the backup holds an archive ({counted(manifest.documents, 'document')}): "
+            "set PARLEX_ARCHIVE_URL to a folder for it"
         )
     program, _ = find_program(settings, "pg_restore", at_least=manifest.postgresql)
     if archive is not None and (source / ARCHIVE).is_dir():

@@ -24,6 +24,7 @@ from threading import Event, Lock, Thread
 from types import FrameType, TracebackType
 from typing import IO, Any, TextIO
 
+from parlex.answers import counted
 from parlex.errors import ConfigurationError
 from parlex.local import embedded
 from parlex.local.keeper import BACKOFF_SECONDS, GRACE_SECONDS, STEADY_SECONDS, Plan, Program, labelled
@@ -222,7 +223,7 @@ class Stack:
         )
         yield "Redis: " + ("as REDIS_URL says" if given.redis_url else f"embedded Valkey, in {self._home / 'valkey'}")
         for queue, processes in QUEUES.items():
-            yield f"{queue}: a worker, {processes} process{'es' * (processes > 1)}"
+            yield f"{queue}: a worker, {counted(processes, 'process', 'processes')}"
         if self._beat:
             yield "beat: sends what the schedule says"
         yield f"flower: the queues to look at, {self.flower_url}"

@@ -39,6 +39,13 @@ def noted(db: Session, dataset: str, run_id: UUID) -> list[Noted]:
     return list(db.scalars(query.order_by(row.id), execution_options={"populate_existing": True}))
 
 
+def pending(db: Session, dataset: str, scope: str) -> set[str]:
+    """The keys of a scope with a blank that is not judged yet."""
+    row = QuarantineRow
+    query = select(row.key).where(row.dataset == dataset, row.state == "pending", row.scope == scope)
+    return {str(key) for key in db.scalars(query)}
+
+
 def waiting(db: Session, dataset: str, scope: str | None, field: str) -> set[str]:
     """The keys of a scope whose blank of this field waits for a person's word."""
     row = QuarantineRow
@@ -63,6 +70,11 @@ def park(notes: Iterable[Noted], *, now: datetime) -> None:
     """They wait for a person's word from now on."""
     for one in notes:
         one.state, one.seen_at, one.reason = "open", now, together(one.source, one.key, one.field)
+
+
+def alone(source: str, key: str | None, field: str | None) -> str:
+    """What is noted of a blank while nobody can judge it, in words."""
+    return f"{source} {key} {field}: went blank; the last good value is kept until the end of a run tells for how many"
 
 
 def together(source: str, key: str | None, field: str | None) -> str:

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from parlex.answers import counted
+
 WITHDRAWN_AT_ONCE = 2  # bills that may leave a list between two sweeps whatever its size
 
 
@@ -65,14 +67,14 @@ def _malformed(listed: int, rejected: int, thresholds: Thresholds) -> Trip | Non
     rows = listed + rejected
     if rejected <= rows * thresholds.max_blanked:
         return None
-    return Trip("malformed", f"{rejected} of {rows} rows cannot be read")
+    return Trip("malformed", f"{rejected} of {counted(rows, 'row')} cannot be read")
 
 
 def _shrunken(rows: int, held: int, thresholds: Thresholds) -> Trip | None:
     lost = held - rows
     if lost <= max(WITHDRAWN_AT_ONCE, held * thresholds.max_shrink):
         return None
-    return Trip("shrunken", f"the list has {rows} rows, {held} were there at the last good sweep")
+    return Trip("shrunken", f"the list has {counted(rows, 'row')}, {held} were there at the last good sweep")
 
 
 def blanked_fields(

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.orm import Session
 
+from parlex.answers import counted
 from parlex.db.models import ListingRow, SweepRow
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
@@ -186,7 +187,7 @@ def judge(
     gone = _gone(listed, past)
     note = judged.note
     if paged and listed.doubled and gone:
-        note = f"{TORN}: {len(listed.doubled)} rows came twice and {len(gone)} are not there"
+        note = f"{TORN}: {counted(len(listed.doubled), 'row')} came twice, and of those held {len(gone)} did not come"
         gone = ()
     return replace(judged, blanked=blanked, lines=lines, gone=gone, note=note)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, insert, or_, select, tuple_, update
+from sqlalchemy import and_, case, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
@@ -78,6 +78,18 @@ def parked_row(item: Parked, dataset: str, run_id: UUID | None, now: datetime, s
     return {**named, "dataset": dataset, "run_id": run_id, "state": state, "opened_at": now, "seen_at": now}
 
 
+def _resolved(now: datetime) -> dict[str, Any]:
+    """The source has mended it. What a person decided of it before, and when, stays with its reason."""
+    row = QuarantineRow
+    at = func.to_char(func.timezone("UTC", row.decided_at), "YYYY-MM-DD HH24:MI")
+    told = func.concat(row.reason, " (", row.state, " by a person at ", at, " UTC)")
+    return {
+        "state": "resolved",
+        "decided_at": now,
+        "reason": case((row.state.in_(("approved", "rejected")), told), else_=row.reason),
+    }
+
+
 def resolve_fields(db: Session, dataset: str, mended: Iterable[tuple[str, str]], *, now: datetime) -> None:
     """Close the rows of (key, field) blanks that the source has filled again."""
     pairs = list(mended)
@@ -90,7 +102,7 @@ def resolve_fields(db: Session, dataset: str, mended: Iterable[tuple[str, str]],
                 tuple_(QuarantineRow.key, QuarantineRow.field).in_(pairs),
                 QuarantineRow.state != "resolved",
             )
-            .values(state="resolved", decided_at=now)
+            .values(_resolved(now))
         )
 
 
@@ -107,7 +119,7 @@ def resolve(db: Session, dataset: str, kind: str, source: str, *, keys: Iterable
                 QuarantineRow.key.in_(mended),
                 QuarantineRow.state == "open",
             )
-            .values(state="resolved", decided_at=now)
+            .values(_resolved(now))
         )
 
 
@@ -123,7 +135,7 @@ def resolve_unnamed_rows(db: Session, dataset: str, source: str, scope: str, *, 
             QuarantineRow.key.is_(None),
             QuarantineRow.state == "open",
         )
-        .values(state="resolved", decided_at=now)
+        .values(_resolved(now))
     )
 
 
@@ -172,7 +184,7 @@ def resolve_sweeps(
             QuarantineRow.state.in_(("open", "rejected")),
             or_(QuarantineRow.field.is_(None), QuarantineRow.field.not_in(list(still))),
         )
-        .values(state="resolved", decided_at=now)
+        .values(_resolved(now))
     )
 
 
@@ -242,6 +254,9 @@ def open_of_scope(db: Session, dataset: str, scope: str, sources: Iterable[str])
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRecord(Record):
+    """``decided_at``: when a person gave their word on it, or it resolved itself; what a person had said of it before
+    that stands in ``reason``."""
+
     id: int
     scope: str | None
     key: str | None
@@ -258,3 +273,4 @@ class QuarantineRecord(Record):
     seen_at: datetime
     seen_count: int
     dataset: str
+    decided_at: datetime | None

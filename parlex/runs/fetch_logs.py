@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import and_, delete, func, insert, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from parlex.answers import counted
 from parlex.db.bulk import write_rows
 from parlex.db.models import RunKeyRow, RunRow
 from parlex.parliament import Outcome
@@ -386,7 +387,7 @@ def _cause_of_death(run: RunRow, now: datetime, process_patience: timedelta, wor
     if run.carrier == "worker" and run.progress_at < now - worker_patience:
         return f"nothing moved it for {worker_patience.total_seconds() / 60:.0f} min though work was due"
     if not run.planned and run.attempt > MAX_RETRIES:
-        return f"{run.attempt} workers died while they planned it"
+        return f"{counted(run.attempt, 'worker')} died while they planned it"
     return "it was not over by its deadline"
 
 
@@ -410,7 +411,7 @@ def _end(db: Session, run_id: UUID, status: str, cause: str | None, now: datetim
 
 def _give_up(db: Session, run: RunRow, status: str, cause: str | None, now: datetime) -> None:
     note_errors(db, run.run_id, [cause] if cause else [])
-    give_up_keys(db, run.run_id, f"{status} with its run")
+    give_up_keys(db, run.run_id)
     close(db, run, now=now, status=status)
 
 

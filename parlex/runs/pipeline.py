@@ -55,10 +55,12 @@ class PlanReport:
     """``due``: keys to fetch now; None where the run is planned, closed or in another's hands, or is put off.
 
     ``retry_after``: seconds until it is to be planned again; None where it is not, or not soon: its row says when.
+    ``error``: why it is put off.
     """
 
     due: int | None = None
     retry_after: float | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class Pipeline(RunLog):
             until = work.clock.now() + timedelta(seconds=wait)
             fetch_logs.plan_later(db, work.run_id, until=until, attempts=attempts, now=work.clock.now())
             self._spend(db, work, tally)
-        return PlanReport(retry_after=wait if wait <= LONGEST_COUNTDOWN else None)
+        return PlanReport(retry_after=wait if wait <= LONGEST_COUNTDOWN else None, error=str(error))
 
     def _plan_ends(self, work: _Work, error: ParlexError, tally: Tally, status: str, level: int) -> None:
         log.log(level, "closed", status=status, error=str(error))

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Text, case, cast, func, select
+from sqlalchemy import ColumnElement, Row, Select, Text, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from parlex.answers import Record, as_json
+from parlex.answers import Record, as_json, counted
 from parlex.db.models import (
     ChangeRow,
     DocumentFetchRow,
@@ -26,6 +26,7 @@ from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.mirror.quarantine import QuarantineRecord
 from parlex.parliament import Outcome, SessionId
+from parlex.runs.run_keys import unreached
 
 _PAGE = 1000  # rows held in memory at a time while a long answer streams
 
@@ -70,6 +71,9 @@ class Standing(Record):
 
 @dataclass(frozen=True, slots=True)
 class RunKeyRecord(Record):
+    """``state``: ``unreached`` where the run was ended before anybody got to the key, or to its companion; then
+    ``error`` is what it waited for."""
+
     key: str
     state: str
     outcome: str | None
@@ -81,7 +85,11 @@ class RunKeyRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord(Record):
-    """One look at a whole list: what the source listed against what the mirror held right after it."""
+    """One look at a whole list: what the source listed against what the mirror held right after it.
+
+    ``held``, ``missing``, ``extra`` and ``quarantined`` are null where nobody compared: the list was not believed, or
+    its run was not seen to its end.
+    """
 
     scope: str
     source: str
@@ -90,11 +98,11 @@ class SweepRecord(Record):
     reason: str | None
     is_current: bool
     listed: int
-    held: int
-    missing: tuple[str, ...]
-    extra: tuple[str, ...]
+    held: int | None
+    missing: tuple[str, ...] | None
+    extra: tuple[str, ...] | None
     doubled: tuple[str, ...]
-    quarantined: tuple[str, ...]
+    quarantined: tuple[str, ...] | None
     run_id: UUID
 
 
@@ -109,7 +117,7 @@ class EventRecord(Record):
 @dataclass(frozen=True, slots=True)
 class RunStory(Record):
     """A run's whole story: its figures, each key it asked for, its sweeps, what it put into quarantine, when what
-    happened, and what it changed."""
+    happened, and what it changed. ``unreached``: how many keys nobody got to before it was ended."""
 
     run: RunRecord
     missed_slots: int
@@ -123,6 +131,7 @@ class RunStory(Record):
     timeline: tuple[EventRecord, ...]
     changes: tuple[ChangeRecord, ...]
     standing: Standing
+    unreached: int
 
     def as_json(self) -> dict[str, Any]:
         """The keys of the run first, then the rest, flat."""
@@ -147,7 +156,7 @@ def run_story(db: Session, run_id: UUID) -> RunStory | None:
         return None
     missed_slots, scope, params, listed, not_due = row[-5:]
     run, sweeps = _run_record(row[:-5]), tuple(_sweeps(db, _select_sweeps().where(SweepRow.run_id == run_id)))
-    quarantine = _quarantine_of_run(db, run_id)
+    quarantine, keys = _quarantine_of_run(db, run_id), _keys_of_run(db, run_id)
     return RunStory(
         run=run,
         missed_slots=missed_slots,
@@ -155,12 +164,13 @@ def run_story(db: Session, run_id: UUID) -> RunStory | None:
         params=params,
         listed=listed,
         not_due=not_due,
-        keys=_keys_of_run(db, run_id),
+        keys=keys,
         sweeps=sweeps,
         quarantine=quarantine,
         timeline=_timeline(db, run, sweeps, quarantine),
         changes=_changes_of_run(db, run_id),
         standing=standings(db).get(run_id, Standing()),
+        unreached=sum(key.state == "unreached" for key in keys),
     )
 
 
@@ -194,7 +204,9 @@ def _timeline(
         believed = "believed" if sweep.believed else f"not believed ({sweep.reason})"
         found.append(EventRecord(sweep.swept_at, f"{sweep.source} list of {sweep.scope}: {sweep.listed}, {believed}"))
     found += _document_events(db, run.run_id)
-    found += [EventRecord(row.seen_at, f"quarantine: {row.key or row.scope}, {row.guard}") for row in quarantine]
+    for row in quarantine:
+        state = ", not judged yet" if row.state == "pending" else ""
+        found.append(EventRecord(row.seen_at, f"quarantine: {row.key or row.scope}, {row.guard}{state}"))
     found += _change_events(db, run.run_id)
     if run.finished_at:
         found.append(EventRecord(run.finished_at, f"closed: {run.status}"))
@@ -221,7 +233,7 @@ def _change_events(db: Session, run_id: UUID) -> Iterator[EventRecord]:
     row = ChangeRow
     query = select(row.observed_at, func.count()).where(row.run_id == run_id).group_by(row.observed_at)
     for observed_at, count in db.execute(query):
-        yield EventRecord(observed_at, f"{count} changes saved")
+        yield EventRecord(observed_at, f"{counted(count, 'change')} saved")
 
 
 def find_run(db: Session, text: str) -> UUID:
@@ -268,7 +280,8 @@ def _run_record(row: Row[Any] | tuple[Any, ...]) -> RunRecord:
 
 
 def _keys_of_run(db: Session, run_id: UUID) -> tuple[RunKeyRecord, ...]:
-    columns = [getattr(RunKeyRow, f.name) for f in fields(RunKeyRecord)]
+    columns: list[ColumnElement[Any]] = [getattr(RunKeyRow, f.name) for f in fields(RunKeyRecord)]
+    columns[1] = case((unreached(), "unreached"), else_=RunKeyRow.state)
     rows = db.execute(select(*columns).where(RunKeyRow.run_id == run_id).order_by(RunKeyRow.position))
     return tuple(RunKeyRecord(*_frozen(row)) for row in rows)
 
@@ -280,8 +293,23 @@ def _quarantine_of_run(db: Session, run_id: UUID) -> tuple[QuarantineRecord, ...
 
 
 def _select_sweeps() -> Select[Any]:
-    columns = [getattr(SweepRow, f.name) for f in fields(SweepRecord)]
-    return select(*columns).order_by(SweepRow.swept_at.desc(), SweepRow.id.desc())
+    columns = (_sweep_column(f.name) for f in fields(SweepRecord))
+    return (
+        select(*columns)
+        .outerjoin(RunRow, RunRow.run_id == SweepRow.run_id)
+        .order_by(SweepRow.swept_at.desc(), SweepRow.id.desc())
+    )
+
+
+def _sweep_column(name: str) -> ColumnElement[Any]:
+    """A column of a sweep; of those that a run fills in at its end, null where there was none."""
+    column = getattr(SweepRow, name)
+    if name not in ("held", "missing", "extra", "quarantined"):
+        return column  # type: ignore[no-any-return]
+    # A run that fails at its plan compares nothing, and has asked for no key. One that was pruned had its end.
+    failed = and_(RunRow.status == "failure", RunRow.attempted > 0)
+    ended = or_(RunRow.run_id.is_(None), RunRow.status.in_(("success", "partial")), failed)
+    return case((and_(SweepRow.believed, ended), column))
 
 
 def _sweeps(db: Session, statement: Select[Any]) -> Iterator[SweepRecord]:

@@ -276,8 +276,8 @@ def all_ended(db: Session, run_id: UUID) -> datetime | None:
 
 
 def progress(db: Session, run_id: UUID) -> tuple[int, int]:
-    """(keys that have ended, all keys of the run)."""
-    ended = func.count().filter(RunKeyRow.state.in_(("done", "failed")))
+    """(keys that have ended, all keys of the run). What a run that was ended did not reach has not ended."""
+    ended = func.count().filter(RunKeyRow.state.in_(("done", "failed")), ~unreached())
     done, total = db.execute(select(ended, func.count()).where(RunKeyRow.run_id == run_id)).one()
     return done, total
 
@@ -290,10 +290,12 @@ def due_keys(db: Session, run_id: UUID, *, size: int, now: datetime) -> list[str
     return list(db.scalars(query.order_by(key.position).limit(size)))
 
 
-def next_due(db: Session, run_id: UUID) -> datetime | None:
-    """When the next waiting key is due; None where none waits."""
-    query = select(func.min(RunKeyRow.next_attempt_at)).where(RunKeyRow.run_id == run_id, RunKeyRow.state == "waiting")
-    return db.scalar(query)
+def next_due(db: Session, run_id: UUID) -> tuple[datetime | None, str | None]:
+    """When the next waiting key is due, and the error that it waits for; both None where none waits."""
+    key = RunKeyRow
+    query = select(key.next_attempt_at, key.error).where(key.run_id == run_id, key.state == "waiting")
+    row = db.execute(query.order_by(key.next_attempt_at, key.position).limit(1)).first()
+    return (None, None) if row is None else (row.next_attempt_at, row.error)
 
 
 def wake(db: Session, *, now: datetime) -> int:
@@ -403,8 +405,13 @@ def batched(names: Sequence[str], size: int) -> list[Sequence[str]]:
     return [names[start : start + size] for start in range(0, len(names), size)]
 
 
+def unreached() -> ColumnElement[bool]:
+    """Whether its run was revoked or abandoned before anybody got to the key, or to its companion: no failure."""
+    return and_(RunKeyRow.state == "failed", RunKeyRow.outcome.is_distinct_from(Outcome.FAILED))
+
+
 def failed_keys(db: Session, run_id: UUID) -> list[str]:
-    """The keys that a run could not bring to an end, in its order."""
+    """The keys that a run could not bring to an end, those that it did not reach too, in its order."""
     query = select(RunKeyRow.key).where(RunKeyRow.run_id == run_id, RunKeyRow.state == "failed")
     return list(db.scalars(query.order_by(RunKeyRow.position)))
 
@@ -415,10 +422,10 @@ def key_errors(db: Session, run_id: UUID) -> list[str]:
     return [error for error in db.scalars(query.order_by(RunKeyRow.position)) if error]
 
 
-def give_up_keys(db: Session, run_id: UUID, epitaph: str) -> None:
-    """Fail the keys that have not ended."""
+def give_up_keys(db: Session, run_id: UUID) -> None:
+    """Close the keys that have not ended: see :func:`unreached`. What they waited for last, they keep."""
     db.execute(
         update(RunKeyRow)
         .where(RunKeyRow.run_id == run_id, RunKeyRow.state.not_in(("done", "failed")))
-        .values(state="failed", error=func.coalesce(RunKeyRow.error, epitaph))
+        .values(state="failed")
     )

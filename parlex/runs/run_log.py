@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -44,6 +45,20 @@ class Patience:
     run_deadline: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class NextTry:
+    """In how many seconds a run asks its sources again, and the error that it waits for."""
+
+    seconds: float
+    error: str | None
+
+    def __str__(self) -> str:
+        """``next try in 40 s (www.parl.ca answered 503)``."""
+        # Of several sources the first one will do, and of an address its host.
+        cause = re.sub(r"\w+://([^/\s]+)\S*", r"\1", (self.error or "").split("; ")[0])
+        return f"next try in {self.seconds:.0f} s" + (f" ({cause})" if cause else "")
+
+
 class RunLog:
     """Runs of every dataset alike, as rows."""
 
@@ -77,14 +92,15 @@ class RunLog:
         return Request(f"fetch_session_{dataset}", dataset, scope=str(session), limit=limit)
 
     def retry_request(self, run_id: UUID) -> Request:
-        """What failed in a run, asked for again: its failed keys, or all of it where it never came to have keys.
+        """What failed in a run, or was not reached before it was ended, asked for again: these keys, or all of it where
+        it never came to have keys.
 
         What another run has saved meanwhile is not asked for. UsageError where nothing failed, or the run is not over
         yet.
         """
         run = self.run(run_id)
         if run.status == "running":
-            raise UsageError(f"run {run_id} is still running")
+            raise UsageError(f"run {str(run_id)[:8]} is still running")
         with self._db() as db:
             failed = run_keys.failed_keys(db, run_id)
         if failed:
@@ -92,7 +108,7 @@ class RunLog:
             return Request(RETRY, dataset=run.dataset, scope=scope, retry_of=str(run_id))
         if run.status in fetch_logs.UNSUCCESSFUL:
             return fetch_logs.request_of(run)
-        raise UsageError(f"nothing failed in run {run_id}")
+        raise UsageError(f"nothing failed in run {str(run_id)[:8]}")
 
     def _asked(self, request: Request) -> Dataset:
         """The dataset of a request. UsageError where it does not exist, or knows no sessions."""
@@ -244,11 +260,11 @@ class RunLog:
         with self._db() as db:
             fetch_logs.touch(db, run_id, now=Clock(db).now())
 
-    def seconds_until_due(self, run: RunRow) -> float | None:
-        """Until the run's planning, or the next of its keys, is due; None where others have all that is left."""
+    def next_try(self, run: RunRow) -> NextTry | None:
+        """When the run's planning, or the next of its keys, is due; None where others have all that is left."""
         with self._db() as db:
-            due = run_keys.next_due(db, run.run_id) if run.planned else run.next_attempt_at
-            return None if due is None else max((due - Clock(db).now()).total_seconds(), 0.0)
+            due, error = run_keys.next_due(db, run.run_id) if run.planned else (run.next_attempt_at, None)
+            return None if due is None else NextTry(max((due - Clock(db).now()).total_seconds(), 0.0), error)
 
     def progress(self, run_id: UUID) -> tuple[int, int]:
         """(keys that have ended, all keys of the run)."""

@@ -19,6 +19,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from parlex.answers import counted
 from parlex.db.models import AlertRow
 from parlex.errors import Retryable
 from parlex.fetching import throttle
@@ -192,12 +193,11 @@ def _title(bad: Sequence[AlertRow], news: News) -> str:
     if len(bad) == 1:
         return f"Parlex: {bad[0].headline}"
     if bad:
-        return f"Parlex: {len(bad)} problems"
+        return f"Parlex: {counted(len(bad), 'problem')}"
     if news.lasting:
         return f"Parlex: still {news.lasting[0].headline}" if len(news.lasting) == 1 else "Parlex: problems that last"
-    return (
-        f"Parlex: over: {news.over[0].headline}" if len(news.over) == 1 else f"Parlex: {len(news.over)} problems over"
-    )
+    over = news.over[0].headline if len(news.over) == 1 else None
+    return f"Parlex: over: {over}" if over else f"Parlex: {counted(len(news.over), 'problem')} over"
 
 
 def _part(before: str, row: AlertRow, now: datetime) -> str:

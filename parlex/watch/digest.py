@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from parlex.answers import counted
 from parlex.datasets.dataset import Dataset
 from parlex.db.models import CounterRow
 from parlex.mirror import history
@@ -85,7 +86,7 @@ def _parliament(db: Session, datasets: Mapping[str, Dataset], after: int, last: 
 
 def _of_dataset(db: Session, dataset: Dataset, changed: Changed, after: int) -> Iterator[str]:
     titles = dataset.titles(db, changed)
-    yield f"{len(changed)} {dataset.name} changed in Parliament."
+    yield f"{counted(len(changed), dataset.one)} changed in Parliament."
     news = [(heading, _rows(changed, kind=kind)) for kind, heading in _KINDS.items()]
     fields = [(heading, _rows(changed, field=field)) for field, heading in dataset.told_fields.items()]
     for heading, found in (news[0], *fields, *news[1:]):
@@ -133,9 +134,9 @@ def _fetching(db: Session, overview: Overview) -> Iterator[str]:
     hours = f"{(overview.main.until - overview.main.since) / timedelta(hours=1):g} h"
     for report in overview.reports:
         counts = ", ".join(f"{count} {status}" for status, count in report.by_status.items() if count)
-        yield f"{report.runs} runs of {report.dataset} in {hours}" + (f": {counts}." if counts else ".")
+        yield f"{counted(report.runs, 'run')} of {report.dataset} in {hours}" + (f": {counts}." if counts else ".")
         failed, parked = report.records["failed"], report.quarantined
-        yield f"{report.requests} requests; {failed} {report.dataset} failed, {parked} in quarantine."
+        yield f"{counted(report.requests, 'request')}; {failed} failed, {parked} in quarantine."
     found = alerts.alerts(db)
     yield "Nothing is wrong." if not found and overview.healthy else "Wrong now:"
     told = {row.headline for row in found}

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
+from parlex.answers import counted
 from parlex.datasets.dataset import Dataset
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunKeyRow, RunRow, SweepRow
 from parlex.runs.fetch_logs import ENDED, STATUSES
@@ -144,11 +145,11 @@ class Report:
         if self.success_rate is None or ended < JUDGED_FROM or self.success_rate >= LEAST_SUCCESS_RATE:
             return None
         good = self.by_status["success"]
-        return f"{good} of {ended} runs of {self.dataset} were a success: see parlex runs"
+        return f"{good} of {counted(ended, 'run')} of {self.dataset} were a success: see parlex runs"
 
     def _abandoned_problem(self) -> str | None:
-        count = self.by_status["abandoned"]
-        return f"{_runs(count)} abandoned ({self.dataset}): see parlex runs" if count else None
+        were = counted(self.by_status["abandoned"], "run was", "runs were")
+        return f"{were} abandoned ({self.dataset}): see parlex runs" if self.by_status["abandoned"] else None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; the keys are promised."""
@@ -346,10 +347,6 @@ def stuck_runs(db: Session, dataset: str, now: datetime) -> tuple[UUID, ...]:
 def _quarantined(db: Session, dataset: str) -> int:
     rows = select(func.count()).where(QuarantineRow.dataset == dataset, QuarantineRow.state == "open")
     return db.scalar(rows) or 0
-
-
-def _runs(count: int) -> str:
-    return "1 run was" if count == 1 else f"{count} runs were"
 
 
 def _age(then: datetime | None, now: datetime) -> float | None:

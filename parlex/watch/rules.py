@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from parlex.answers import counted
 from parlex.db.models import QuarantineRow, RunKeyRow, RunRow
 from parlex.fetching.throttle import LONG_WAIT
 from parlex.runs.fetch_logs import ENDED
@@ -83,7 +84,7 @@ def _failing(scene: Scene) -> Iterator[Finding]:
     for job, ended in _last_runs(scene).items():
         row = list(takewhile(lambda run: run.status in _FAILED, ended))
         if len(row) >= least:
-            yield Finding(job, f"{job} failed {least} times in a row or more", _why(scene.db, row[0]))
+            yield Finding(job, f"{job} failed {counted(least, 'time')} in a row or more", _why(scene.db, row[0]))
 
 
 def _stale(scene: Scene) -> Iterator[Finding]:
@@ -148,11 +149,9 @@ def _queue_old(scene: Scene) -> Iterator[Finding]:
     """The oldest message of a queue waits longer than ``alert_queue_minutes``."""
     for queue in scene.broker.queues if scene.broker else ():
         if queue.oldest_seconds is not None and queue.oldest_seconds > scene.settings.alert_queue_minutes * 60:
-            yield Finding(
-                queue.name,
-                f"queue {queue.name} is not worked off",
-                f"{queue.depth} messages wait, the oldest for {span(queue.oldest_seconds)}.",
-            )
+            waiting = counted(queue.depth, "message waits", "messages wait")
+            oldest = f"{waiting}, the oldest for {span(queue.oldest_seconds)}."
+            yield Finding(queue.name, f"queue {queue.name} is not worked off", oldest)
 
 
 def _budget_exhausted(scene: Scene) -> Iterator[Finding]:

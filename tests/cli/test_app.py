@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import parlex
+from parlex.cli.frame import MOST
 from parlex.settings import Settings, environment
 from tests.commands import complaint, run
 
@@ -127,6 +128,26 @@ def test_the_help_speaks_in_words(settings: Settings, words: list[str]) -> None:
 )
 def test_wrong_use_is_one_line_that_says_what_to_do(settings: Settings, arguments: list[str], told: str) -> None:
     assert told in complaint(run(settings, *arguments), 2)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["bills"], ["politicians"], ["votes"], ["changes"], ["runs"], ["alerts"], ["quarantine"], ["fetch"]),
+        ["quarantine", "list"],
+    ],
+    ids=" ".join,
+)
+def test_a_limit_has_a_limit_and_the_help_says_so(settings: Settings, command: list[str]) -> None:
+    assert f"1 to {MOST}" in " ".join(run(settings, *command, "--help").stdout.split())
+    assert f"should be less than or equal to {MOST}" in complaint(run(settings, *command, "--limit", str(MOST + 1)), 2)
+    if command != ["fetch"]:
+        assert run(settings, *command, "--limit", str(MOST)).returncode == 0
+
+
+def test_a_monitor_looks_back_ten_years_and_no_further(settings: Settings) -> None:
+    assert "0.01 to 87600" in run(settings, "monitor", "--help").stdout
+    assert "should be less than or equal to 87600" in complaint(run(settings, "monitor", "--hours", "1e20"), 2)
 
 
 @pytest.mark.parametrize("command", [[], ["db"]])

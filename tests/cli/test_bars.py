@@ -18,7 +18,7 @@ def test_without_a_terminal_a_line_now_and_then() -> None:
     out = StringIO()
     with bars.showing(Console(file=out, width=40), every=0.01) as showing:
         first, second = showing.add("44-1"), showing.add("45-1")
-        assert wait_until(lambda: "44-1: asking for the list" in out.getvalue(), 30)
+        assert wait_until(lambda: "44-1: begins" in out.getvalue(), 30)
         first(3, 14)
         assert wait_until(lambda: "44-1: 3 done  11 left" in out.getvalue(), 30)
         first.over = True
@@ -36,6 +36,14 @@ def test_a_rate_is_rounded_and_says_what_is_left() -> None:
     assert re.fullmatch(r"7 done  3 left  \d+\.\d/s  \d+ s to go", str(bar))
     bar.say("next try in 40 s")
     assert str(bar) == "7 done  3 left  next try in 40 s"
+
+
+def test_a_run_of_nothing_says_so() -> None:
+    with bars.showing(Console(file=StringIO()), every=60) as showing:
+        bar = showing.add("45-1")
+        bar.say("asking for the list")
+        bar(0, 0)
+    assert str(bar) == "nothing to fetch"
 
 
 def test_the_log_breaks_no_bar(live: Settings, sandbox: Sandbox) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.orm import Session
 
+from parlex.answers import counted
 from parlex.settings import Settings
 from tests import rows
 from tests.commands import objects, run
@@ -18,7 +19,7 @@ def test_a_table_and_json_give_the_same_changes(settings: Settings, db: Session,
     done = run(settings, "changes", *question)
     shown = [int(line.split()[0]) for line in done.stdout.splitlines() if line[:4].strip().isdigit()]
     assert shown == told
-    assert done.stderr == f"{len(told)} changes; what comes next: parlex changes --after {told[-1]}\n"
+    assert done.stderr == f"{counted(len(told), 'change')}; what comes next: parlex changes --after {told[-1]}\n"
 
 
 def test_no_change_is_told_so(settings: Settings) -> None:

@@ -199,6 +199,13 @@ def test_doctor_names_what_failed_and_what_to_do(settings: Settings, changes: di
     assert "->" in done.stdout
 
 
+@pytest.mark.parametrize("broken", [{"PARLEX_READ_TIMEOUT": "0"}, {"PARLEX_NONSENSE": "1"}, {"REDIS_URL": "http://x"}])
+def test_doctor_tells_of_broken_settings_once(settings: Settings, broken: dict[str, str]) -> None:
+    done = run(settings, "doctor", **broken)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [done.stdout.count(name) for name in broken] == [1]
+
+
 def test_doctor_finds_an_old_schema(settings: Settings, db: Session) -> None:
     db.connection().exec_driver_sql("update alembic_version set version_num = '0000'")
     db.commit()

@@ -86,7 +86,7 @@ def test_a_backfill_that_is_only_planned(live: Settings) -> None:
     assert run(live, "runs", "--json").stdout == ""
     told = run(live, "backfill", "44-1", "45-1", "--dry-run")
     assert told.returncode == 0
-    assert ["all", "74", "74", "148", "unknown", "unknown"] in [line.split() for line in told.stdout.splitlines()]
+    assert ["together", "74", "74", "148", "unknown", "unknown"] in [line.split() for line in told.stdout.splitlines()]
     assert "leave --dispatch out" in complaint(run(live, "backfill", "45-1", "--dry-run", "--dispatch"), 2)
 
 
@@ -166,18 +166,28 @@ def test_an_unknown_session_stops_no_other(live: Settings) -> None:
     assert "nonsense" in complaint(run(live, "backfill", "--dataset", "nonsense", "44-1", "45-1"), 2)
 
 
-def test_ctrl_c_says_what_is_saved_and_how_it_goes_on(live: Settings, sandbox: Sandbox, db: Session) -> None:
-    sandbox.fault("slow", host="legisinfo", path="/45-1/", seconds=30)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_is_stopped_says_what_is_saved_and_how_it_goes_on(
+    live: Settings, sandbox: Sandbox, db: Session, number: signal.Signals
+) -> None:
+    """Whether by a person, or by a supervisor, which may say so twice."""
+    sandbox.fault("slow", host="legisinfo", path="/45-1/", seconds=3)
     with under_way(live, "backfill", "44-1", "45-1", "--json") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert json.loads(process.stdout.readline())["created"] == 14
         assert wait_until(lambda: is_planned(db, "45-1"), 60)
-        process.send_signal(signal.SIGINT)
-        # A machine that is slow enough is told before how far it is.
+        process.send_signal(number)
+        if number == signal.SIGTERM:
+            process.send_signal(number)
+        # A machine that is slow enough is told before how far it is, and one that is quick before its bar knows.
         told = next(line for line in process.stderr if line.startswith("parlex:"))
-        assert told == "parlex: stopped: saved 14 of 14 of 44-1, nothing of 45-1; the same command goes on from there\n"
-        process.kill()
+        saved = "14 of 14 of 44-1, (nothing|0 of 60) of 45-1"
+        assert re.fullmatch(f"parlex: stopped: saved {saved}; the same command goes on from there\n", told)
+        assert process.wait() == 128 + number
+    db.rollback()
+    assert db.scalars(select(RunRow.status).order_by(RunRow.started_at)).all() == ["success", "revoked"]
+    assert run(live, "alerts").returncode == 0
 
 
 def test_no_session_is_advised_that_no_source_has(settings: Settings) -> None:
@@ -243,10 +253,12 @@ def test_the_command_retries_and_shows(mirror: Resources, sandbox: Sandbox) -> N
     run_id = failed_run(mirror, sandbox)
     done = run(mirror.settings, "runs", "retry", str(run_id)[:8], "--json")
     assert (done.returncode, json.loads(done.stdout)["created"]) == (0, 2)
+    retried = json.loads(done.stdout)["run_id"][:8]
     shown = run(mirror.settings, "runs", "show", str(run_id)[:8])
     assert "closed: partial" in shown.stdout
     refused = run(mirror.settings, "runs", "revoke", str(run_id)[:8])
-    assert (refused.returncode, "is over already" in refused.stderr) == (1, True)
+    assert (refused.returncode, "is over already" in refused.stderr) == (2, True)
+    assert complaint(run(mirror.settings, "runs", "retry", retried), 2) == f"nothing failed in run {retried}"
 
 
 def test_a_run_under_way_is_ended_by_hand(mirror: Resources, db: Session) -> None:
@@ -255,6 +267,43 @@ def test_a_run_under_way_is_ended_by_hand(mirror: Resources, db: Session) -> Non
     row = db.get(RunRow, opened.run.run_id)
     assert row is not None
     assert (row.status, row.errors) == ("revoked", [])
+
+
+def test_one_wrong_id_ends_no_run(mirror: Resources) -> None:
+    run_id = mirror.pipeline.open_run(mirror.pipeline.session_request(SessionId(44, 1))).run.run_id
+    for command in ("revoke", "pause", "resume"):
+        assert "no run has an id" in complaint(run(mirror.settings, "runs", command, str(run_id)[:8], "00000000"), 2)
+    assert mirror.pipeline.run(run_id).status == "running"
+    assert mirror.pipeline.run(run_id).paused_at is None
+
+
+@pytest.mark.parametrize("status", ["revoked", "abandoned"])
+def test_what_an_ended_run_did_not_reach_is_no_failure_and_can_be_fetched(
+    mirror: Resources, sandbox: Sandbox, status: str
+) -> None:
+    sandbox.fault("error", host="legisinfo", path="(?i)/c-11/", status=404)
+    pipeline = mirror.pipeline
+    opened = pipeline.open_run(pipeline.session_request(SessionId(44, 1))).run
+    pipeline.plan(opened)
+    reached = ["44-1 C-11", "44-1 C-14"]
+    pipeline.persist(opened, pipeline.fetch(opened, reached).persist)
+    if status == "revoked":
+        pipeline.revoke(opened.run_id)
+    else:
+        pipeline.abandon(opened.run_id, "the power was cut")
+    sandbox.clear_faults()
+
+    assert pipeline.progress(opened.run_id) == (2, 14)
+    short = str(opened.run_id)[:8]
+    (story,) = objects(run(mirror.settings, "runs", "show", short, "--json"))
+    assert (story["status"], story["failed"], story["created"], story["unreached"]) == (status, 1, 1, 12)
+    assert [key["state"] for key in story["keys"] if key["key"] in reached] == ["failed", "done"]
+    unreached = [key for key in story["keys"] if key["key"] not in reached]
+    assert {(key["state"], key["outcome"], key["error"]) for key in unreached} == {("unreached", None, None)}
+    shown = run(mirror.settings, "runs", "show", short).stdout
+    assert f"12; to fetch them: parlex runs retry {short}" in shown
+    again = run(mirror.settings, "runs", "retry", short, "--json")
+    assert json.loads(again.stdout)["created"] == 13
 
 
 def test_lists_of_a_run_that_was_not_seen_to_its_end_are_not_said_to_be_compared(mirror: Resources) -> None:
@@ -271,7 +320,11 @@ def test_what_is_parked_names_its_dataset(mirror: Resources, sandbox: Sandbox) -
     alone.run_session(mirror.pipeline, SessionId(44, 1))
     told = run(mirror.settings, "quarantine", "list", "--state", "all")
     assert any(line.split()[1:4] == ["bills", "44-1", "C-14"] for line in told.stdout.splitlines())
-    assert told.stderr == "1 entries\n"
+    assert told.stderr == "1 entry\n"
+    assert run(mirror.settings, "quarantine", "--state", "all").stdout == told.stdout
+    assert run(mirror.settings, "quarantine").stderr == "1 open entry\n"
+    assert run(mirror.settings, "quarantine", "list", "--dataset", "votes").stderr == "0 open entries\n"
+    assert "known: bills" in complaint(run(mirror.settings, "quarantine", "list", "--dataset", "laws"), 2)
 
 
 def test_a_run_under_way_is_paused_and_goes_on(mirror: Resources) -> None:
@@ -282,10 +335,10 @@ def test_a_run_under_way_is_paused_and_goes_on(mirror: Resources) -> None:
     assert mirror.pipeline.run(opened.run_id).paused_at is not None
     assert "paused" in run(mirror.settings, "runs").stdout.split()
     assert "Paused" in run(mirror.settings, "runs", "show", short).stdout.split()
-    assert "paused already" in complaint(run(mirror.settings, "runs", "pause", short), 1)
+    assert "paused already" in complaint(run(mirror.settings, "runs", "pause", short), 2)
     assert run(mirror.settings, "runs", "resume", short).returncode == 0
     assert mirror.pipeline.run(opened.run_id).paused_at is None
-    assert "is not paused" in complaint(run(mirror.settings, "runs", "resume", short), 1)
+    assert "is not paused" in complaint(run(mirror.settings, "runs", "resume", short), 2)
 
 
 def test_the_table_tells_how_long_a_run_takes(mirror: Resources, db: Session) -> None:

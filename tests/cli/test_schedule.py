@@ -40,6 +40,7 @@ def test_the_list_has_every_entry_with_its_times(settings: Settings, db: Session
     assert (found["check-alerts"]["usual"], found["check-alerts"]["next_slot"]) == ("every 60 s", None)
     shown = run(settings, "schedule", "list")
     assert shown.stderr.splitlines()[-1] == "1 paused"
+    assert run(settings, "schedule").stdout == shown.stdout
     assert all(name in shown.stdout for name in found)
 
 

@@ -43,6 +43,17 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def test_the_one_list_of_politicians_has_one_name(parlex: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    for command in (
+        ["backfill", "--dataset", "politicians", "--dry-run"],
+        ["backfill", "--dataset", "politicians"],
+        ["fetch", "--dataset", "politicians"],
+        ["verify", "--dataset", "politicians"],
+    ):
+        told = parlex(*command).stdout.splitlines()
+        assert [line.split()[0] for line in told[2:] if line][:1] == ["all"], command
+
+
 def test_the_commands_fetch_and_show(parlex: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     assert lines(parlex("backfill", "--dataset", "politicians", "--json"))[0]["status"] == "success"
     assert lines(parlex("backfill", "45-1", "--json"))[0]["status"] == "success"
@@ -120,7 +131,7 @@ def test_the_commands_of_bills_cover_both(
     assert [one["seq"] for one in recorded] == list(range(1, len(DIVISIONS) + 1))
     assert lines(parlex("changes", "--dataset", "votes", "--after", "8", "--json")) == recorded[8:]
     again = parlex("replay", "--dataset", "votes")
-    assert (again.returncode, again.stderr) == (0, "9 votes read again, no change\n")
+    assert (again.returncode, again.stderr) == (0, "9 divisions read again, no change\n")
 
 
 CHANGE_KEYS = ["seq", "dataset", "key", "parliament", "session", "number"]

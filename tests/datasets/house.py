@@ -24,11 +24,12 @@ EARLY, LAST = "2025-06-13", "2026-07-24"
 DIVISIONS = (1, 8, 33, 47, 51, 94, 153, 170, 173)
 POLITICIAN_KEYS = [
     *("slug", "name", "person_id", "current_party", "current_riding", "province", "is_current", "withdrawn"),
-    *("first_seen_at", "last_changed_at"),
+    *("first_seen_at", "last_changed_at", "last_checked_at"),
 ]
 VOTE_KEYS = [
     *("parliament", "session", "number", "date", "description_en", "description_fr", "result"),
     *("yea_total", "nay_total", "paired_total", "bill_number", "totals_match", "withdrawn"),
+    *("first_seen_at", "last_changed_at", "last_checked_at"),
 ]
 BALLOT_KEYS = ["politician_slug", "politician_name", "party", "riding", "ballot"]
 

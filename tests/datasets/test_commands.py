@@ -78,6 +78,13 @@ def test_fetching_is_advised_only_where_it_helps(filled: Resources) -> None:
     execute(filled, "DELETE FROM bills WHERE number = 'C-3'")
     assert "to fetch: parlex backfill 45-1" in refused(filled, "bill", "45-1", "C-3")
     assert "to fetch: parlex backfill 44-1" in refused(filled, "bill", "44-1", "C-2")
+    execute(filled, "UPDATE sweeps SET is_current = true")
+    assert "no session 99-9 is known: the current one is 45-1" in refused(filled, "bill", "99-9", "C-2")
+    assert "no session 99-9 is known: the current one is 45-1" in refused(filled, "vote", "99-9", "1")
+    for command in ("bills", "votes"):
+        asked = run(filled.settings, command, "--session", "99-9")
+        assert (asked.returncode, asked.stdout, "parlex" in asked.stderr) == (0, "", False)
+        assert "no session 99-9 is known: the current one is 45-1" in asked.stderr
 
 
 def test_quarantine(source: Edited, filled: Resources) -> None:
@@ -112,6 +119,25 @@ def test_replay(filled: Resources) -> None:
     (change,) = objects(filled, "changes", "--after", str(before))
     assert (change["kind"], change["field"], change["new"]) == ("reparsed", "sponsor_name", "Gary Anandasangaree")
     assert "no change" in run(filled.settings, "replay").stderr
+
+
+@pytest.mark.parametrize("command", [["verify"], ["replay", "--session"], ["disagreements", "--session"]])
+def test_a_session_that_is_not_held_is_wrong_use_alike(filled: Resources, command: list[str]) -> None:
+    """And what no source can have is not advised."""
+    held = "the mirror does not hold session"
+    assert f"{held} 99-9; if there is such a session, to fetch: parlex backfill 99-9\n" in refused(
+        filled, *command, "99-9"
+    )
+    execute(filled, "UPDATE sweeps SET is_current = true")
+    assert f"{held} 44-1; to fetch: parlex backfill 44-1\n" in refused(filled, *command, "44-1")
+    assert f"{held} 99-9; no session 99-9 is known: the current one is 45-1\n" in refused(filled, *command, "99-9")
+    assert f"{held} 44-2; there is no session 44-2: Parliament 44 had 1 session\n" in refused(filled, *command, "44-2")
+    assert "sessions with bills begin with 35-1" in refused(filled, *command, "34-1")
+
+
+def test_a_sample_without_a_difference_is_one_line(filled: Resources) -> None:
+    shown = run(filled.settings, "verify", "--deep", "1").stdout.splitlines()
+    assert shown[-1] == "1 bill asked for again: no difference"
 
 
 def test_disagreements(source: Edited, mirror: Resources) -> None:

@@ -9,10 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from parlex.datasets import verdicts
+from parlex.datasets.provenance import provenance
 from parlex.datasets.replay import Difference
 from parlex.errors import UsageError
 from parlex.mirror.quarantine import QuarantineRecord
 from parlex.resources import Resources
+from parlex.runs import reads as run_reads
 from tests.edited import Edited
 from tests.looking import (
     LIST,
@@ -27,6 +29,7 @@ from tests.looking import (
     rows,
     step,
     story,
+    verified,
 )
 
 DETAILS = r"/legisinfo/en/bill/"
@@ -112,6 +115,7 @@ def test_a_value_settles_it_whatever_was_decided(source: Edited, nameless: Resou
     assert story(nameless, "C-2").bill.sponsor_name == "Somebody Else"
     assert entries(nameless) == []
     assert of(nameless, "45-1 C-2").state == "resolved"
+    assert "(rejected by a person at " in of(nameless, "45-1 C-2").reason
     with pytest.raises(UsageError, match="has resolved itself"):
         approve(nameless, of(nameless, "45-1 C-2").id)
 
@@ -142,6 +146,29 @@ def test_what_a_revoked_run_saw_go_blank_is_judged_with_what_the_next_one_sees(
     rest = fetch(filled)
     assert rows(filled, "SELECT count(*) FROM bills WHERE sponsor_name IS NULL") == [(0,)]
     assert (rest.status, len(entries(filled)), entries(filled, "pending")) == ("partial", 60, [])
+
+
+def test_a_blank_that_nobody_can_judge_yet_is_told_of_as_such(source: Edited, filled: Resources) -> None:
+    source.set(detail("C-2"), SponsorPersonName=" ")
+    outdate(filled)
+    run = filled.pipeline.open_run(filled.pipeline.session_request(SESSION), carrier="process").run
+    filled.pipeline.plan(run)
+    for key in filled.pipeline.take_due(run):
+        step(filled, run, key)
+    assert "until the end of a run tells for how many" in of(filled, "45-1 C-2").reason
+    (told,) = verified(filled)
+    assert (told.complete, told.pending, told.quarantined) == (True, ("45-1 C-2",), ())
+    with filled.db() as db:
+        origins = {origin.field: origin for origin in provenance(db, filled.datasets["bills"], "45-1 C-2")}
+        story = run_reads.run_story(db, run.run_id)
+    assert (origins["sponsor_name"].value, origins["sponsor_name"].withheld) == ("Gary Anandasangaree", True)
+    assert story is not None
+    assert [row.state for row in story.quarantine] == ["pending"]
+    assert "quarantine: 45-1 C-2, blanked, not judged yet" in [event.event for event in story.timeline]
+
+    assert filled.pipeline.close_if_complete(run) is not None
+    (told,) = verified(filled)
+    assert (told.complete, told.pending) == (True, ())
 
 
 def test_the_few_of_a_revoked_run_are_believed_at_the_end_of_the_next_one(source: Edited, filled: Resources) -> None:

@@ -17,8 +17,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, DateTime, Engine, Text, delete, insert, select, text, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from parlex.answers import Record as Answer
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.record import Record
+from parlex.datasets.served import Collection, Filter, Include, Served, Sort, answers
 from parlex.db.bulk import write_rows
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
@@ -71,6 +73,54 @@ class Making:
     wheels: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ToyRecord(Answer):
+    key: str
+    name: str
+    colour: str | None
+    withdrawn: bool
+    first_seen_at: datetime
+    last_changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WheelRecord(Answer):
+    place: str
+    size: int
+
+
+SERVED = Served(
+    one="toy",
+    list=Collection(
+        name="toys",
+        help="The toys.",
+        dataset="toys",
+        record=ToyRecord,
+        source=ToyRow.__table__,
+        fields=answers(ToyRecord, ToyRow),
+        sorts={"key": Sort((ToyRow.key,))},
+        filters={"colour": Filter(help="the colour", where=lambda value: ToyRow.colour == value)},
+    ),
+    path="{key}",
+    key=lambda parts: parts["key"],
+    example={"key": "car"},
+    identity=ToyRow.key.expression,
+    detail={"maker": Include(column=ToyRow.maker, type=str | None, help="who made it")},
+    below=(
+        Collection(
+            name="wheels",
+            help="Its wheels.",
+            dataset="toys",
+            record=WheelRecord,
+            source=ToyWheelRow.__table__,
+            fields=answers(WheelRecord, ToyWheelRow),
+            sorts={"place": Sort((ToyWheelRow.place,))},
+            parent=lambda value: ToyWheelRow.key == value,
+        ),
+    ),
+)
+
+
 class ToyDataset(Dataset):
     name = "toys"
     one = "toy"
@@ -82,6 +132,7 @@ class ToyDataset(Dataset):
     by_session = False
     list_guarded = ("name",)
     guarded = ("colour", "maker")
+    served = SERVED
     table = ToyRow  # type: ignore[assignment]
     tables = (ToyRow, ToyWheelRow)  # type: ignore[assignment]
     searched = {"toys": ("name", "maker")}

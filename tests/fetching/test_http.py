@@ -445,7 +445,7 @@ def test_a_huge_body_is_left_where_it_is(server: Server, client: Client, tally: 
             sent += 65536
 
     server.routes["/"] = huge
-    with pytest.raises(Unacceptable, match="larger than 1000000 bytes"):
+    with pytest.raises(Unacceptable, match="larger than 1,000,000 bytes"):
         client.get(server.url, tally=tally)
     assert tally.bytes <= CAP + 2 * 65536
     assert sent < 50_000_000  # what fits the buffers of the two sockets

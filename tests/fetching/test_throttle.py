@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 
 from parlex.errors import RateLimited, Retryable, SourceUnavailable
 from parlex.fetching.throttle import FAILURES, LOOK_EVERY, RedisThrottle, host_of
@@ -175,10 +176,15 @@ def test_a_short_block_is_waited_for(redis: Redis, make: Make) -> None:
         redis.delete(BLOCKED)
 
     throttle = make(0, sleep=pass_time)
-    throttle.block(HOST, 50)
-    throttle.acquire(HOST)
-    assert len(waits) == 1
+    with capture_logs() as lines:
+        for _ in range(2):  # of several who wait for the same, one says so
+            throttle.block(HOST, 50)
+            throttle.acquire(HOST)
+    assert len(waits) == 2
     assert 0 < waits[0] <= 50
+    assert [(line["event"], line["host"], line["cause"]) for line in lines] == [
+        ("throttle.waits", HOST, "it asked us to wait")
+    ]
 
 
 def test_a_block_that_comes_while_waiting_for_a_slot_counts(redis: Redis, make: Make) -> None:

@@ -62,7 +62,7 @@ def test_what_is_restored_is_what_was_held(
     )
     restored = run(there, "restore", "--from", str(tmp_path / "copy"))
     assert restored.returncode == 0, restored.stderr
-    assert "an archive (1 documents); now: parlex verify" in restored.stderr
+    assert "an archive (1 document); now: parlex verify" in restored.stderr
     assert open_archive(str(tmp_path / "other")).get(SHA) == BODY
     for command in (["changes", "--json"], ["verify", "--json"]):
         before, after = run(here, *command), run(there, *command)
@@ -83,7 +83,7 @@ def test_a_database_that_holds_anything_is_left_alone(held: Settings, taken: Pat
 def test_documents_need_a_folder_before_anything_is_done(
     make_settings: Callable[..., Settings], taken: Path, empty_database: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=r"an archive .1 documents.: set PARLEX_ARCHIVE_URL"):
+    with pytest.raises(ConfigurationError, match=r"an archive .1 document.: set PARLEX_ARCHIVE_URL"):
         restore(make_settings(), empty_database, taken)
     assert migrate.current(empty_database) is None
 

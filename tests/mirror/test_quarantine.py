@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from parlex.db.models import QuarantineRow
@@ -24,6 +25,22 @@ def test_the_same_complaint_is_one_row_that_counts(db: Session) -> None:
     assert quarantine.withheld_fields(db, "bills", ["45-1 C-2"]) == {("45-1 C-2", "summary_en"): "open"}
     quarantine.resolve_fields(db, "bills", [("45-1 C-2", "summary_en")], now=LATER)
     assert quarantine.withheld_fields(db, "bills", ["45-1 C-2"]) == {}
+
+
+@pytest.mark.parametrize("word", ["approved", "rejected", None])
+def test_what_a_person_decided_stays_with_what_resolved_itself_since(db: Session, word: str | None) -> None:
+    field = Parked("field", "blanked", "legisinfo", "went blank", scope="45-1", key="45-1 C-2", field="summary_en")
+    whole = Parked("sweep", "shrunken", "legisinfo", "shrank", scope="45-1")
+    quarantine.park(db, [field, whole], dataset="bills", run_id=None, now=NOON)
+    if word is not None:
+        db.execute(update(QuarantineRow).values(state=word, decided_at=NOON))
+    quarantine.resolve_fields(db, "bills", [("45-1 C-2", "summary_en")], now=LATER)
+    quarantine.resolve_sweeps(db, "bills", "legisinfo", "45-1", now=LATER)
+    told = f" ({word} by a person at 2026-06-10 12:00 UTC)" if word else ""
+    found = select(QuarantineRow.state, QuarantineRow.decided_at, QuarantineRow.reason).order_by(QuarantineRow.id)
+    # The word that a list is to be believed stands until that list has come: nothing resolves it.
+    whole_list = ("approved", NOON, "shrank") if word == "approved" else ("resolved", LATER, f"shrank{told}")
+    assert db.execute(found).all() == [("resolved", LATER, f"went blank{told}"), whole_list]
 
 
 def test_rows_without_a_name_are_settled_together(db: Session) -> None:

@@ -271,7 +271,7 @@ def test_a_key_that_waits_is_not_due_before_its_time(db: Session) -> None:
     run_keys.record(db, run_id, [waits], now=NOON)
     assert run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=minutes(9), lease=LEASE) == []
     assert run_keys.due_keys(db, run_id, size=9, now=minutes(9)) == []
-    assert run_keys.next_due(db, run_id) == minutes(10)
+    assert run_keys.next_due(db, run_id) == (minutes(10), "away")
     assert [
         claim.attempt for claim in run_keys.claim_fetch(db, run_id, ["45-1 C-2"], now=minutes(10), lease=LEASE)
     ] == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone, asking
 from parlex.runs.fetch_logs import Figures
-from parlex.runs.pipeline import FetchReport, PlanReport
+from parlex.runs.pipeline import FetchReport
 from parlex.runs.run_keys import Overdue
 from tests.looking import let_pass
 from tests.throttles import NullThrottle
@@ -66,6 +67,21 @@ def asked(sandbox: Sandbox, host: str = "legisinfo") -> dict[str, int]:
 
 def fetch(mirror: Resources, session: SessionId = CURRENT, **options: Any) -> Figures:
     return alone.run_session(mirror.pipeline, session, **options)
+
+
+class Watched:
+    """What a watcher is told, in order; ``then`` is done at each count."""
+
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
+        self.told: list[tuple[int, int] | str] = []
+        self._then = then
+
+    def __call__(self, done: int, total: int) -> None:
+        self.told.append((done, total))
+        self._then()
+
+    def say(self, doing: str) -> None:
+        self.told.append(doing)
 
 
 class Edited(httpx.BaseTransport):
@@ -404,7 +420,8 @@ def test_long_waits_are_rows_and_not_countdowns(sandbox: Sandbox, mirror: Resour
 def test_a_list_that_asks_to_wait_puts_the_planning_off(sandbox: Sandbox, mirror: Resources) -> None:
     sandbox.fault("rate_limit", host="legisinfo", path=LIST, retry_after=1800)
     run = mirror.pipeline.open_run(mirror.pipeline.session_request(CURRENT)).run
-    assert mirror.pipeline.plan(run) == PlanReport(), "no countdown lasts that long"
+    report = mirror.pipeline.plan(run)
+    assert (report.due, report.retry_after) == (None, None), "no countdown lasts that long"
     assert value(mirror, "SELECT next_attempt_at > now() + interval '29 minutes' FROM fetch_logs")
     mirror.pipeline.plan(run)  # not due: nobody is asked
     assert asked(sandbox)["list"] == 1
@@ -433,7 +450,7 @@ def test_what_waits_for_a_source_can_be_woken(sandbox: Sandbox, mirror: Resource
     lists = sandbox.fault("rate_limit", host="legisinfo", path=LIST, first=1, retry_after=1800)
     sandbox.fault("rate_limit", host="legisinfo", path=DETAIL, first=1, retry_after=1800)
     run = pipeline.open_run(pipeline.session_request(CURRENT, 1)).run
-    assert pipeline.plan(run) == PlanReport()
+    assert pipeline.plan(run).due is None
     mirror.throttle.lift(host)
     assert (pipeline.wake(), pipeline.wake(), lists.fired) == (1, 0, 1)
     assert pipeline.plan(run).due == 1
@@ -684,32 +701,60 @@ def test_two_callers_of_the_same_share_one_run(sandbox: Sandbox, mirror: Resourc
     assert asked(sandbox)["list"] == 1
 
 
-def test_whoever_is_interrupted_says_so_in_the_log(sandbox: Sandbox, mirror: Resources) -> None:
-    def interrupt(done: int, total: int) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("word", [KeyboardInterrupt(), SystemExit(143)], ids=["Ctrl-C", "TERM"])
+def test_whoever_is_interrupted_says_so_in_the_log(sandbox: Sandbox, mirror: Resources, word: BaseException) -> None:
+    def interrupt() -> None:
+        raise word
 
-    with pytest.raises(KeyboardInterrupt):
-        fetch(mirror, LAST, on_progress=interrupt)
+    with pytest.raises(type(word)):
+        fetch(mirror, LAST, watcher=Watched(interrupt))
     assert rows(mirror, "SELECT status, errors FROM fetch_logs") == [("revoked", [])]
     assert fetch(mirror, LAST).status == "success"
 
 
 def test_a_run_that_its_process_gives_up_names_the_cause(sandbox: Sandbox, mirror: Resources) -> None:
-    def break_off(done: int, total: int) -> None:
+    def break_off() -> None:
         raise RuntimeError("the screen is gone")
 
     with pytest.raises(RuntimeError):
-        fetch(mirror, LAST, on_progress=break_off)
+        fetch(mirror, LAST, watcher=Watched(break_off))
     assert rows(mirror, "SELECT status, errors FROM fetch_logs") == [
         ("abandoned", ["RuntimeError: the screen is gone"])
     ]
 
 
-def test_progress_reaches_all_of_it(sandbox: Sandbox, mirror: Resources) -> None:
-    told: list[tuple[int, int]] = []
-    run = fetch(mirror, on_progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (run.created, run.created)
+def test_progress_begins_with_the_plan_and_reaches_all_of_it(sandbox: Sandbox, mirror: Resources) -> None:
+    watched = Watched()
+    run = fetch(mirror, watcher=watched)
+    asking, *told = watched.told
+    assert (asking, told[0], told[-1]) == ("asking for the list", (0, run.created), (run.created, run.created))
     assert told == sorted(told)
+
+
+@pytest.mark.parametrize("path", [LIST, DETAIL])
+def test_whoever_watches_is_told_what_is_waited_for(sandbox: Sandbox, mirror: Resources, path: str) -> None:
+    host = host_of(sandbox.legisinfo_url)
+    sandbox.fault("rate_limit", host="legisinfo", path=path, first=1, retry_after=600)
+    watched = Watched()
+
+    def lift(doing: str) -> None:
+        watched.told.append(doing)
+        if doing.startswith("next try"):
+            mirror.throttle.lift(host)
+            mirror.pipeline.wake()
+
+    watched.say = lift  # type: ignore[method-assign]
+    assert fetch(mirror, limit=1, watcher=watched).status == "success"
+    (waited,) = [told for told in watched.told if isinstance(told, str) and told.startswith("next try")]
+    assert re.fullmatch(rf"next try in \d+ s \({re.escape(host)} answered 429\)", waited)
+
+
+def test_whoever_watches_a_run_that_others_carry_is_told_what_it_waits_for(mirror: Resources) -> None:
+    run = mirror.pipeline.open_run(mirror.pipeline.session_request(LAST)).run
+    watched = Watched(lambda: mirror.pipeline.revoke(run.run_id))
+    watched.say = lambda doing: (watched.told.append(doing), mirror.pipeline.plan(run))  # type: ignore[method-assign]
+    assert fetch(mirror, LAST, watcher=watched).status == "revoked"
+    assert watched.told[:2] == ["waiting for a worker", (0, 14)]
 
 
 def test_a_sweep_is_closed_with_what_is_missing(sandbox: Sandbox, mirror: Resources) -> None:

@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from parlex import answers
 from parlex.datasets.bills import reads as bill_reads
+from parlex.datasets.politicians import reads as politician_reads
+from parlex.datasets.votes import reads as vote_reads
 from parlex.db.clock import Clock
 from parlex.db.models import BillStageRow, QuarantineRow, RunKeyRow
 from parlex.errors import UsageError
@@ -194,6 +196,30 @@ def test_a_list_that_does_not_show_the_bill_is_no_look_at_it(
     assert bill.last_checked_at == NOON
 
 
+@pytest.mark.parametrize(
+    ("looked", "expected"),
+    [
+        ({"detail": NOON}, NOON),
+        ({"swept": NOON}, NOON),
+        ({"detail": NOON, "swept": NOON + HOUR}, NOON + HOUR),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("dataset", ["politicians", "votes"])
+def test_other_datasets_are_looked_at_alike(
+    db: Session, dataset: str, looked: dict[str, datetime], expected: datetime | None
+) -> None:
+    key, scope = {"politicians": ("jane-doe", "all"), "votes": ("45-1 12", "45-1")}[dataset]
+    of = {"dataset": dataset, "source": "openparliament"}
+    save(db, rows.politician("jane-doe"), rows.vote(12), rows.listing("-", **of, key=key, scope=scope))
+    if "detail" in looked:
+        save(db, rows.latest_document("-", looked["detail"], **of, key=key))
+    if "swept" in looked:
+        save(db, rows.sweep(looked["swept"], **of, scope=scope), rows.sweep(NOON + 9 * HOUR, **of, scope="44-1"))
+    (found,) = politician_reads.politicians(db) if dataset == "politicians" else vote_reads.votes(db)
+    assert found.last_checked_at == expected
+
+
 def test_the_companion_s_answer_is_no_look_at_the_bill(db: Session) -> None:
     save(db, rows.bill(), rows.latest_document("C-2", NOON, source="openparliament"))
     (bill,) = bill_reads.bills(db)
@@ -275,7 +301,7 @@ def test_a_run_s_story_has_its_keys_its_lists_and_its_quarantine(db: Session) ->
     assert story is not None
     assert [(key.key, key.outcome) for key in story.keys] == [("45-1 C-2", "created"), ("45-1 C-3", "failed")]
     found = story.as_json()
-    parts = ["keys", "sweeps", "quarantine", "timeline", "changes", "paused_at", "eta_seconds"]
+    parts = ["keys", "sweeps", "quarantine", "timeline", "changes", "unreached", "paused_at", "eta_seconds"]
     assert list(found) == [*RUN_KEYS, "missed_slots", "scope", "params", "listed", "not_due", *parts]
     assert [sweep["missing"] for sweep in found["sweeps"]] == [["45-1 C-9"]]
     assert [row["reason"] for row in found["quarantine"]] == ["StatusName: unknown"]
@@ -336,6 +362,31 @@ def test_the_run_that_a_task_waits_for(db: Session) -> None:
     save(db, run, rows.run())
     assert run_reads.run_of_task(db, "mine") == run.run_id
     assert run_reads.run_of_task(db, "nobody's") is None
+
+
+@pytest.mark.parametrize(
+    ("run", "believed", "held"),
+    [
+        ({"status": "success"}, True, 1),
+        ({"status": "partial"}, True, 1),
+        ({"status": "failure", "attempted": 3}, True, 1),
+        ({"status": "failure"}, True, None),
+        ({"status": "success"}, False, None),
+        ({"status": "running"}, True, None),
+        ({"status": "revoked"}, True, None),
+        ({"status": "abandoned"}, True, None),
+    ],
+)
+def test_a_list_that_nobody_compared_has_no_figures(
+    db: Session, run: dict[str, Any], believed: bool, held: int | None
+) -> None:
+    of = rows.run(**run)
+    save(db, of, rows.sweep(NOON, run_id=of.run_id, believed=believed, missing=["45-1 C-9"], doubled=["45-1 C-8"]))
+    (found,) = run_reads.sweeps(db)
+    compared = held is not None
+    assert (found.held, found.missing) == (held, ("45-1 C-9",) if compared else None)
+    assert (found.extra, found.quarantined) == (((), ()) if compared else (None, None))
+    assert found.doubled == ("45-1 C-8",)
 
 
 def test_sweeps_newest_first(db: Session) -> None:

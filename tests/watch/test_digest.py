@@ -74,7 +74,7 @@ def test_what_changed_and_what_failed(make_resources: Callable[..., Resources], 
         "1 in other facts; see: parlex changes --dataset bills --after 1",
         "",
         "2 runs of bills in 24 h: 1 success, 1 failure.",
-        "7 requests; 2 bills failed, 0 in quarantine.",
+        "7 requests; 2 failed, 0 in quarantine.",
         "Wrong now:",
         "- fetch_latest_bills ended as failure",
     ]
@@ -110,7 +110,7 @@ def test_the_other_datasets_are_told_of_after_the_bills(
     told = webhook.take()[0]["message"]
     assert "An Act of C-2\n\n5 politicians changed" in told
     assert [line for line in told.splitlines() if line] == [
-        "1 bills changed in Parliament.",
+        "1 bill changed in Parliament.",
         "New:",
         "- 45-1 C-2 An Act of C-2",
         "5 politicians changed in Parliament.",
@@ -125,14 +125,14 @@ def test_the_other_datasets_are_told_of_after_the_bills(
         "Back on the list:",
         "- d D",
         "1 in other facts; see: parlex changes --dataset politicians --after 0",
-        "2 votes changed in Parliament.",
+        "2 divisions changed in Parliament.",
         "New:",
         "- 45-1 9 2026-06-10, Passed, 2nd reading of Bill C-2",
         "- 45-1 10 2026-06-10, Failed, An amendment",
         "0 runs of bills in 24 h.",
-        "0 requests; 0 bills failed, 0 in quarantine.",
-        "1 runs of votes in 24 h: 1 success.",
-        "3 requests; 0 votes failed, 0 in quarantine.",
+        "0 requests; 0 failed, 0 in quarantine.",
+        "1 run of votes in 24 h: 1 success.",
+        "3 requests; 0 failed, 0 in quarantine.",
         "Nothing is wrong.",
     ]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from parlex.answers import counted
 from parlex.cli.tables.layout import Facts, Sheet, cell, line, numbers, text, whole, words
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def provenance(found: Sequence[Origin]) -> Sheet:
         "Provenance", text("Field", 2, 14), line("Value", 3), text("Source", 1, 9), whole("Document"), *moments
     )
     for origin in found:
-        value = f"{len(origin.value)} stages" if isinstance(origin.value, list) else origin.value
+        value = counted(len(origin.value), "stage") if isinstance(origin.value, list) else origin.value
         source = origin.source + (" (stands in)" if origin.stands_in else "") + (" (kept)" if origin.withheld else "")
         document = origin.document[:SHA256_SHOWN] if origin.document else None
         sheet.add(origin.field, value, source, document, origin.fetched_at, origin.since)
@@ -147,7 +148,7 @@ def provenance(found: Sequence[Origin]) -> Sheet:
 
 def lineage(found: Lineage) -> Iterable[Sheet]:
     """The line of a bill over its sessions, then its days."""
-    title = "Lineage" + (f": {found.days} days, {found.first_on} to {found.last_on}" if found.days else "")
+    title = "Lineage" + (f": {counted(found.days, 'day')}, {found.first_on} to {found.last_on}" if found.days else "")
     lives = Sheet(title, whole("Bill"), whole("Introduced"), text("Status"), line("Title", 2))
     for life in found.line:
         mark = " (this one)" if life.relation == "self" else ""

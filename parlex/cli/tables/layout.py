@@ -75,7 +75,8 @@ def text(name: str, share: int = 1, least: int = LEAST) -> list[Column]:
 
 
 class Sheet:
-    """Rows below named columns. The columns are always the same, whatever the rows and the terminal are."""
+    """Rows below named columns. The columns are always the same, whatever the rows and the terminal are; where there is
+    no row, one line says so."""
 
     def __init__(self, title: str | None, *columns: Sequence[Column]) -> None:
         self.title = title
@@ -89,6 +90,9 @@ class Sheet:
         self.rows.append([" ".join(c.split()) if kind == "line" else c for c, kind in zip(cells, kinds, strict=True)])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if not self.rows:
+            yield from [Text(f"{self.title}: none")] if self.title else []
+            return
         if self.title:
             yield Text(self.title, "bold")
         for gap in (2, 1):
@@ -156,13 +160,20 @@ class Sheet:
             yield Text("")
 
 
+class Screen(Console):
+    """A console that leaves it to its caller what to do where nobody reads any more: rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # the BrokenPipeError that it is called for
+
+
 def console() -> Console:
     """Standard output. Titles are data: nothing in them is taken for markup."""
     if sys.stdout.isatty():
-        return Console(markup=False, highlight=False, emoji=False)
+        return Screen(markup=False, highlight=False, emoji=False)
     width = shutil.get_terminal_size((BOUNDLESS, 24)).columns  # COLUMNS, where a person set it
     file = cast(IO[str], _Stripped(sys.stdout))
-    return Console(file=file, width=width, markup=False, highlight=False, emoji=False)
+    return Screen(file=file, width=width, markup=False, highlight=False, emoji=False)
 
 
 class _Stripped:

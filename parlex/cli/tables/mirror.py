@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
+from parlex.answers import counted
 from parlex.cli.tables.layout import Facts, Sheet, cell, counts, line, numbers, span, text, whole, words
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ def completeness(found: Sequence[Completeness]) -> Sheet:
 
 
 def _counts(one: Completeness) -> str:
-    names = ("missing", "extra", "stale", "doubled", "quarantined", "flagged")
+    names = ("missing", "extra", "stale", "doubled", "quarantined", "pending", "flagged")
     parts: dict[str, Sequence[object]] = {name: getattr(one, name) for name in names}
     parts |= {f"only in {_SOURCES.get(source, source)}": keys or () for source, keys in one.only.items()}
     return counts(parts)
@@ -60,7 +63,7 @@ def _findings(one: Completeness) -> Iterator[tuple[str, str | None]]:
         yield "not believed", f"the list of {cell(one.refused_at)}: {one.refused_reason}"
     if one.torn:
         yield "torn", "the pages of the newest list overlapped: nobody knows who is missing"
-    for name in ("missing", "extra", "stale", "doubled", "quarantined", "withdrawn"):
+    for name in ("missing", "extra", "stale", "doubled", "quarantined", "pending", "withdrawn"):
         if keys := getattr(one, name):
             yield name, ", ".join(keys)
     for item in one.flagged:
@@ -70,9 +73,12 @@ def _findings(one: Completeness) -> Iterator[tuple[str, str | None]]:
             yield f"only {_SOURCES.get(source, source)}", ", ".join(only)
 
 
-def sample(found: Sample, what: str) -> Sheet:
+def sample(found: Sample, one: str) -> Sheet | Text:
     """What asking again came to."""
-    title = f"{len(found.bills)} {what} asked for again: {len(found.mismatches) or 'no'} differences"
+    asked = f"{counted(len(found.bills), one)} asked for again"
+    if not found.mismatches:
+        return Text(f"{asked}: no difference")
+    title = f"{asked}: {counted(len(found.mismatches), 'difference')}"
     sheet = Sheet(title, text("Key"), text("Field"), text("Mirror"), text("Source now"))
     for item in found.mismatches:
         sheet.add(item.key, item.field, item.mirror, item.error or item.source)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from parlex.answers import counted
 from parlex.cli.tables.layout import RUN_ID_SHOWN, STATUS_STYLES, Facts, Sheet, ago, cell, numbers, text, whole
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _report(report: Report, title: str) -> Facts:
     mean, p95 = report.mean_duration_seconds, report.p95_duration_seconds
     facts.add("Duration", f"mean {mean:.1f} s, 95th percentile {p95:.1f} s" if mean is not None and p95 else None)
     facts.add("Records", ", ".join(f"{count} {name}" for name, count in report.records.items()))
-    facts.add("Spent", f"{report.requests} requests, {report.bytes:,} bytes")
+    facts.add("Spent", f"{counted(report.requests, 'request')}, {counted(report.bytes, 'byte')}")
     facts.add("Current session", report.current_session if report.by_session else None)
     facts.add("Last listed", ago(report.freshness_seconds))
     facts.add(

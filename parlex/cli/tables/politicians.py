@@ -39,6 +39,7 @@ def politician(story: PoliticianStory) -> Iterable[Sheet | Facts]:
         ("Known from", story.origin),
         ("First seen", record.first_seen_at),
         ("Last changed", record.last_changed_at),
+        ("Last checked", record.last_checked_at),
     )
     for name, value in known:
         if value is not None:

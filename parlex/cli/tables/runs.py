@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from parlex.answers import counted
 from parlex.cli.tables import mirror
 from parlex.cli.tables.layout import RUN_ID_SHOWN, Facts, Sheet, cell, counts, numbers, pairs, span, text, whole, words
 
@@ -28,8 +29,12 @@ def runs(
         job = words(run.job.removeprefix("fetch_")) + (" (tick)" if run.entry else "")
         started = cell(run.started_at)[: len("2026-11-22 22:56")]
         status = _status(run.status, (standings or {}).get(run.run_id))
-        sheet.add(str(run.run_id)[:RUN_ID_SHOWN], job, started, status, run.duration_seconds, *figures)
+        sheet.add(_short(run.run_id), job, started, status, run.duration_seconds, *figures)
     return sheet
+
+
+def _short(run_id: UUID | str) -> str:
+    return str(run_id)[:RUN_ID_SHOWN]
 
 
 def _status(status: str, standing: Standing | None) -> str:
@@ -43,7 +48,7 @@ def _status(status: str, standing: Standing | None) -> str:
 
 def run(story: RunStory) -> Iterable[Sheet | Facts]:
     """A run's whole story, the parts that are empty left out."""
-    record = story.run
+    record, short = story.run, _short(story.run.run_id)
     facts = Facts(f"Run {record.run_id}")
     facts.add("Job", f"{record.job} {pairs(story.params)}".strip())
     facts.add("Schedule", _schedule(story))
@@ -51,7 +56,7 @@ def run(story: RunStory) -> Iterable[Sheet | Facts]:
     facts.add("Source", record.source)
     facts.add("Status", record.status)
     if story.standing.paused_at is not None:
-        facts.add("Paused", f"since {cell(story.standing.paused_at)}; to go on: parlex runs resume {record.run_id}")
+        facts.add("Paused", f"since {cell(story.standing.paused_at)}; to go on: parlex runs resume {short}")
     if story.standing.eta_seconds is not None:
         facts.add("To go", span(story.standing.eta_seconds))
     facts.add("Started", record.started_at)
@@ -60,7 +65,9 @@ def run(story: RunStory) -> Iterable[Sheet | Facts]:
     facts.add("Listed", f"{story.listed}, of which {story.not_due} not due and {record.deferred} deferred")
     counts = f"{record.created} created, {record.updated} updated, {record.unchanged} unchanged, {record.failed} failed"
     facts.add("Fetched", f"{record.bills_fetched}: {counts}")
-    facts.add("Spent", f"{record.requests} requests, {record.bytes:,} bytes")
+    if story.unreached:
+        facts.add("Not reached", f"{story.unreached}; to fetch them: parlex runs retry {short}")
+    facts.add("Spent", f"{counted(record.requests, 'request')}, {counted(record.bytes, 'byte')}")
     yield facts
     yield from _parts(story)
 
@@ -84,12 +91,13 @@ def _parts(story: RunStory) -> Iterable[Sheet]:
             keys.add(key.key, key.state, key.outcome, key.attempt, key.error)
         yield keys
     if story.sweeps:
-        yield sweeps(story.sweeps, compared=story.run.status in ("success", "partial", "failure"))
+        yield sweeps(story.sweeps)
     if story.quarantine:
         yield mirror.quarantine(story.quarantine, title="Quarantine")
     if story.changes:
         shown = story.changes[:CHANGES_SHOWN]
-        more = "" if len(shown) == len(story.changes) else f"; all of them: parlex runs show {story.run.run_id} --json"
+        told_whole = f"; all of them: parlex runs show {_short(story.run.run_id)} --json"
+        more = "" if len(shown) == len(story.changes) else told_whole
         yield mirror.changes(shown, title=f"Changes ({len(shown)} of {len(story.changes)}{more})")
     timeline = Sheet("Timeline", whole("When (UTC)"), text("What"))
     for event in story.timeline:
@@ -97,15 +105,14 @@ def _parts(story: RunStory) -> Iterable[Sheet]:
     yield timeline
 
 
-def sweeps(found: Sequence[SweepRecord], *, title: str = "Lists", compared: bool = True) -> Sheet:
-    """``compared``: whether the run came to its end, where its lists are held against the mirror."""
+def sweeps(found: Sequence[SweepRecord], *, title: str = "Lists") -> Sheet:
     columns = (whole("Scope", "Source"), text("Listed at (UTC)", 1, 10), text("Believed", 2), numbers("Listed", "Held"))
     sheet = Sheet(title, *columns, text("Found"))
     for sweep in found:
         parts = {name: getattr(sweep, name) for name in ("missing", "extra", "doubled", "quarantined")}
         believed = "yes" if sweep.believed else f"no: {sweep.reason}"
-        held, told = (sweep.held, counts(parts)) if compared else (None, None)
-        sheet.add(sweep.scope, sweep.source, sweep.swept_at, believed, sweep.listed, held, told)
+        told = None if sweep.held is None else counts(parts)
+        sheet.add(sweep.scope, sweep.source, sweep.swept_at, believed, sweep.listed, sweep.held, told)
     return sheet
 
 
@@ -116,7 +123,7 @@ def previews(found: Sequence[Preview]) -> Sheet:
         sheet.add(one.scope or one.dataset, one.listed, one.due, one.requests, _known(one.bytes), _known(one.hours))
     if len(found) > 1:
         listed, due, requests = (sum(getattr(one, name) for one in found) for name in ("listed", "due", "requests"))
-        sheet.add("all", listed, due, requests, _sum(one.bytes for one in found), _sum(one.hours for one in found))
+        sheet.add("together", listed, due, requests, _sum(one.bytes for one in found), _sum(one.hours for one in found))
     return sheet
 
 
@@ -138,5 +145,5 @@ def figures(found: Mapping[str, Mapping[str, Any]]) -> Sheet:
     sheet = Sheet(None, text("Asked for"), whole("Status"), numbers(*names), whole("Run"))
     keys = ("bills_fetched", "created", "updated", "unchanged", "failed", "deferred", "error_count", "duration_seconds")
     for asked, one in found.items():
-        sheet.add(asked, one["status"], *(one[key] for key in keys), str(one["run_id"])[:RUN_ID_SHOWN])
+        sheet.add(asked, one["status"], *(one[key] for key in keys), _short(one["run_id"]))
     return sheet

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from parlex.answers import counted
 from parlex.cli.tables.layout import Facts, Sheet, line, numbers, whole
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ def vote(
     facts.add("Description", record.description_en)
     facts.add("Description (fr)", record.description_fr)
     facts.add("Bill", record.bill_number)
-    totals = f"{record.yea_total} yeas, {record.nay_total} nays, {record.paired_total} paired"
+    totals = f"{counted(record.yea_total, 'yea')}, {counted(record.nay_total, 'nay')}, {record.paired_total} paired"
     withdrawn = " (withdrawn from the list)" if record.withdrawn else ""
     facts.add("Result", f"{record.result}: {totals}{withdrawn}")
     if not record.totals_match:
         facts.add("Totals", "differ from the ballots below; both stand as the source gives them")
+    facts.add("Last checked", record.last_checked_at)
     yield facts
     yield _parties(parties)
     sheet = Sheet("Ballots", line("Name", 2), line("Party"), line("Riding", 2), whole("Ballot"))

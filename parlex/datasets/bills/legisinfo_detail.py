@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
+from parlex.answers import counted
 from parlex.datasets.bills.bill import BillType, LegisinfoBill, Stage, StageCode, StageState, StatusCode
 from parlex.datasets.bills.legisinfo_codes import (
     CHAMBERS,
@@ -129,7 +130,7 @@ def parse_bill(document: Document, key: BillKey) -> LegisinfoBill:
     place = Place(NAME, document.url, str(key))
     details = decode(_DETAILS, json_of(document, place), place)
     if len(details) != 1:
-        raise place.error(f"holds {len(details)} bills instead of one")
+        raise place.error(f"holds {counted(len(details), 'bill')} instead of one")
     detail = details[0]
     _check_identity(detail, key, place)
     milestones = milestones_of(detail, _day, place)

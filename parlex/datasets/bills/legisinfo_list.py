@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from parlex.answers import counted
 from parlex.datasets.bills.bill import Listing
 from parlex.datasets.bills.legisinfo_codes import NAME, milestones_of, status_of, type_of
 from parlex.errors import DocumentError
@@ -209,7 +210,7 @@ def _one_session(lines: Sequence[_Line], place: Place) -> SessionId | None:
     sessions = sorted({line.session for line in lines if line.session})
     if len(sessions) > 1:
         named = ", ".join(str(session) for session in sessions[:5])
-        raise place.error(f"holds rows of {len(sessions)} sessions: {named}", "SessionNumber")
+        raise place.error(f"holds rows of {counted(len(sessions), 'session')}: {named}", "SessionNumber")
     return sessions[0] if sessions else None
 
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import Record
 from parlex.datasets.bills import stages
-from parlex.datasets.bills.past import not_held
 from parlex.db.models import BillRow
+from parlex.errors import UsageError
 from parlex.parliament import BillKey, Chamber
 
 DAYS = (*stages.READINGS[Chamber.HOUSE], *stages.READINGS[Chamber.SENATE], "royal_assent_on")
@@ -68,7 +68,7 @@ def lineage(db: Session, key: BillKey) -> Lineage:
     """The bills that this one was reinstated from and as, as far as either end says so. UsageError if not held."""
     start = _rows(db, {str(key)}).get(str(key))
     if start is None:
-        raise not_held(key)
+        raise UsageError(f"the mirror does not hold {key}")
     before = _walk(db, str(key), start, "reinstated_from", "reinstated_as")
     after = _walk(db, str(key), start, "reinstated_as", "reinstated_from")
     line = [

@@ -15,7 +15,6 @@ from parlex.datasets.bills.bill import CLOSED, Bill, StageCode
 from parlex.datasets.bills.reads import BillStory, StageRecord
 from parlex.datasets.bills.stages import TimeInStage
 from parlex.db.models import BillRow
-from parlex.errors import UsageError
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
 from parlex.parliament import OTTAWA, BillKey
@@ -112,7 +111,3 @@ def times_in_stage(db: Session, story: BillStory, moment: datetime) -> tuple[Tim
     )
     over = db.scalars(later.limit(1)).first() is not None
     return stages.times_in_stage(bill_of(story), None if over else moment.astimezone(OTTAWA).date())
-
-
-def not_held(key: BillKey) -> UsageError:
-    return UsageError(f"the mirror does not hold {key}; to fetch its session: parlex backfill {key.session}")

@@ -12,16 +12,14 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, Text, and_, cast, func, select
+from sqlalchemy import Integer, Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record, as_json
+from parlex.datasets.looks import select_looked_at
 from parlex.db.models import (
     BillRow,
     BillStageRow,
-    LatestDocumentRow,
-    ListingRow,
-    SweepRow,
 )
 from parlex.db.reads import PAGE, columns
 from parlex.parliament import BillKey, SessionId
@@ -155,39 +153,13 @@ def bill(db: Session, key: BillKey) -> BillStory | None:
 
 
 def _select_bills(session: SessionId | None) -> Select[Any]:
-    """The columns of BillRecord. A bill counts as looked at when its detail was asked for, or when a believed list held
-    it, whichever is later; a bill that has left the list is not looked at by listing the others."""
-    scope = cast(BillRow.parliament, Text) + "-" + cast(BillRow.session, Text)
-    swept = _last_sweeps(session)
-    checked = func.greatest(LatestDocumentRow.checked_at, swept.c.swept_at)
-    return (
-        select(*columns(BillRecord, BillRow, last_checked_at=checked))
-        .select_from(BillRow)
-        .outerjoin(LatestDocumentRow, and_(*_same_thing(LatestDocumentRow), LatestDocumentRow.key == BillRow.key))
-        .outerjoin(
-            ListingRow,
-            and_(
-                *_same_thing(ListingRow),
-                ListingRow.scope == scope,
-                ListingRow.key == BillRow.key,
-                ListingRow.gone_at.is_(None),
-            ),
-        )
-        .outerjoin(swept, swept.c.scope == ListingRow.scope)
+    """The columns of BillRecord."""
+    return select_looked_at(
+        BillRecord,
+        BillRow,
+        dataset=DATASET,
+        source=SPINE,
+        key=BillRow.key,
+        scope=cast(BillRow.parliament, Text) + "-" + cast(BillRow.session, Text),
+        only=str(session) if session else None,
     )
-
-
-def _same_thing(table: Any) -> tuple[ColumnElement[bool], ...]:
-    return table.dataset == DATASET, table.source == SPINE
-
-
-def _last_sweeps(session: SessionId | None) -> Any:
-    """When each session's list was last believed."""
-    statement = (
-        select(SweepRow.scope, func.max(SweepRow.swept_at).label("swept_at"))
-        .where(*_same_thing(SweepRow), SweepRow.believed)
-        .group_by(SweepRow.scope)
-    )
-    if session is not None:
-        statement = statement.where(SweepRow.scope == str(session))
-    return statement.subquery("swept")

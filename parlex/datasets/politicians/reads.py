@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record, as_json
+from parlex.datasets.looks import select_looked_at
+from parlex.datasets.politicians.dataset import DATASET, EVERYBODY
 from parlex.db.models import (
     BallotRow,
     BillRow,
@@ -19,6 +21,7 @@ from parlex.db.models import (
     VoteRow,
 )
 from parlex.db.reads import PAGE, columns
+from parlex.fetching.pages import NAME as SITE
 from parlex.parliament import BillKey
 
 
@@ -40,6 +43,7 @@ class PoliticianRecord(Record):
     withdrawn: bool
     first_seen_at: datetime
     last_changed_at: datetime
+    last_checked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def politicians(
     db: Session, *, current: bool = False, name: str | None = None, limit: int | None = None
 ) -> Iterator[PoliticianRecord]:
     """The politicians that are held, by family name; ``name`` keeps those whose name holds the text."""
-    statement = select(*columns(PoliticianRecord, PoliticianRow))
+    statement = _select_politicians()
     if current:
         statement = statement.where(PoliticianRow.is_current.is_(True))
     if name is not None:
@@ -119,9 +123,7 @@ def politicians(
 def politician(db: Session, slug: str) -> PoliticianStory | None:
     """One politician with memberships and bills; None where the mirror does not hold the slug."""
     details_of = (getattr(PoliticianRow, name) for name in _DETAILS)
-    row = db.execute(
-        select(*columns(PoliticianRecord, PoliticianRow)).add_columns(*details_of).where(PoliticianRow.slug == slug)
-    ).one_or_none()
+    row = db.execute(_select_politicians().add_columns(*details_of).where(PoliticianRow.slug == slug)).one_or_none()
     if row is None:
         return None
     size = len(fields(PoliticianRecord))
@@ -134,7 +136,7 @@ def politician(db: Session, slug: str) -> PoliticianStory | None:
 def sponsor(db: Session, key: BillKey) -> PoliticianRecord | None:
     """The politician who sponsors a bill; None where the bill names nobody, or nobody whom the mirror holds."""
     statement = (
-        select(*columns(PoliticianRecord, PoliticianRow))
+        _select_politicians()
         .join(BillRow, sponsors())
         .where(BillRow.key == str(key))
         # The slug is the bill's own word; a number may be shared by a row that was withdrawn since.
@@ -142,6 +144,13 @@ def sponsor(db: Session, key: BillKey) -> PoliticianRecord | None:
     )
     row = db.execute(statement.limit(1)).one_or_none()
     return PoliticianRecord(*row) if row else None
+
+
+def _select_politicians() -> Select[Any]:
+    """The columns of PoliticianRecord."""
+    return select_looked_at(
+        PoliticianRecord, PoliticianRow, dataset=DATASET, source=SITE, key=PoliticianRow.slug, scope=literal(EVERYBODY)
+    )
 
 
 def sponsors() -> ColumnElement[bool]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
+from parlex.datasets.looks import select_looked_at
 from parlex.datasets.votes.vote import Choice, VoteKey
 from parlex.db.models import (
     BallotRow,
@@ -19,7 +20,8 @@ from parlex.db.models import (
     VotePartyRow,
     VoteRow,
 )
-from parlex.db.reads import PAGE, columns
+from parlex.db.reads import PAGE
+from parlex.fetching.pages import NAME as SITE
 from parlex.parliament import BillKey, SessionId
 
 
@@ -40,6 +42,9 @@ class VoteRecord(Record):
     bill_number: str | None
     totals_match: bool
     withdrawn: bool
+    first_seen_at: datetime
+    last_changed_at: datetime
+    last_checked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ def votes(
     db: Session, session: SessionId | None = None, *, bill: BillKey | None = None, limit: int | None = None
 ) -> Iterator[VoteRecord]:
     """The divisions that are held, of a session, of a bill, or all; newest first."""
-    statement = select(*columns(VoteRecord, VoteRow, date=VoteRow.held_on))
+    statement = _select_votes(session)
     if session is not None:
         statement = statement.where(VoteRow.parliament == session.parliament, VoteRow.session == session.session)
     if bill is not None:
@@ -88,10 +93,22 @@ def votes(
 
 def vote(db: Session, key: VoteKey) -> VoteRecord | None:
     """One division; None where the mirror does not hold it."""
-    row = db.execute(
-        select(*columns(VoteRecord, VoteRow, date=VoteRow.held_on)).where(VoteRow.key == str(key))
-    ).one_or_none()
+    row = db.execute(_select_votes(key.session).where(VoteRow.key == str(key))).one_or_none()
     return VoteRecord(*row) if row else None
+
+
+def _select_votes(session: SessionId | None) -> Select[Any]:
+    """The columns of VoteRecord."""
+    return select_looked_at(
+        VoteRecord,
+        VoteRow,
+        dataset="votes",
+        source=SITE,
+        key=VoteRow.key,
+        scope=cast(VoteRow.parliament, Text) + "-" + cast(VoteRow.session, Text),
+        only=str(session) if session else None,
+        date=VoteRow.held_on,
+    )
 
 
 def ballots(db: Session, key: VoteKey) -> list[BallotRecord]:

@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
+from parlex.answers import counted
 from parlex.datasets.politicians.source import membership_of, slug_of
 from parlex.datasets.votes.vote import Ballot, Ballots, Choice, Division, PartyLine, Position, Result, Vote, VoteKey
 from parlex.errors import DocumentError
@@ -263,7 +264,7 @@ def parse_ballots(document: Document, key: VoteKey) -> Ballots:
         by_member.setdefault(ballot.slug, set()).add(ballot)
     kept = [agreed for held in by_member.values() if (agreed := _agreed(held))]
     told = [
-        place.at(f"ballots.{slug}").error(f"{slug} has {len(held)} ballots", "politician_url")
+        place.at(f"ballots.{slug}").error(f"{slug} has {counted(len(held), 'ballot')}", "politician_url")
         for slug, held in by_member.items()
         if len(held) > 1
     ]

@@ -75,6 +75,11 @@ def test_facts_stand_below_each_other() -> None:
     assert "Status  success" in lines
 
 
+@pytest.mark.parametrize(("title", "lines"), [("Changes", ["Changes: none"]), (None, [])])
+def test_a_sheet_without_rows_is_one_line(title: str | None, lines: list[str]) -> None:
+    assert shown(Sheet(title, whole("Number")), 80, terminal=True) == lines
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [(None, "-"), (1.2345, "1.2"), ({"a": 1, "b": None}, "a=1"), (True, "True"), (12, "12")],

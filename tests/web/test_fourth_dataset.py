@@ -1,0 +1,65 @@
+"""A dataset that only the tests have is served by what its own folder declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from parlex import resources as composition
+from parlex.resources import Resources
+from parlex.runs import alone
+from tests.datasets.toys import Shop, builder, make_tables, shop
+from tests.web.serving import Served, serving
+
+
+@pytest.fixture
+def open_shop() -> Iterator[Shop]:
+    with shop() as open_shop:
+        for key in ("ball", "car", "doll"):
+            open_shop.put(key)
+        yield open_shop
+
+
+@pytest.fixture
+def mirror(open_shop: Shop, make_resources: Callable[..., Resources]) -> Iterator[Resources]:
+    composition.DATASETS.append(builder(open_shop.address))
+    mirror = make_resources()
+    make_tables(mirror.engine)
+    try:
+        alone.run_latest(mirror.pipeline, dataset="toys")
+        yield mirror
+    finally:
+        composition.DATASETS.pop()
+
+
+@pytest.fixture
+def server(mirror: Resources) -> Iterator[Served]:
+    with serving(mirror) as server:
+        yield server
+
+
+def test_toys_are_served_as_everything_else(open_shop: Shop, mirror: Resources, server: Served) -> None:
+    with httpx.Client(base_url=f"{server.address}/api/v1/") as client:
+        page = client.get("toys?limit=2").json()
+        rest = client.get(page["next"]).json()
+        assert [row["key"] for row in (*page["data"], *rest["data"])] == ["ball", "car", "doll"]
+        assert client.get("toys?colour=blue").json() == {"data": [], "next": None}
+        car = client.get("toys/car")
+        assert (car.json()["maker"], car.json()["colour"]) == ("Ada", "red")
+        wheels = [{"place": "left", "size": 3}, {"place": "right", "size": 3}]
+        assert client.get("toys/car/wheels").json()["data"] == wheels
+        assert client.get("toys/car/wheels.csv").text.split() == ["place,size", "left,3", "right,3"]
+        origins = {one["field"]: one["source"] for one in client.get("toys/car/provenance").json()["data"]}
+        assert origins["maker"] == "workshop"
+        assert client.get("toys/train").status_code == 404
+
+        open_shop.put("car", mark=2, colour="blue")
+        alone.run_latest(mirror.pipeline, dataset="toys")
+        server.wait_for(mirror)
+        new = client.get("toys/car", headers={"If-None-Match": car.headers["etag"]})
+        assert (new.status_code, new.json()["colour"]) == (200, "blue")
+        ball = client.get("toys/ball").headers["etag"]
+        assert client.get("toys/ball", headers={"If-None-Match": ball}).status_code == 304
+        assert "/api/v1/toys/{key}/wheels" in httpx.get(f"{server.address}/openapi.json").json()["paths"]
