@@ -150,7 +150,8 @@ class Searched:
     def title(self) -> Expression:
         """In the language that is asked for, else in the first one."""
         first, *others = self.titles
-        return case(*((_asked_lang == lang, self.titles[lang]) for lang in others), else_=self.titles[first])
+        chosen = [(_asked_lang == lang, self.titles[lang]) for lang in others]
+        return case(*chosen, else_=self.titles[first]) if chosen else self.titles[first]
 
     def filters(self) -> dict[str, Filter]:
         words = "words that are all in it, whatever their accents and case; the number of a bill is one, like C-2"

@@ -92,10 +92,10 @@ def _question(body: bytes) -> tuple[str, dict[str, Any], str | None]:
     except (ValueError, RecursionError):
         raise Refused(GraphQLError("the body is no JSON")) from None
     found = given if isinstance(given, dict) else {}
-    text, variables, name = found.get("query"), found.get("variables") or {}, found.get("operationName")
-    if not isinstance(text, str) or not isinstance(variables, dict) or not isinstance(name, str | None):
+    text, variables, name = (found.get(part) for part in ("query", "variables", "operationName"))
+    if not isinstance(text, str) or not isinstance(variables, dict | None) or not isinstance(name, str | None):
         raise Refused(GraphQLError('the body is not like {"query": "…", "variables": {…}, "operationName": "…"}'))
-    return text, variables, name
+    return text, variables or {}, name
 
 
 def _response(status: int, told: Mapping[str, Any]) -> Response:

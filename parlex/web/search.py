@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, Text, bindparam, func, literal, select, tr
 
 from parlex.answers import Record
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.served import Collection, Filter, Served, Sort, Searched
+from parlex.datasets.served import Collection, Filter, Searched, Served, Sort
 from parlex.web import lists
 from parlex.web.context import PREFIX, Context
 

@@ -19,7 +19,14 @@ from sqlalchemy.orm import Session
 from parlex.answers import as_json
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.politicians import source
-from parlex.datasets.politicians.politician import Membership, Politician, PoliticianListing, sponsor_slug
+from parlex.datasets.politicians.politician import (
+    DATASET,
+    EVERYBODY,
+    Membership,
+    Politician,
+    PoliticianListing,
+    sponsor_slug,
+)
 from parlex.datasets.politicians.served import SERVED
 from parlex.datasets.politicians.source import Politicians
 from parlex.datasets.record import Record, differences
@@ -35,9 +42,7 @@ from parlex.mirror.lists import Listed, Row
 from parlex.parliament import Chamber
 from parlex.runs.work import Asking, Context, Request
 
-DATASET = "politicians"
 SPINE = "legisinfo"
-EVERYBODY = "all"  # the scope: there is one list
 CURRENT_MEMBERS = "current members"
 
 _COLUMNS = tuple(

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import Record, as_json
 from parlex.datasets.looks import select_looked_at
-from parlex.datasets.politicians.dataset import DATASET, EVERYBODY
+from parlex.datasets.politicians.politician import DATASET, EVERYBODY
 from parlex.db.models import (
     BallotRow,
     BillRow,
