@@ -10,7 +10,22 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import DateTime, FromClause, SQLColumnExpression, Text, cast, func, literal_column, select
+from sqlalchemy import (
+    DateTime,
+    FromClause,
+    Integer,
+    SQLColumnExpression,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
@@ -38,6 +53,7 @@ class Filter:
     help: str
     where: Callable[[Any], Expression]
     several: bool = False
+    required: bool = False
     choices: tuple[str, ...] = ()
     pattern: str | None = None
     example: Any = None
@@ -67,12 +83,13 @@ class Cover:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Include:
     """More of each row, where it is asked for: ``column`` is JSON, or a plain column. ``covers``: the other datasets
-    that it tells of."""
+    that it tells of. ``key``: where it is one record of another dataset, the key of that, so that one can go on."""
 
     column: Expression
     type: Any
     help: str
     covers: tuple[str, ...] = ()
+    key: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +133,66 @@ class Survey:
     read: Callable[[Session, Any, str], Iterable[Record]]  # a session, the dataset, the scope
 
 
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a search finds a record by. ``vectors``: by language, a tsvector and the configuration that it was made
+    with, of what ``parlex_words`` made of the texts. ``titles``: by language, what the record is called."""
+
+    vectors: Mapping[str, tuple[Expression, str]]
+    titles: Mapping[str, Expression]
+
+    def found(self, question: Expression) -> Expression:
+        """Whether all words of a question are there, in the language that ``lang`` asks for, else in any one."""
+        return or_(*(_among(lang, vector.op("@@")(asked)) for lang, vector, asked in self._asked(question)))
+
+    def rank(self, question: Expression) -> Expression:
+        """How well, as a whole number: a float would not come back from a cursor as it was."""
+        ranks = (
+            case((_among(lang, true()), func.ts_rank(vector, asked)), else_=0.0)
+            for lang, vector, asked in self._asked(question)
+        )
+        return cast(func.greatest(*ranks) * 1_000_000, Integer)
+
+    @property
+    def title(self) -> Expression:
+        """In the language that is asked for, else in the first one."""
+        first, *others = self.titles
+        chosen = [(_asked_lang == lang, self.titles[lang]) for lang in others]
+        return case(*chosen, else_=self.titles[first]) if chosen else self.titles[first]
+
+    def filters(self) -> dict[str, Filter]:
+        words = "words that are all in it, whatever their accents and case; the number of a bill is one, like C-2"
+        return {
+            "q": Filter(help=words, where=self.found, example="budget"),
+            "lang": Filter(help="the language of the words; both without it", where=_asked_by_q, choices=LANGUAGES),
+        }
+
+    def _asked(self, question: Expression) -> list[tuple[str, Expression, Expression]]:
+        return [
+            (lang, vector, func.plainto_tsquery(literal_column(f"'{named}'::regconfig"), func.parlex_words(question)))
+            for lang, (vector, named) in self.vectors.items()
+        ]
+
+
+def _asked_by_q(value: Expression) -> Expression:
+    """What ``lang`` asks for, the other filter asks."""
+    return true()
+
+
+def _among(lang: str, condition: Expression) -> Expression:
+    return and_(or_(_asked_lang.is_(None), _asked_lang == lang), condition)
+
+
+LANGUAGES = ("en", "fr")
+_asked_lang: Any = bindparam("f_lang", None, type_=Text())  # the value of the filter ``lang``, if there is one
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """``path`` names the parts of a key, ``{session}/{number}``; ``key`` makes it of them, ValueError where they make
     none. ``identity`` is the column of the whole key. ``detail`` is what one record has beyond its line in the list.
-    ``past``: the record as it stood at a moment; None where it was not known yet."""
+    ``past``: the record as it stood at a moment; None where it was not known yet. ``searched``: what a search
+    finds it by."""
 
     one: str
     list: Collection
@@ -132,6 +204,7 @@ class Served:
     below: Sequence[Collection] = ()
     told: Mapping[str, Told] = field(default_factory=dict)
     past: Callable[[Session, str, datetime], Record | None] | None = None
+    searched: Searched | None = None
     surveys: Mapping[str, Survey] = field(default_factory=dict)
 
 

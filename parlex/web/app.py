@@ -13,11 +13,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
 from parlex.settings import Settings
-from parlex.web import changes, documents, feeds, formats, problems, records, state
-from parlex.web.context import Context
+from parlex.web import changes, documents, feeds, formats, graph, problems, records, search, state
+from parlex.web.context import PREFIX, Context
 from parlex.web.problems import Problem
 
-PREFIX = "/api/v1"
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
 
@@ -36,6 +35,8 @@ def application(context: Context, datasets: Mapping[str, Dataset], settings: Set
     app.include_router(feeds.router(context, datasets, PREFIX), prefix=PREFIX)
     app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
+    app.include_router(search.router(context, datasets), prefix=PREFIX)
+    app.include_router(graph.router(context, datasets, [*search.collections(datasets), changes.LINES]))
     app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
 
     @app.get("/docs", include_in_schema=False)

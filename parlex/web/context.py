@@ -19,6 +19,7 @@ from parlex.web.bodies import Answers, Bodies, Body
 from parlex.web.problems import Problem
 from parlex.web.tags import Poller
 
+PREFIX = "/api/v1"
 THREADS = 8  # that ask the database; as many connections as its pool has
 
 _ACCEPTED = {

@@ -103,13 +103,18 @@ def _wrong(request: Request, error: Any) -> Response:
 
 
 def _database(request: Request, error: Any) -> Response:
-    if isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _CANCELLED:
+    if is_too_slow(error):
         return Problem(503, "the question takes too long: ask for less at once").response()
     if not _is_away(error):
         return _unexpected(request, error)
     log.warning("database", path=request.url.path, error=str(error).splitlines()[0])
     detail = "the database does not answer, or too many ask at once"
     return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}).response()
+
+
+def is_too_slow(error: Exception) -> bool:
+    """Whether a statement took longer than it may."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _CANCELLED
 
 
 def _is_away(error: Any) -> bool:

@@ -53,12 +53,12 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class Compiled:
     text: str
     params: Mapping[str, Any]
 
     @classmethod
-    def of(cls, statement: Select[Any]) -> _Compiled:
+    def of(cls, statement: Select[Any]) -> Compiled:
         compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
         return cls(str(compiled), dict(compiled.params))
 
@@ -68,34 +68,36 @@ class _Compiled:
 
 def page(db: Connection, collection: Collection, asked: Asked) -> Page:
     """One page of a list. WrongCursor for a cursor of another question."""
-    after = _after(asked)
-    form = (tuple(sorted(asked.filters)), asked.sort, after is not None, asked.include, asked.fields)
-    given = {f"f_{name}": value for name, value in asked.filters.items()} | {"most": asked.limit + 1}
-    given |= {f"k_{n}": value for n, value in enumerate(after or ())}
-    if asked.parent is not None:
-        given["parent"] = asked.parent
-    rows = _list(collection.name, _Held(collection), *form).run(db, given)
+    form = (tuple(sorted(asked.filters)), asked.sort, asked.cursor is not None, asked.include, asked.fields)
+    values = values_of(asked) | {"most": asked.limit + 1}
+    rows = _list(collection.name, Held(collection), *form).run(db, values)
     more = len(rows) > asked.limit
     rows = rows[: asked.limit]
-    cursor = _cursor(asked, rows[-1][1:]) if more else None
+    cursor = cursor_of(asked, rows[-1][1:]) if more else None
     return Page([row[0] for row in rows], cursor)
+
+
+def values_of(asked: Asked) -> dict[str, Any]:
+    """What a question gives to its statement. WrongCursor for a cursor of another question."""
+    values = {f"f_{name}": value for name, value in asked.filters.items()} | {"parent": asked.parent}
+    return values | {f"k_{n}": value for n, value in enumerate(_after(asked) or ())}
 
 
 def record(db: Connection, served: Served, key: str, include: tuple[str, ...] = ()) -> str | None:
     """One record as a JSON object; None where there is none of that key."""
-    rows = _record(served.one, _Held(served), include).run(db, {"key": key})
+    rows = _record(served.one, Held(served), include).run(db, {"key": key})
     return rows[0][0] if rows else None
 
 
 def count(db: Connection, collection: Collection, asked: Asked) -> int:
     """How many rows the question has over all pages."""
     statement = select(func.count()).select_from(collection.source).where(*_conditions(collection, asked.filters))
-    given = {f"f_{name}": value for name, value in asked.filters.items()} | {"parent": asked.parent}
-    found: int = _Compiled.of(statement).run(db, given)[0][0]
+    values = {f"f_{name}": value for name, value in asked.filters.items()} | {"parent": asked.parent}
+    found: int = Compiled.of(statement).run(db, values)[0][0]
     return found
 
 
-class _Held:
+class Held:
     """Something that is not hashed by what it holds: a declaration is made once, and lives as long as the process."""
 
     def __init__(self, of: Any) -> None:
@@ -105,66 +107,82 @@ class _Held:
         return id(self.of)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held) and self.of is other.of
+        return isinstance(other, Held) and self.of is other.of
 
 
 @lru_cache(maxsize=1024)
 def _list(
     name: str,
-    held: _Held,
+    held: Held,
     filters: tuple[str, ...],
     sort_name: str,
     goes_on: bool,
     include: tuple[str, ...],
     wanted: tuple[str, ...] | None,
-) -> _Compiled:
+) -> Compiled:
     collection: Collection = held.of
     columns = {name: column for name, column in collection.fields.items() if wanted is None or name in wanted}
     columns |= {name: collection.includes[name].column for name in include}
+    inner = rows_of(collection, columns, filters, sort_name, goes_on=goes_on).subquery("r")
+    return Compiled.of(select(json_of(inner, list(columns)), *places(collection, sort_name, inner)))
+
+
+def rows_of(
+    collection: Collection,
+    columns: Mapping[str, Expression],
+    filters: tuple[str, ...],
+    sort_name: str,
+    *,
+    goes_on: bool,
+    parent: Expression | None = None,
+) -> Select[Any]:
+    """The SELECT of a page: its columns, and after them k_0, k_1, …, the row's place in the order."""
     sort = sort_of(collection, sort_name)
-    rows = select(*_spelled(columns), *(c.label(f"k_{n}") for n, c in enumerate(sort.columns)))
-    rows = rows.select_from(collection.source).where(*_conditions(collection, filters))
+    rows = select(*spelled_out(columns), *(c.label(f"k_{n}") for n, c in enumerate(sort.columns)))
+    rows = rows.select_from(collection.source).where(*_conditions(collection, filters, parent))
     if goes_on:
         rows = rows.where(_beyond(sort))
     order = [column.desc() if sort.descending else column.asc() for column in sort.columns]
-    inner = rows.order_by(*order).limit(_given("most")).subquery("r")
-    body = _object(inner, list(columns))
-    outer = select(body, *(inner.c[f"k_{n}"] for n in range(len(sort.columns))))
-    return _Compiled.of(outer)
+    return rows.order_by(*order).limit(given("most"))
+
+
+def places(collection: Collection, sort_name: str, rows: Any) -> list[Any]:
+    """The columns k_0, k_1, … of a page."""
+    return [rows.c[f"k_{n}"] for n in range(len(sort_of(collection, sort_name).columns))]
 
 
 @lru_cache(maxsize=256)
-def _record(one: str, held: _Held, include: tuple[str, ...]) -> _Compiled:
+def _record(one: str, held: Held, include: tuple[str, ...]) -> Compiled:
     served: Served = held.of
     more = {**served.detail, **{name: served.list.includes[name] for name in include}}
     columns = {**served.list.fields, **{name: each.column for name, each in more.items()}}
-    inner = select(*_spelled(columns)).select_from(served.list.source).where(served.identity == _given("key"))
+    inner = select(*spelled_out(columns)).select_from(served.list.source).where(served.identity == given("key"))
     made = inner.subquery("r")
-    return _Compiled.of(select(_object(made, list(columns))))
+    return Compiled.of(select(json_of(made, list(columns))))
 
 
-def _spelled(columns: Mapping[str, Expression]) -> list[Any]:
+def spelled_out(columns: Mapping[str, Expression]) -> list[Any]:
     return [spelled(column).label(name) for name, column in columns.items()]
 
 
-def _object(rows: Any, names: Sequence[str]) -> Any:
+def json_of(rows: Any, names: Sequence[str]) -> Any:
     """A row as a JSON object of these columns, in this order, as text."""
     only = select(*(rows.c[name] for name in names)).correlate(rows).subquery("o")
     return cast(select(func.row_to_json(only.table_valued())).scalar_subquery(), Text).label(_BODY)
 
 
-def _conditions(collection: Collection, filters: Any) -> list[Any]:
+def _conditions(collection: Collection, filters: Any, parent: Expression | None = None) -> list[Any]:
     found = []
     for name in filters:
         one = collection.filters[name]
-        value = _given(f"f_{name}", ARRAY(Text()) if one.several else None)
+        value = given(f"f_{name}", ARRAY(Text()) if one.several else None)
         found.append(one.where(value))
     if collection.parent is not None:
-        found.append(collection.parent(_given("parent", Text())))
+        found.append(collection.parent(given("parent", Text()) if parent is None else parent))
     return found
 
 
-def _given(name: str, type_: Any = None) -> Any:
+def given(name: str, type_: Any = None) -> Any:
     """A value that each run of the statement gives."""
     return bindparam(name, None, type_=type_)
 
@@ -177,7 +195,7 @@ def sort_of(collection: Collection, name: str) -> Sort:
 
 def _beyond(sort: Sort) -> Any:
     """What comes after the values k_0, k_1, … of the last row."""
-    values = [_given(f"k_{n}", column.type) for n, column in enumerate(sort.columns)]  # type: ignore[attr-defined]
+    values = [given(f"k_{n}", column.type) for n, column in enumerate(sort.columns)]  # type: ignore[attr-defined]
     parts = []
     for n, (column, value) in enumerate(zip(sort.columns, values, strict=True)):
         same = [earlier == given for earlier, given in zip(sort.columns[:n], values[:n], strict=True)]
@@ -185,7 +203,7 @@ def _beyond(sort: Sort) -> Any:
     return or_(false(), *parts)
 
 
-def _cursor(asked: Asked, values: Sequence[Any]) -> str:
+def cursor_of(asked: Asked, values: Sequence[Any]) -> str:
     return urlsafe_b64encode(json.dumps([asked.digest, *values]).encode()).decode().rstrip("=")
 
 

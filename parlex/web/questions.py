@@ -58,7 +58,7 @@ def of_one(title: str, includes: Mapping[str, Include], *, past: bool) -> type[P
 
 
 def _filter(name: str, one: Filter) -> Any:
-    about: dict[str, Any] = {"alias": name, "description": one.help, "default": None}
+    about: dict[str, Any] = {"alias": name, "description": one.help, "default": ... if one.required else None}
     choices = tuple(map(str, one.choices))
     if one.several:
         pattern = "|".join(map(re.escape, choices)) or (one.pattern or _TEXT).strip("^$")
@@ -71,7 +71,7 @@ def _filter(name: str, one: Filter) -> Any:
         about |= {"max_length": _LONGEST, "pattern": one.pattern or _TEXT}
     elif kind is int:
         about |= {"ge": 0, "le": 2**63 - 1}
-    return kind | None, Field(**about)
+    return kind if one.required else kind | None, Field(**about)
 
 
 def _names(names: Iterable[str], help: str) -> Any:

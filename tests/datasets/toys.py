@@ -14,13 +14,13 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Engine, Text, delete, insert, select, text, true
+from sqlalchemy import ColumnElement, DateTime, Engine, Text, delete, func, insert, literal_column, select, text, true
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from parlex.answers import Record as Answer
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.record import Record
-from parlex.datasets.served import Collection, Filter, Include, Served, Sort, Words, answers
+from parlex.datasets.served import Collection, Filter, Include, Searched, Served, Sort, Words, answers
 from parlex.db.bulk import write_rows
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
@@ -89,6 +89,7 @@ class WheelRecord(Answer):
     size: int
 
 
+_NAME = (func.to_tsvector(literal_column("'simple'::regconfig"), func.parlex_words(ToyRow.name)), "simple")
 SERVED = Served(
     one="toy",
     list=Collection(
@@ -118,6 +119,7 @@ SERVED = Served(
             parent=lambda value: ToyWheelRow.key == value,
         ),
     ),
+    searched=Searched(vectors={"en": _NAME, "fr": _NAME}, titles={"en": ToyRow.name}),
 )
 
 

@@ -143,6 +143,17 @@ def name_of(row: Row) -> tuple[str, str]:
     return "bills", f"{row['parliament']}-{row['session']} {row['number']}"
 
 
+def test_what_an_old_version_held_is_found(database: str) -> None:
+    for table, vector in (
+        ("bills", "words_en"),
+        ("bills", "words_fr"),
+        ("votes", "words_en"),
+        ("politicians", "words"),
+    ):
+        found = {row["key" if "key" in row else "slug"] for row in dump.rows(database, table) if row[vector]}
+        assert len(found) == len(dumped()[table])
+
+
 def test_the_counters_go_on(database: str) -> None:
     found = {row["name"]: row["value"] for row in dump.rows(database, COUNTERS)}
     assert found["changes"] == len(history())

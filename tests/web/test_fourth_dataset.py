@@ -68,3 +68,10 @@ def test_toys_are_served_as_everything_else(open_shop: Shop, mirror: Resources, 
         assert "<title>car Toy car: New colour</title>" in client.get("toys/car.atom").text
         assert "<title>car Toy car: Nouvelle couleur</title>" in client.get("toys.atom?field=colour&lang=fr").text
         assert "/api/v1/toys/{key}/wheels" in httpx.get(f"{server.address}/openapi.json").json()["paths"]
+
+        found = client.get("search?q=TOY+car").json()["data"]
+        assert [(one["kind"], one["key"], one["url"]) for one in found] == [("toy", "car", "/api/v1/toys/car")]
+        query = '{toys(first: 1) {key wheels {place} changes {kind}} toy(key: "car") {maker colour}}'
+        told = httpx.post(f"{server.address}/graphql", json={"query": query}).json()["data"]
+        ball = {"key": "ball", "wheels": [{"place": "left"}, {"place": "right"}], "changes": [{"kind": "created"}]}
+        assert told == {"toys": [ball], "toy": {"maker": "Ada", "colour": "blue"}}

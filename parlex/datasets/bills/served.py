@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from sqlalchemy import Integer, Text, any_, cast, func, or_, select
+from sqlalchemy import Integer, Text, any_, cast, func, literal_column, or_, select
 
 from parlex.datasets.bills import disagreements, lineage, past
 from parlex.datasets.bills.bill import BillType, StatusCode
@@ -15,6 +15,7 @@ from parlex.datasets.served import (
     Collection,
     Filter,
     Include,
+    Searched,
     Served,
     Sort,
     Survey,
@@ -84,12 +85,20 @@ _STAGES = Include(
     type=list[StageRecord],
     help="the stages, in the source's order",
 )
+# The slug is the bill's own word; a number may be shared by a row that was withdrawn since.
+_SPONSOR_FIRST = ((PoliticianRow.slug == BillRow.sponsor_slug).desc().nulls_last(), PoliticianRow.slug)
 _SPONSOR = Include(
     column=one(
         nested(answers(PoliticianRecord, PoliticianRow), PoliticianRow, sponsors(), of=BillRow).order_by(
-            (PoliticianRow.slug == BillRow.sponsor_slug).desc().nulls_last(), PoliticianRow.slug
+            *_SPONSOR_FIRST
         )
     ),
+    key=select(PoliticianRow.slug)
+    .where(sponsors())
+    .order_by(*_SPONSOR_FIRST)
+    .limit(1)
+    .correlate(BillRow.__table__)
+    .scalar_subquery(),
     type=PoliticianRecord | None,
     help="the politician who sponsors it",
     covers=("politicians",),
@@ -103,6 +112,13 @@ _VOTES = Include(
     type=list[VoteRecord],
     help="the divisions of the House on it, newest first",
     covers=("votes",),
+)
+_SEARCHED = Searched(
+    vectors={
+        "en": (literal_column("bills.words_en"), "english"),
+        "fr": (literal_column("bills.words_fr"), "french"),
+    },
+    titles={"en": BillRow.title_en, "fr": BillRow.title_fr},
 )
 _SUMMARY = {
     name: Include(column=getattr(BillRow, name), type=str | None, help="the summary, as HTML")
@@ -158,6 +174,7 @@ SERVED = Served(
                 type=int, help="with a line in /changes after that number", where=lambda value: value < _LAST_SEQ
             ),
             "withdrawn": withdrawn_filter(BillRow),
+            **_SEARCHED.filters(),
         },
         includes={"stages": _STAGES, "sponsor": _SPONSOR, "votes": _VOTES, **_SUMMARY},
         scope="session",
@@ -181,6 +198,7 @@ SERVED = Served(
         )
     },
     past=lambda db, text, moment: past.as_of(db, BillKey.parse(text), moment),
+    searched=_SEARCHED,
     surveys={
         "disagreements": Survey(
             help="Where the two sources differ, with both values.",

@@ -19,8 +19,14 @@ from sqlalchemy.orm import Session
 from parlex.answers import as_json
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.politicians import source
-from parlex.datasets.politicians.politician import Membership, Politician, PoliticianListing, sponsor_slug
-from parlex.datasets.politicians.reads import DATASET, EVERYBODY
+from parlex.datasets.politicians.politician import (
+    DATASET,
+    EVERYBODY,
+    Membership,
+    Politician,
+    PoliticianListing,
+    sponsor_slug,
+)
 from parlex.datasets.politicians.served import SERVED
 from parlex.datasets.politicians.source import Politicians
 from parlex.datasets.record import Record, differences

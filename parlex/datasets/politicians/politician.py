@@ -8,6 +8,9 @@ from datetime import date
 
 from parlex.errors import DocumentError
 
+DATASET = "politicians"
+EVERYBODY = "all"  # the scope: there is one list
+
 
 @dataclass(frozen=True, slots=True)
 class Membership:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import Record, as_json
 from parlex.datasets.looks import select_looked_at
+from parlex.datasets.politicians.politician import DATASET, EVERYBODY
 from parlex.db.models import (
     BallotRow,
     BillRow,
@@ -22,9 +23,6 @@ from parlex.db.models import (
 from parlex.db.reads import PAGE, columns
 from parlex.fetching.pages import NAME as SITE
 from parlex.parliament import BillKey
-
-DATASET = "politicians"
-EVERYBODY = "all"  # the scope: there is one list
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import get_type_hints
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, literal_column, or_, select
+from sqlalchemy.orm import aliased
 
 from parlex.datasets.politicians.reads import (
     CastRecord,
@@ -17,8 +18,10 @@ from parlex.datasets.politicians.reads import (
 )
 from parlex.datasets.served import (
     Collection,
+    Expression,
     Filter,
     Include,
+    Searched,
     Served,
     Sort,
     answers,
@@ -26,8 +29,10 @@ from parlex.datasets.served import (
     contains,
     many,
     nested,
+    one,
     withdrawn_filter,
 )
+from parlex.datasets.votes.reads import VoteRecord
 from parlex.db.models import BallotRow, BillRow, PoliticianMembershipRow, PoliticianRow, VoteRow
 
 _SLUG = re.compile(r"[a-z0-9-]+")
@@ -67,6 +72,7 @@ _SPONSORED = Collection(
         BillRow.sponsor_person_id == _PERSON.where(PoliticianRow.slug == value).scalar_subquery(),
     ),
 )
+_VOTE = aliased(VoteRow)
 _CAST = Collection(
     name="votes",
     help="Each division that the politician had a ballot in, newest first.",
@@ -82,10 +88,24 @@ _CAST = Collection(
     sorts={
         "date": Sort((by_day(VoteRow.held_on), VoteRow.parliament, VoteRow.session, VoteRow.number), descending=True)
     },
+    includes={
+        "vote": Include(
+            column=one(
+                nested(answers(VoteRecord, _VOTE, date=_VOTE.held_on), _VOTE, _VOTE.key == VoteRow.key, of=VoteRow)
+            ),
+            type=VoteRecord | None,
+            help="the division",
+            key=VoteRow.key.expression,
+        )
+    },
     parent=lambda value: (BallotRow.slug == value) & VoteRow.withdrawn.is_(False),
 )
 _MORE = ("given_name", "family_name", "gender", "email", "phone", "fax", "offices", "image_url", "links", "origin")
 _TYPES = get_type_hints(PoliticianStory)
+
+# A name has no language: in English, Will would be no word.
+_NAME: tuple[Expression, str] = (literal_column("politicians.words"), "simple")
+_SEARCHED = Searched(vectors={"en": _NAME, "fr": _NAME}, titles={"en": PoliticianRow.name, "fr": PoliticianRow.name})
 
 SERVED = Served(
     one="politician",
@@ -105,6 +125,7 @@ SERVED = Served(
             "province": Filter(help="the province of today", where=lambda value: PoliticianRow.province == value),
             "name": Filter(help="a part of the name", where=contains(PoliticianRow.name)),
             "withdrawn": withdrawn_filter(PoliticianRow),
+            **_SEARCHED.filters(),
         },
     ),
     path="{slug}",
@@ -119,4 +140,5 @@ SERVED = Served(
         "memberships": _MEMBERSHIPS,
     },
     below=(_SPONSORED, _CAST),
+    searched=_SEARCHED,
 )

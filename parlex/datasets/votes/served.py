@@ -7,22 +7,28 @@ from dataclasses import fields
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Integer, SmallInteger, and_, cast, func, select
+from sqlalchemy import Integer, SmallInteger, Text, and_, cast, func, literal_column, select
 
+from parlex.datasets.bills.reads import BillRecord
+from parlex.datasets.politicians.reads import PoliticianRecord
 from parlex.datasets.served import (
     Collection,
     Expression,
     Filter,
+    Include,
+    Searched,
     Served,
     Sort,
     answers,
     by_day,
+    nested,
+    one,
     session_filter,
     withdrawn_filter,
 )
 from parlex.datasets.votes.reads import BallotRecord, PartyRecord, VoteRecord
 from parlex.datasets.votes.vote import Choice, Result, VoteKey
-from parlex.db.models import BallotRow, PoliticianMembershipRow, PoliticianRow, VotePartyRow, VoteRow
+from parlex.db.models import BallotRow, BillRow, PoliticianMembershipRow, PoliticianRow, VotePartyRow, VoteRow
 
 _IN_ORDER = (VoteRow.parliament, VoteRow.session, VoteRow.number)
 _MEMBERSHIP = PoliticianMembershipRow
@@ -68,6 +74,21 @@ _BALLOTS = Collection(
             help="what the member did", where=lambda value: BallotRow.choice == value, choices=tuple(Choice)
         ),
         "party": Filter(help="the party at the time", where=lambda value: _MEMBERSHIP.party == value),
+    },
+    includes={
+        "politician": Include(
+            column=one(
+                nested(
+                    answers(PoliticianRecord, PoliticianRow),
+                    PoliticianRow,
+                    PoliticianRow.slug == BallotRow.slug,
+                    of=BallotRow,
+                )
+            ),
+            type=PoliticianRecord | None,
+            help="whose ballot it is",
+            key=BallotRow.slug.expression,
+        )
     },
     covers=("politicians",),
     parent=_of(BallotRow),
@@ -118,6 +139,23 @@ _PARTIES = Collection(
     parent=_of(_PER_PARTY.c),
 )
 
+_SEARCHED = Searched(
+    vectors={
+        "en": (literal_column("votes.words_en"), "english"),
+        "fr": (literal_column("votes.words_fr"), "french"),
+    },
+    titles={"en": VoteRow.description_en, "fr": VoteRow.description_fr},
+)
+
+_BILL_KEY = cast(VoteRow.bill_parliament, Text) + "-" + cast(VoteRow.bill_session, Text) + " " + VoteRow.bill_number
+_BILL = Include(
+    column=one(nested(answers(BillRecord, BillRow), BillRow, BillRow.key == _BILL_KEY, of=VoteRow)),
+    type=BillRecord | None,
+    help="the bill that it is about",
+    covers=("bills",),
+    key=_BILL_KEY,
+)
+
 SERVED = Served(
     one="vote",
     list=Collection(
@@ -138,7 +176,9 @@ SERVED = Served(
             "from": Filter(type=date, help="on that day or later", where=lambda value: VoteRow.held_on >= value),
             "to": Filter(type=date, help="on that day or earlier", where=lambda value: VoteRow.held_on <= value),
             "withdrawn": withdrawn_filter(VoteRow),
+            **_SEARCHED.filters(),
         },
+        includes={"bill": _BILL},
         scope="session",
     ),
     path="{session}/{number}",
@@ -147,4 +187,5 @@ SERVED = Served(
     identity=VoteRow.key.expression,
     detail={},
     below=(_BALLOTS, _PARTIES),
+    searched=_SEARCHED,
 )
