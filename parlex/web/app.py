@@ -6,26 +6,24 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from sqlalchemy import Engine
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
-from parlex.web import formats, problems, records
+from parlex.web import formats, problems, records, runs
 from parlex.web.context import Context
 from parlex.web.problems import Problem
-from parlex.web.tags import Poller
+from parlex.web.runs import Runs
 
 PREFIX = "/api/v1"
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
 
-def application(engine: Engine, datasets: Mapping[str, Dataset], *, schema: str) -> ASGIApp:
-    """What is held in the database of ``engine``, served. ``schema``: the revision that this program knows."""
-    poller = Poller(engine, schema)
-    context = Context(engine, poller)
+def application(context: Context, datasets: Mapping[str, Dataset], started: Runs | None = None) -> ASGIApp:
+    """What is held, served; and what an operator may start."""
+    poller = context.poller
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -33,9 +31,12 @@ def application(engine: Engine, datasets: Mapping[str, Dataset], *, schema: str)
         yield
         poller.stop()
 
-    app = FastAPI(title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     problems.install(app)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
+    app.include_router(runs.router(started), prefix=PREFIX)
 
     @app.get("/livez", include_in_schema=False)
     async def livez() -> Response:
@@ -43,8 +44,8 @@ def application(engine: Engine, datasets: Mapping[str, Dataset], *, schema: str)
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz(request: Request) -> Response:
-        if not poller.ready:
-            raise Problem(503, "the database does not answer")
+        if (lacking := poller.lacking) is not None:
+            raise Problem(503, lacking)
         return Response("ready\n", media_type="text/plain")
 
     return Front(app)

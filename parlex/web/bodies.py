@@ -69,7 +69,7 @@ class Answers:
         headers |= {"ETag": tag, "Parlex-Seq": str(self._poller.last)}
         if has(request, tag):
             return Response(None, 304, headers)
-        address = f"{request.url.path}?{request.url.query}#{request.state.format}"
+        address = f"{request.url}#{request.state.format}"
         encoding = "gzip" if accepts_gzip(request) else ""
         body = self._bodies.get(address, tag, encoding)
         if body is None:

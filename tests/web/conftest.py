@@ -12,7 +12,7 @@ from parlex.local.embedded import resolve
 from parlex.local.sandbox import Sandbox
 from parlex.resources import Resources
 from parlex.settings import Settings
-from tests.web.serving import LAST, fill, serving
+from tests.web.serving import LAST, Served, fill, serving
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,14 @@ def held(
 
 
 @pytest.fixture(scope="session")
-def client(held: Resources) -> Iterator[httpx.Client]:
-    """Asks a server of ``held``."""
-    with serving(held) as address, httpx.Client(base_url=address, timeout=10) as client:
+def served(held: Resources) -> Iterator[Served]:
+    """A server of ``held``."""
+    with serving(held) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def client(served: Served) -> Iterator[httpx.Client]:
+    """Asks ``served``."""
+    with httpx.Client(base_url=served.address, timeout=10) as client:
         yield client

@@ -5,11 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import Engine
+
+from parlex.local.locks import wait_until
+from parlex.mirror import history
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
 from parlex.web.server import prepared
+from parlex.web.tags import Poller
 
 LAST = "2026-07-24"  # the sandbox's last day
 
@@ -22,18 +29,34 @@ def fill(mirror: Resources) -> None:
     assert alone.run_latest(mirror.pipeline, limit=None, dataset="politicians").status == "success"
 
 
+@dataclass(frozen=True)
+class Served:
+    """A server that runs: its address, and the engine that it asks with."""
+
+    address: str
+    engine: Engine
+    poller: Poller
+
+    def wait_for(self, mirror: Resources) -> None:
+        """Until the server knows the newest line of the mirror's history."""
+        with mirror.db() as db:
+            last = history.last_seq(db)
+        assert wait_until(lambda: self.poller.last == last, 10), "the server did not hear of it"
+
+
 @contextmanager
-def serving(mirror: Resources) -> Iterator[str]:
-    """The address of a real server of the mirror, on a free port."""
-    with prepared(mirror, host="127.0.0.1", port=0) as server:
+def serving(mirror: Resources, **more: Any) -> Iterator[Served]:
+    """A real server of the mirror, on a free port."""
+    with prepared(mirror, host="127.0.0.1", port=0, **more) as (server, context):
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
             while not server.started:
                 thread.join(0.02)
                 assert thread.is_alive(), "the server ended"
+            assert wait_until(lambda: context.poller.ready, 10)
             port = server.servers[0].sockets[0].getsockname()[1]
-            yield f"http://127.0.0.1:{port}"
+            yield Served(f"http://127.0.0.1:{port}", context.engine, context.poller)
         finally:
             server.should_exit = True
             thread.join(20)
