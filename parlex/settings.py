@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -117,6 +118,11 @@ class Settings(BaseSettings):
     flower_basic_auth: SecretStr | None = Field(default=None, validation_alias="FLOWER_BASIC_AUTH")  # name:password
     flower_url_prefix: str | None = Field(default=None, validation_alias="FLOWER_URL_PREFIX")  # a path, by a proxy
 
+    # Who may ask the server, how often (requests a minute; 0 = no limit), and by which proxies.
+    web_rate: Annotated[int, Field(ge=0)] | None = None  # of a client without a key; unset: see web/door.py
+    web_key_rate: Annotated[int, Field(ge=0)] = 6000
+    web_proxies: str | None = None  # addresses and networks whose X-Forwarded-For is believed, apart by commas
+
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -130,6 +136,7 @@ class Settings(BaseSettings):
         "sentry_dsn",
         "flower_basic_auth",
         "flower_url_prefix",
+        "web_proxies",
         mode="before",
     )
     @classmethod
@@ -218,6 +225,18 @@ class Settings(BaseSettings):
             raise ValueError("must end with the number of a project, like https://key@host/1")
         return value
 
+    @field_validator("web_proxies")
+    @classmethod
+    def _addresses(cls, value: str | None) -> str | None:
+        """Names are not looked up, and would be spoofed."""
+        try:
+            networks = [ip_network(one.strip()) for one in value.split(",")] if value else []
+        except ValueError:
+            raise ValueError("must be addresses or networks, apart by commas, like 10.0.0.0/8, 192.0.2.7") from None
+        if any(network.prefixlen == 0 for network in networks):
+            raise ValueError("must not be everybody: name the addresses of the proxies")
+        return value
+
     @field_validator("legisinfo_url", "openparliament_url")
     @classmethod
     def _origin_only(cls, value: str) -> str:
@@ -226,6 +245,11 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or more:
             raise ValueError("must be scheme, host and port only, like https://www.parl.ca")
         return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The proxies before the server, an address or a network each."""
+        return tuple(one.strip() for one in self.web_proxies.split(",")) if self.web_proxies else ()
 
     @property
     def asks_public_sites(self) -> bool:

@@ -24,7 +24,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = ("worker-control", "worker-fetch", "worker-persist")
-SERVICES = ("postgres", "redis", *WORKERS, "beat", "flower", "metrics", "sandbox")
+SERVICES = ("postgres", "redis", *WORKERS, "beat", "flower", "metrics", "web", "sandbox")
 IMAGE = "parlex:compose-test"
 
 pytestmark = [pytest.mark.compose, pytest.mark.docker]
@@ -36,6 +36,7 @@ class Stack:
     flower_port: int
     flower_auth: str
     metrics_port: int
+    web_port: int
 
     def compose(self, *words: str, check: bool = True, timeout: float = 600) -> str:
         done = subprocess.run(
@@ -122,7 +123,7 @@ def write_environment(file: Path, **changes: str) -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     command = compose_command()
     environment = tmp_path_factory.mktemp("compose") / ".env"
-    port, metrics_port, auth = free_port(), free_port(), f"parlex:{secrets.token_hex(8)}"
+    port, metrics_port, web_port, auth = free_port(), free_port(), free_port(), f"parlex:{secrets.token_hex(8)}"
     write_environment(
         environment,
         PARLEX_CONTACT="tests@example.org",
@@ -131,6 +132,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         FLOWER_BASIC_AUTH=auth,
         FLOWER_PORT=str(port),
         METRICS_PORT=str(metrics_port),
+        WEB_PORT=str(web_port),
         PARLEX_IMAGE=IMAGE,
         PARLEX_LEGISINFO_URL="http://sandbox:8702",
         PARLEX_OPENPARLIAMENT_URL="http://sandbox:8701",
@@ -138,7 +140,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         PARLEX_OPENPARLIAMENT_RATE="0",
     )
     project = ("-p", f"parlextest{secrets.token_hex(4)}", "--env-file", str(environment), "--profile", "sandbox")
-    stack = Stack((*command, *project), port, auth, metrics_port)
+    stack = Stack((*command, *project), port, auth, metrics_port, web_port)
     try:
         stack.up()
         stack.wait_for_workers()
@@ -231,6 +233,13 @@ def test_metrics_tell_of_the_mirror(stack: Stack) -> None:
         told = answer.read().decode()
     for line in ('parlex_up{part="database"} 1.0', 'parlex_up{part="redis"} 1.0', 'session="45-1"'):
         assert line in told
+
+
+def test_what_is_held_is_served(stack: Stack) -> None:
+    stack.fetch("--session", "45-1")
+    address = f"http://127.0.0.1:{stack.web_port}/api/v1/bills?session=45-1"
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        assert json.load(answer)["data"]
 
 
 def test_beat_ticks_and_a_second_beat_waits(stack: Stack) -> None:

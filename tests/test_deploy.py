@@ -17,7 +17,7 @@ from parlex.settings import Settings
 from tests.test_structure import ROOT
 
 SYSTEMD = ROOT / "deploy" / "systemd"
-PROCESSES = {"worker-control", "worker-fetch", "worker-persist", "beat", "flower", "metrics"}
+PROCESSES = {"worker-control", "worker-fetch", "worker-persist", "beat", "flower", "metrics", "web"}
 
 
 def plain(words: list[str]) -> list[str]:

@@ -191,7 +191,7 @@ def _environment(folder: Path, sandbox: Sandbox) -> dict[str, str]:
 @contextmanager
 def beside_up(checkout: Checkout) -> Iterator[None]:
     """``parlex up`` in the checkout, ready."""
-    command = [".venv/bin/parlex", "up", "--flower-port", "0"]
+    command = [".venv/bin/parlex", "up", "--flower-port", "0", "--web-port", "0"]
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=checkout.folder, env=checkout.environment, **options) as up:
         assert up.stdout is not None

@@ -322,7 +322,8 @@ def test_a_tick_never_waits_behind_a_backfill(procfile: dict[str, list[str]], co
 
 def test_procfile_processes_take_the_signals_themselves(procfile: dict[str, list[str]]) -> None:
     """A shell in between would swallow the TERM that a warm stop needs."""
-    assert set(procfile) == {"release", "worker-control", "worker-fetch", "worker-persist", "beat", "flower", "metrics"}
+    workers = {"worker-control", "worker-fetch", "worker-persist"}
+    assert set(procfile) == {"release", *workers, "beat", "flower", "metrics", "web"}
     without = [name for name, words in procfile.items() if name != "release" and "exec" not in words]
     assert not without
 

@@ -53,7 +53,7 @@ def dispatched(
     require_workers()
     watched = {}
     for asked, request in requests.items():
-        sent[asked] = _send(resources, request)
+        sent[asked] = send(resources, request)
         watched[asked] = bars.add(asked)
     outcomes: dict[str, Ended | UsageError] = {}
     for asked in requests:
@@ -69,7 +69,7 @@ def dispatched(
         yield asked, outcomes[asked]
 
 
-def _send(resources: Resources, request: Request) -> UUID:
+def send(resources: Resources, request: Request) -> UUID:
     """Write the run down, or join the equal one under way, and send its task. UsageError for what no task does."""
     from kombu.exceptions import OperationalError
 

@@ -282,7 +282,8 @@ def working(settings: Settings, *, begins: bool = False) -> Iterator[Resources]:
 
 @contextmanager
 def looking() -> Iterator[Resources]:
-    """What reads need: the database, and the datasets by name. Makes no database and no table, and needs no Redis."""
+    """What reads need: the database, and the datasets by name. Makes no database and no table, and needs no Redis,
+    though it knows the address of one that is there."""
     from parlex.local import embedded
     from parlex.local.embedded import Addresses
     from parlex.resources import Resources
@@ -292,7 +293,7 @@ def looking() -> Iterator[Resources]:
     require_database(settings)
     with database_errors(), embedded.database(settings) as database_url:
         _prepare(settings, database_url, begins=False)
-        resources = Resources(settings, Addresses(database_url, UNREACHABLE))
+        resources = Resources(settings, Addresses(database_url, embedded.redis_url(settings) or UNREACHABLE))
         try:
             yield resources
         finally:
@@ -371,13 +372,10 @@ REFUSALS = {
 @contextmanager
 def database_errors() -> Iterator[None]:
     """Turn into one line what a database says that is away, or that refuses."""
-    from alembic.util import CommandError
     from sqlalchemy.exc import DBAPIError
 
     try:
         yield
-    except CommandError as error:
-        raise ParlexError(f"the schema is not one that this Parlex knows ({error}): mend DATABASE_URL") from error
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         if refusal := REFUSALS.get(getattr(error.orig, "pgcode", None) or ""):

@@ -258,6 +258,24 @@ def upgrade() -> None:
         note(f"the schema is at {migrate.head()}, the newest")
 
 
+@command(db, name="grant-web")
+def grant_web() -> None:
+    """Make the role parlex_web, in which the server reads what it serves and can do nothing else.
+
+    The user of DATABASE_URL must own the tables, and may make roles (or somebody who may has made this one). Without
+    it the server reads as that user, in transactions that cannot write. Again after an upgrade that adds tables.
+
+    Example: parlex db grant-web
+    """
+    from parlex.cli.web import served_tables
+    from parlex.db import grants
+
+    with looking() as resources:
+        done = grants.grant_web(resources.engine, served_tables(resources))
+    for line in done or ["nothing was to be done: the role stands, and reads what is served"]:
+        print(line)
+
+
 @command(db, name="downgrade")
 def downgrade(
     revision: Annotated[

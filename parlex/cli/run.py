@@ -63,11 +63,14 @@ def up(
     flower_port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="PORT", help="Where Flower listens; 0 takes a free port.")
     ] = 5555,
+    web_port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Where the API listens; 0 takes a free port.")
+    ] = 8000,
     beat: Annotated[bool, typer.Option(help="Run the schedule.")] = True,
 ) -> None:
     """Start everything this machine lacks, and keep it alive until Ctrl-C.
 
-    Example: parlex up --flower-port 0
+    Example: parlex up --flower-port 0 --web-port 0
     """
     from parlex.local import supervisor
     from parlex.settings import load
@@ -76,7 +79,7 @@ def up(
     if settings.asks_public_sites and settings.contact is None:
         note("PARLEX_CONTACT is not set: every fetch from the public sites will stop until it is")
     try:
-        code = supervisor.run(settings, flower_port=flower_port, beat=beat)
+        code = supervisor.run(settings, flower_port=flower_port, web_port=web_port, beat=beat)
     except supervisor.DatabaseAway as error:
         # As in every other command: a database that is away is no wrong use.
         raise ParlexError(str(error)) from error

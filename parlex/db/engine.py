@@ -20,6 +20,20 @@ _STATEMENT_MS = 240_000
 # Of a connection's info: when its transaction began by the database's clock, and by the monotonic one of this process.
 BEGAN = "began"
 READ_ONLY_CODE = "25006"
+# The role that may read what is served and nothing else, see grants.py; and whether our user may take it on.
+WEB_ROLE = "parlex_web"
+MAY_BECOME = """
+select coalesce((
+    select pg_has_role(oid, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)
+    from pg_roles where rolname = 'parlex_web'
+), false)
+"""
+_IS_GRANTED = """
+select coalesce((
+    select has_table_privilege(oid, to_regclass('mirror'), 'select') from pg_roles where rolname = 'parlex_web'
+), false)
+"""
+_RESTRICTED = "restricted"  # of a connection's info: whether its transactions are of that role
 _NETWORK = {
     "connect_timeout": 10,  # seconds
     # A connection whose other end is gone without a word is given up within a minute.
@@ -44,11 +58,13 @@ def build_engine(database_url: str, *, pool_size: int = 2) -> Engine:
 def build_reading_engine(database_url: str, *, pool_size: int, statement_seconds: float) -> Engine:
     """As ``build_engine``, for those who only look: transactions that cannot write, and statements of a bounded time.
 
+    They are of the role ``parlex_web`` where there is one that was granted what it needs, see grants.py.
     No more than ``pool_size`` connections; who waits longer for one than a statement may take gets a TimeoutError.
     """
     waiting = {"max_overflow": 0, "pool_timeout": statement_seconds, "pool_pre_ping": True, "pool_recycle": 300}
     engine = _engine(database_url, pool_size=pool_size, **waiting)
     limit = str(int(statement_seconds * 1000))
+    event.listen(engine, "connect", _look_for_role)
     return _with_settings(engine, _LOCAL | {"statement_timeout": limit, "transaction_read_only": "on"})
 
 
@@ -71,12 +87,14 @@ def _engine(database_url: str, **options: Any) -> Engine:
 def _with_settings(engine: Engine, settings: dict[str, str]) -> Engine:
     local = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
     statement = f"select clock_timestamp(), {local}"
+    restricted = f"{statement}, set_config('role', '{WEB_ROLE}', true)"
 
     def on_connect(connection: Any, record: Any) -> None:
         _require_utf8(connection)
 
     def on_begin(connection: Connection) -> None:
-        began = connection.exec_driver_sql(statement).one()[0]
+        limits = restricted if connection.info.get(_RESTRICTED) else statement
+        began = connection.exec_driver_sql(limits).one()[0]
         connection.info[BEGAN] = (began, time.monotonic())
 
     def on_error(context: ExceptionContext) -> None:
@@ -88,6 +106,16 @@ def _with_settings(engine: Engine, settings: dict[str, str]) -> Engine:
     event.listen(engine, "handle_error", on_error)
     event.listen(engine, "begin", on_begin)
     return engine
+
+
+def _look_for_role(connection: Any, record: Any) -> None:
+    with connection.cursor() as cursor:
+        found = []
+        for question in (MAY_BECOME, _IS_GRANTED):
+            cursor.execute(question)
+            found.append(cursor.fetchone()[0])
+    connection.rollback()
+    record.info[_RESTRICTED] = all(found)
 
 
 def _require_utf8(connection: Any) -> None:

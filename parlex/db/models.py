@@ -609,3 +609,21 @@ class ScheduleEntryRow(Base):
     paused_at: Mapped[datetime | None]
     cron: Mapped[str | None]  # its own time; null: the usual one
     changed_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class ApiKeyRow(Base):
+    """A key of the API. Of its secret only the SHA-256 is kept; the whole key was printed once."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    role: Mapped[str]
+    secret_sha256: Mapped[bytes]
+    made_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("role in ('reader', 'subscriber', 'operator')", name="role"),
+        CheckConstraint("octet_length(secret_sha256) = 32", name="secret"),
+    )

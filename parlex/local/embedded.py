@@ -82,6 +82,17 @@ def database(settings: Settings) -> Iterator[str]:
             pass
 
 
+def redis_url(settings: Settings) -> str | None:
+    """The address of the Redis there is, by the same rule; None where none is set and none runs. Starts nothing."""
+    return _secret(settings.redis_url) or Valkey(settings.home).address()
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether the database is that of PARLEX_HOME: no other is set, or ``parlex up`` handed its address on."""
+    given = _secret(settings.database_url)
+    return given is None or given == Postgres(settings.home).address()
+
+
 def revive(settings: Settings) -> Addresses:
     """Start again what died of the servers that the caller uses, at its old address where that is still free."""
     database_url = _secret(settings.database_url) or Postgres(settings.home).revived()

@@ -1,4 +1,4 @@
-"""Everything that ``parlex up`` runs: the embedded servers, a worker for each queue, beat and Flower.
+"""Everything that ``parlex up`` runs: the embedded servers, a worker for each queue, beat, Flower and the API.
 
 The supervisor starts the servers and the keeper (see keeper.py), which keeps the other processes, and looks after both.
 The keeper has its own session, so that Ctrl-C in a terminal reaches only us; if we are killed, it ends its children.
@@ -58,7 +58,7 @@ _UNSAID = (
     r"Initiating Soft Shutdown",
     r"Inspect method \w+ failed",
 )
-# What workers, beat and Flower import sooner or later: found by comparing what each had after ten seconds.
+# What workers, beat, Flower and the API import sooner or later: found by comparing what each had after ten seconds.
 _SHARED_MODULES = (
     "celery.app.amqp",
     "celery.app.control",
@@ -75,6 +75,8 @@ _SHARED_MODULES = (
     "celery.worker.strategy",
     "flower.command",
     "kombu.transport.redis",
+    "parlex.cli.app",
+    "parlex.web.server",
     "psycopg2",
     "sqlalchemy.dialects.postgresql.psycopg2",
     "workers.tasks",
@@ -112,15 +114,16 @@ def run(
     settings: Settings,
     *,
     flower_port: int = 5555,
+    web_port: int = 8000,
     beat: bool = True,
     on_ready: Callable[[Stack], None] | None = None,
     out: TextIO | None = None,
 ) -> int:
     """Run everything until Ctrl-C or SIGTERM; the exit code.
 
-    ``on_ready`` is called once every worker has answered. ConfigurationError if nothing could be started.
+    ``on_ready`` is called once every worker, and the API, has answered. ConfigurationError if nothing could be started.
     """
-    stack = Stack(settings, flower_port=flower_port, beat=beat, out=out)
+    stack = Stack(settings, flower_port=flower_port, web_port=web_port, beat=beat, out=out)
     with _signals(stack.hurry) as stopped:
         with stack:
             for line in stack.describe():
@@ -140,8 +143,9 @@ def run(
 class Stack:
     """A whole Parlex while the block lasts: servers joined or started, schema migrated, children kept alive.
 
-    ``flower_port`` 0 takes a free one. Output of the children goes to ``out`` (standard output), a name before each
-    line. ConfigurationError from ``with`` if it cannot start; nothing is left behind then.
+    ``flower_port`` and ``web_port`` 0 take a free one; ``web_port`` None: nothing is served. Output of the children
+    goes to ``out`` (standard output), a name before each line. ConfigurationError from ``with`` if it cannot start;
+    nothing is left behind then.
     """
 
     addresses: embedded.Addresses
@@ -151,6 +155,7 @@ class Stack:
         settings: Settings,
         *,
         flower_port: int = 5555,
+        web_port: int | None = None,
         beat: bool = True,
         out: TextIO | None = None,
     ) -> None:
@@ -158,6 +163,7 @@ class Stack:
         self._home = settings.home.absolute()
         self._beat = beat
         self._flower_port = flower_port
+        self._web_port = web_port
         self._out = out or sys.stdout
         self._writing = Lock()
         self._running = ExitStack()
@@ -169,7 +175,9 @@ class Stack:
             with usable(self._home):
                 self._make_home()
                 starting.enter_context(self._only_one())
-                self._flower_port = _claim_port(self._flower_port)
+                self._flower_port = _claim_port(self._flower_port, "Flower's")
+                if self._web_port is not None:
+                    self._web_port = _claim_port(self._web_port, "the server's")
                 self.flower_auth = self._flower_credentials()
             self.addresses = starting.enter_context(embedded.servers(self._settings))
             self._migrate()
@@ -188,6 +196,10 @@ class Stack:
         return f"http://{HOST}:{self._flower_port}{self._flower_path}"
 
     @property
+    def web_url(self) -> str | None:
+        return None if self._web_port is None else f"http://{HOST}:{self._web_port}"
+
+    @property
     def _flower_path(self) -> str:
         prefix = (self._settings.flower_url_prefix or "").strip("/")
         return f"/{prefix}" if prefix else ""
@@ -202,8 +214,9 @@ class Stack:
         )
 
     def wait_ready(self, timeout: float, *, unless: Callable[[], bool] = lambda: False) -> bool:
-        """Whether Flower sees every worker alive within ``timeout`` seconds (and before ``unless`` says to give up)."""
-        seen = wait_until(lambda: unless() or self._workers_seen() >= set(QUEUES), timeout, every=TICK_SECONDS)
+        """Whether Flower sees every worker alive, and the API answers, within ``timeout`` seconds (and before
+        ``unless`` says to give up)."""
+        seen = wait_until(lambda: unless() or self._all_seen(), timeout, every=TICK_SECONDS)
         if not seen or unless():
             return False
         # Flower asks the workers for their queues when it starts, and shows only those of the ones that answered then.
@@ -226,6 +239,8 @@ class Stack:
             yield f"{queue}: a worker, {counted(processes, 'process', 'processes')}"
         if self._beat:
             yield "beat: sends what the schedule says"
+        if self.web_url:
+            yield f"web: what is held, {self.web_url}/api/v1, documents at {self.web_url}/docs"
         yield f"flower: the queues to look at, {self.flower_url}"
         yield f"Flower's name and password: {self._flower_hint()}"
 
@@ -306,6 +321,8 @@ class Stack:
         memory = ("--persistent=True", f"--db={self._home / 'flower' / 'state'}", "--max_tasks=10000")
         shown = "--tasks_columns=name,uuid,state,args,kwargs,result,received,runtime,worker"
         yield Program("flower", "celery", (*celery, "flower", *listen, *memory, shown, "--state_save_interval=30000"))
+        if self._web_port is not None:
+            yield Program("web", "parlex", ("serve", f"--host={HOST}", f"--port={self._web_port}"))
 
     def _watch(self) -> None:
         """Have a keeper and the embedded servers as long as we run."""
@@ -368,6 +385,18 @@ class Stack:
         self.addresses = found
         return not moved
 
+    def _all_seen(self) -> bool:
+        return self._workers_seen() >= set(QUEUES) and (self._web_port is None or self._web_answers())
+
+    def _web_answers(self) -> bool:
+        assert self._web_port is not None
+        with contextlib.closing(http.client.HTTPConnection(HOST, self._web_port, timeout=5)) as link:
+            try:
+                link.request("GET", "/readyz")
+                return link.getresponse().status == http.client.OK
+            except (OSError, http.client.HTTPException):
+                return False
+
     def _workers_seen(self) -> set[str]:
         """The queues whose workers Flower counts as alive; none while Flower itself does not answer."""
         alive = self._flower("/api/workers?status=True")
@@ -397,14 +426,14 @@ def _not_migrated(code: int, told: str) -> ConfigurationError:
     return kind(f"the database could not be migrated: {said[-1] if said else 'no reason given'}")
 
 
-def _claim_port(wanted: int) -> int:
+def _claim_port(wanted: int, whose: str) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, wanted))
         except OSError as error:
             raise ConfigurationError(
-                f"Flower's port {wanted} cannot be used ({error.strerror}): choose another"
+                f"{whose} port {wanted} cannot be used ({error.strerror}): choose another"
             ) from None
         port: int = probe.getsockname()[1]
         return port

@@ -13,15 +13,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
 from parlex.settings import Settings
-from parlex.web import changes, documents, feeds, formats, graph, problems, records, search, state
+from parlex.web import changes, documents, feeds, formats, graph, problems, records, runs, search, state
 from parlex.web.context import PREFIX, Context
 from parlex.web.problems import Problem
+from parlex.web.runs import Runs
 
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
 
-def application(context: Context, datasets: Mapping[str, Dataset], settings: Settings) -> ASGIApp:
-    """What is held, served."""
+def application(
+    context: Context, datasets: Mapping[str, Dataset], settings: Settings, started: Runs | None = None
+) -> ASGIApp:
+    """What is held, served; and what an operator may start."""
     poller = context.poller
 
     @asynccontextmanager
@@ -30,11 +33,14 @@ def application(context: Context, datasets: Mapping[str, Dataset], settings: Set
         yield
         poller.stop()
 
-    app = FastAPI(title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     problems.install(app)
     app.include_router(feeds.router(context, datasets, PREFIX), prefix=PREFIX)
     app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
+    app.include_router(runs.router(started), prefix=PREFIX)
     app.include_router(search.router(context, datasets), prefix=PREFIX)
     app.include_router(graph.router(context, datasets, [*search.collections(datasets), changes.LINES]))
     app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
@@ -50,8 +56,8 @@ def application(context: Context, datasets: Mapping[str, Dataset], settings: Set
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz(request: Request) -> Response:
-        if not poller.ready:
-            raise Problem(503, "the database does not answer")
+        if (lacking := poller.lacking) is not None:
+            raise Problem(503, lacking)
         return Response("ready\n", media_type="text/plain")
 
     return Front(app)

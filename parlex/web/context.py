@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, fail_after, to_thread
 from sqlalchemy import Connection, Engine, func, select
 from starlette.requests import Request
 
@@ -16,11 +16,12 @@ from parlex.datasets.dataset import Dataset
 from parlex.db.models import LatestDocumentRow
 from parlex.web import formats
 from parlex.web.bodies import Answers, Bodies, Body
-from parlex.web.problems import Problem
+from parlex.web.problems import RETRY_SECONDS, Problem
 from parlex.web.tags import Poller
 
 PREFIX = "/api/v1"
 THREADS = 8  # that ask the database; as many connections as its pool has
+PATIENCE = 15.0  # seconds; statements end after three, and a database that is frozen ends none
 
 _ACCEPTED = {
     "application/json": formats.JSON,
@@ -51,10 +52,16 @@ class Context:
         self.answers = Answers(self.poller, Bodies(), self.in_thread)
 
     async def in_thread(self, make: Callable[[], Any]) -> Any:
-        """Run what asks the database. Threads of its own, so that nothing else waits for them."""
+        """Run what asks the database. Threads of its own, so that nothing else waits for them. Problem 503 after
+        ``PATIENCE``: the wait for a thread counts too."""
         if self._limiter is None:
             self._limiter = CapacityLimiter(THREADS)
-        return await to_thread.run_sync(make, limiter=self._limiter)
+        try:
+            with fail_after(PATIENCE):
+                return await to_thread.run_sync(make, limiter=self._limiter, abandon_on_cancel=True)
+        except TimeoutError:
+            detail = "the database does not answer in time, or too many ask at once"
+            raise Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}) from None
 
     def format(self, request: Request, *offered: str) -> str:
         """The suffix of the address, or else what Accept prefers of those that are offered. Problem 406 for others."""

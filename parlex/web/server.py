@@ -1,61 +1,90 @@
-"""The server: uvicorn with the application, until TERM or Ctrl-C."""
+"""The server: uvicorn with the application behind the door, until TERM or Ctrl-C."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from socket import socket
+from functools import partial
+from typing import Any
 
 import uvicorn
 
 from parlex.db.engine import build_reading_engine
 from parlex.db.migrate import head
 from parlex.resources import Resources
+from parlex.settings import UNREACHABLE, Settings
 from parlex.web.app import application
 from parlex.web.context import THREADS, Context
+from parlex.web.door import Door, Rates
+from parlex.web.keys import Keys
+from parlex.web.limits import Limits
+from parlex.web.runs import Dispatch, Runs
 from parlex.web.tags import Poller
+from parlex.web.wire import USUAL_PATIENCE, Connection, Patience, Server
 
 STATEMENT_SECONDS = 3.0
-GRACE_SECONDS = 3  # for answers under way at the end; streams end at once
+GRACE_SECONDS = 2  # for answers under way at the end; streams end at once
 KEEP_ALIVE_SECONDS = 75
 
 
-def serve(resources: Resources, *, host: str, port: int) -> None:
-    """Serve what is held until the process is told to end. ``port`` 0 takes a free one."""
-    with prepared(resources, host=host, port=port) as (server, _):
+def serve(
+    resources: Resources, *, host: str, port: int, dispatch: Dispatch, started: Callable[[str], None] | None = None
+) -> None:
+    """Serve what is held until the process is told to end. ``port`` 0 takes a free one; ``started`` is told the
+    address. ConfigurationError where nobody may listen there."""
+    with prepared(resources, host=host, port=port, dispatch=dispatch, started=started) as (server, _):
         server.run()
 
 
-class Server(uvicorn.Server):
-    """Ends those who wait for news before it waits for the answers under way."""
-
-    def __init__(self, config: uvicorn.Config, poller: Poller) -> None:
-        super().__init__(config)
-        self._poller = poller
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        self._poller.stop()
-        await super().shutdown(sockets)
-
-
 @contextmanager
-def prepared(resources: Resources, *, host: str, port: int) -> Iterator[tuple[uvicorn.Server, Context]]:
-    """A server that listens once it is run, on its own few connections that cannot write; and what its routes need."""
-    database_url = resources.addresses.database_url
+def prepared(
+    resources: Resources,
+    *,
+    host: str,
+    port: int,
+    dispatch: Dispatch | None = None,
+    started: Callable[[str], None] | None = None,
+    patience: Patience = USUAL_PATIENCE,
+) -> Iterator[tuple[Server, Context]]:
+    """A server that answers once it is run; and what its routes need.
+
+    What is served is read on a few connections of its own, that cannot write. Keys and runs have the two of
+    ``resources``. ``dispatch`` None: nobody can start a run.
+    """
+    database_url, settings = resources.addresses.database_url, resources.settings
     engine = build_reading_engine(database_url, pool_size=THREADS + 1, statement_seconds=STATEMENT_SECONDS)
     context = Context(engine, Poller(engine, head()))
-    config = uvicorn.Config(
-        application(context, resources.datasets, resources.settings),
+    runs = dispatch and Runs(resources.db, resources.datasets, resources.pipeline, resources.redis, dispatch)
+    limits = Limits(None if resources.addresses.redis_url == UNREACHABLE else resources.redis)
+    rates = Rates(settings.web_rate, settings.web_key_rate)
+    app = Door(application(context, resources.datasets, settings, runs), limits, Keys(resources.db), rates)
+    config = _config(app, settings, host, port, patience)
+    server = Server(config, stopping=context.poller.stop, started=started)
+    limits.start()
+    try:
+        yield server, context
+    finally:
+        limits.stop()
+        server.close()
+        engine.dispose()
+
+
+def _config(app: Door, settings: Settings, host: str, port: int, patience: Patience) -> uvicorn.Config:
+    connection: Any = partial(Connection, patience)
+    return uvicorn.Config(
+        app,
         host=host,
         port=port,
+        http=connection,
+        ws="none",
+        # The client is the right-most of X-Forwarded-For that is no proxy of ours; nobody else is believed.
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         lifespan="on",
     )
-    try:
-        yield Server(config, context.poller), context
-    finally:
-        engine.dispose()

@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine, bindparam, func, select
+from sqlalchemy import Engine, bindparam, column, func, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from parlex import __version__
@@ -27,6 +28,7 @@ from parlex.db.models import ChangeRow, MirrorRow
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
+FRESH_SECONDS = 10.0  # so long ago at most the history was read, where all is well
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ class Poller:
 
     def __init__(self, engine: Engine, schema: str) -> None:
         self._engine = engine
+        self._schema = schema
+        self._found: str | None = None  # the schema of the database
+        self._read_at = 0.0
         self._code = hashlib.sha256(f"{__version__} {schema}".encode()).hexdigest()[:8]
         self._seqs: Seqs | None = None
         self._stopped = threading.Event()
@@ -86,7 +91,16 @@ class Poller:
     @property
     def ready(self) -> bool:
         """Whether the history was read, and can be now."""
-        return self._seqs is not None and not self.failing
+        return self.lacking is None
+
+    @property
+    def lacking(self) -> str | None:
+        """Why nothing should be asked of this process now; None where all is well."""
+        if self._seqs is None or self.failing or time.monotonic() - self._read_at > FRESH_SECONDS:
+            return "the database does not answer"
+        if self._found != self._schema:
+            return f"the database's schema is at {self._found}, and this program's is {self._schema}"
+        return None
 
     @property
     def last(self) -> int | None:
@@ -129,7 +143,7 @@ class Poller:
 
     def _read(self) -> None:
         with self._engine.connect() as db:
-            mirror, last = db.execute(select(MirrorRow.id, _LAST)).one()
+            mirror, last, self._found = db.execute(select(MirrorRow.id, _LAST, _SCHEMA)).one()
             seqs = self._seqs
             if seqs is None or seqs.mirror != mirror or last < seqs.last:
                 # At the start, or another mirror is in the place of this one, or an older state of it.
@@ -138,6 +152,7 @@ class Poller:
                 self._seqs = seqs
             elif last > seqs.last:
                 seqs.absorb(Line(*row) for row in db.execute(_AFTER, {"after": seqs.last}))
+        self._read_at = time.monotonic()
 
     def _wake(self) -> None:
         """Those who wait look; who comes later waits for the next news."""
@@ -152,5 +167,6 @@ class Poller:
 
 _ROW: Any = ChangeRow
 _LAST = select(func.coalesce(func.max(_ROW.seq), 0)).scalar_subquery()
+_SCHEMA = select(column("version_num")).select_from(table("alembic_version")).scalar_subquery()
 _NEWEST = select(func.max(_ROW.seq), _ROW.dataset, _ROW.key).group_by(_ROW.dataset, _ROW.key)
 _AFTER = select(_ROW.seq, _ROW.dataset, _ROW.key).where(_ROW.seq > bindparam("after"))

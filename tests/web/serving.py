@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -46,9 +47,9 @@ class Served:
 
 
 @contextmanager
-def serving(mirror: Resources) -> Iterator[Served]:
+def serving(mirror: Resources, **more: Any) -> Iterator[Served]:
     """A real server of the mirror, on a free port."""
-    with prepared(mirror, host="127.0.0.1", port=0) as (server, context):
+    with prepared(mirror, host="127.0.0.1", port=0, **more) as (server, context):
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

@@ -11,6 +11,7 @@ from parlex.answers import counted
 from parlex.cli.tables.layout import RUN_ID_SHOWN, STATUS_STYLES, Facts, Sheet, ago, cell, numbers, text, whole
 
 if TYPE_CHECKING:
+    from parlex.db.api_keys import KeyRecord
     from parlex.db.models import AlertRow
     from parlex.runs.schedule import EntryRecord
     from parlex.settings import Effective
@@ -74,6 +75,15 @@ def waiting(found: Sequence[Waiting]) -> Sheet:
     for row in found:
         state = "given up" if row.given_up else "waits"
         sheet.add(row.target, row.title, row.created_at, row.attempt, state, row.error)
+    return sheet
+
+
+def keys(found: Sequence[KeyRecord]) -> Sheet:
+    sheet = Sheet(
+        "Keys", whole("Id"), text("Name", 3), whole("Role"), *(text(n, 2, 10) for n in ("Made (UTC)", "Revoked (UTC)"))
+    )
+    for row in found:
+        sheet.add(row.id, row.name, row.role, row.made_at, row.revoked_at)
     return sheet
 
 
