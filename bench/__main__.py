@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench import mirror, page, stand_in
+from bench.serving import serving
 from bench.stand_in import ROOT
 from bench.workloads import RIVAL_PYTHON, Bench, say, workloads
 
@@ -43,7 +44,7 @@ def main() -> int:
             quick=asked.quick,
         )
         try:
-            for name, run in workloads(bench).items():
+            for name, run in (workloads(bench) | {"serving": lambda: serving(bench)}).items():
                 if not asked.only or name in asked.only:
                     _measure(name, run, results)
         finally:

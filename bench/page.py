@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
+from bench import serving
 from bench.workloads import (
     BARE,
     BY_HTTPX,
@@ -18,6 +19,7 @@ from bench.workloads import (
     SEQUENTIAL,
     TUNED,
     WATCHED,
+    span,
 )
 
 Results = dict[str, Any]
@@ -35,6 +37,7 @@ _TITLES = {
     "startup": "Start-up and resting memory",
     "memory": "Peak memory against the number of bills",
     "growth": "Growth: bills already held",
+    "serving": "What is held, served",
 }
 
 
@@ -183,6 +186,40 @@ def _resting(work: dict[str, Any]) -> tuple[str, bool]:
     return f"{megabytes:.0f} MB (pools: control 1, fetch 2, persist 1)", megabytes < 350
 
 
+def _serves(question: str, ours: str, rival: str, aim: float) -> Aim:
+    """How far ahead of a rival; reached where the median and the server's own processor time both are."""
+
+    def measure(work: dict[str, Any]) -> tuple[str, bool]:
+        found = work["serving"]["questions"][question]
+        ratio, server = (_of(found, rival, each) / _of(found, ours, each) for each in ("seconds", "server_ms"))
+        whole = _whole_ms(found, rival) / _whole_ms(found, ours)
+        told = f"{_times(ratio)}; {_times(server)} in the server's processor time, {_times(whole)} with PostgreSQL's"
+        return told, ratio >= aim and server >= aim
+
+    return measure
+
+
+def _whole_ms(found: dict[str, Any], name: str) -> float:
+    return _of(found, name, "server_ms") + _of(found, name, "postgres_ms")
+
+
+def _slowest(ours: str) -> Aim:
+    def measure(work: dict[str, Any]) -> tuple[str, bool]:
+        ratios = {}
+        for question in (serving.BILL_TOGETHER, serving.LIST_TOGETHER):
+            found = work["serving"]["questions"][question]
+            ratios[question] = _of(found, ours, "p99_ms") / _of(found, serving.DATASETTE, "p99_ms")
+        told = ", ".join(f"{_times(ratio)} ({question.split(',')[0]})" for question, ratio in ratios.items())
+        return told, max(ratios.values()) <= 1
+
+    return measure
+
+
+def _web_memory(work: dict[str, Any]) -> tuple[str, bool]:
+    held = work["serving"]["memory"][OURS]
+    return f"{held['before']:.0f} MB, {held['after']:.0f} MB with all that it keeps", held["before"] <= 80
+
+
 _LATENCY_LIMIT = f"one session at {LATENCY} ms: at most 1.2 x of downloading alone, {IN_FLIGHT} requests in flight"
 _LATENCY_PREFECT = f"one session at {LATENCY} ms: 5 x ahead of the Prefect flow"
 _ALL_LIMIT = "all sessions at 0 ms: at most 1.0 x of download and COPY by one httpx process"
@@ -203,6 +240,18 @@ _AIMS: tuple[tuple[str, Aim], ...] = (
     ("growth from 1,000 to 100,000 bills held: at most 1.5 x", _growth),
     ("peak memory, 100 against all bills: at most 1.3 x", _peak),
     ("resting memory of `parlex up` without the servers: under 350 MB", _resting),
+    *(
+        aim
+        for ours in (OURS, serving.ANEW)
+        for aim in (
+            (f"{ours}: a bill 2 x ahead of Datasette", _serves(serving.BILL, ours, serving.DATASETTE, 2)),
+            (f"{ours}: a bill 4 x ahead of FastAPI with an ORM", _serves(serving.BILL, ours, serving.ORM, 4)),
+            (f"{ours}: a list of 50 5 x ahead of Datasette", _serves(serving.LIST, ours, serving.DATASETTE, 5)),
+            (f"{ours}: p99 at {serving.CONNECTIONS} connections at most that of Datasette", _slowest(ours)),
+        )
+    ),
+    ("a 304: at least 0.7 x the bare framework's", _serves(serving.UNCHANGED, OURS, serving.BARE_304, 0.7)),
+    ("memory of `parlex serve` once it is ready: at most 80 MB", _web_memory),
 )
 
 
@@ -269,17 +318,13 @@ def _table(found: dict[str, Any], base: str, extra: Sequence[tuple[str, str, str
             yield f"| {name} | 0 |{' |' * (len(heads) - 2)}"
             continue
         seconds = [sample["seconds"] for sample in samples]
-        cells = [name, str(len(samples)), _span(median(seconds)), f"{_span(min(seconds))} to {_span(max(seconds))}"]
+        cells = [name, str(len(samples)), span(median(seconds)), f"{span(min(seconds))} to {span(max(seconds))}"]
         cells.append(_times(median(seconds) / unit))
         for _, field, form in extra:
             values = [sample[field] for sample in samples if field in sample]
             cells.append(form.format(median(values)) if values else "")
         yield f"| {' | '.join(cells)} |"
     yield ""
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds * 1000:.2f} ms" if seconds < 0.1 else f"{seconds:.2f} s"
 
 
 def _compared(found: dict[str, Any], results: Results) -> Iterator[str]:
@@ -351,8 +396,8 @@ def _trigger(found: dict[str, Any], results: Results) -> Iterator[str]:
     for field, name in names.items():
         values = [sample[field] for sample in found["samples"][OURS] if field in sample]
         if values:
-            spread = f"{_span(min(values))} to {_span(max(values))}"
-            yield f"| {name} | {_span(median(values))} | {spread} | {_times(median(values) / unit)} |"
+            spread = f"{span(min(values))} to {span(max(values))}"
+            yield f"| {name} | {span(median(values))} | {spread} | {_times(median(values) / unit)} |"
     yield ""
 
 
@@ -394,6 +439,38 @@ def _growing(found: dict[str, Any], results: Results) -> Iterator[str]:
     yield from _table(found, base, [("processor time", "cpu", "{:.2f} s")])
 
 
+def _served(found: dict[str, Any], results: Results) -> Iterator[str]:
+    yield (
+        f"One mirror of {found['bills']} bills; a process each, on uvicorn with uvloop and httptools, without a line "
+        "in a log for each request; Datasette on the file of `parlex export`, the ORM on the same PostgreSQL. Each is "
+        "asked the same bills and the same pages of lists in the same order, uncompressed. Parlex as it runs keeps the "
+        "bodies that it has made; *made anew* is asked by addresses that differ each time. The query of ours gives "
+        "Datasette the stages of a bill, and the order of a list; its table page is asked without count and facets."
+    )
+    yield ""
+    wrong = {name: count for name, count in found["differing"].items() if count}
+    yield (
+        f"Of {found['compared']} bills and all lists every contender's body was compared with ours first: "
+        + (f"with other content {wrong}." if wrong else "all have the same content.")
+    )
+    yield ""
+    columns = [
+        ("p99", "p99_ms", "{:.2f} ms"),
+        ("processor time of the server", "server_ms", "{:.3f} ms"),
+        ("of PostgreSQL", "postgres_ms", "{:.3f} ms"),
+        ("requests a second", "rate", "{:.0f}"),
+    ]
+    for question, asked in found["questions"].items():
+        yield f"**{question[0].upper()}{question[1:]}**"
+        yield ""
+        yield from _table(asked, OURS, columns)
+    yield "| memory (RSS) | once it is ready | after all this |"
+    yield "| --- | --- | --- |"
+    for name, held in found["memory"].items():
+        yield f"| {name.partition(',')[0]} | {held['before']:.0f} MB | {held['after']:.0f} MB |"
+    yield ""
+
+
 _PARTS: dict[str, Callable[[dict[str, Any], Results], Iterator[str]]] = {
     "profile": _profile,
     "steady": _steady,
@@ -402,6 +479,7 @@ _PARTS: dict[str, Callable[[dict[str, Any], Results], Iterator[str]]] = {
     "startup": _startup,
     "memory": _memory,
     "growth": _growing,
+    "serving": _served,
 }
 
 

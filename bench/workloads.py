@@ -185,7 +185,11 @@ def say(line: str) -> None:
 
 
 def _last(name: str, samples: list[Sample]) -> str:
-    return f"{name} {samples[-1]['seconds']:.3f} s"
+    return f"{name} {span(samples[-1]['seconds'])}"
+
+
+def span(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms" if seconds < 0.1 else f"{seconds:.2f} s"
 
 
 def _fetched(bench: Bench, running: Mirror, call: Callable[[], dict[str, Any]], *, empty: bool) -> Sample:
