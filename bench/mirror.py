@@ -134,6 +134,7 @@ def servers(stand_in: StandIn) -> Iterator[Servers]:
             legisinfo_url=stand_in.legisinfo,
             openparliament_url=stand_in.openparliament,
             legisinfo_rate=0,
+            web_rate=0,
             openparliament_rate=0,
             log_level="WARNING",
         )

@@ -14,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     FromClause,
     Integer,
+    SmallInteger,
     SQLColumnExpression,
     Text,
     and_,
@@ -260,7 +261,10 @@ def session_filter(table: Any) -> Filter:
     """Those of one session; ``table`` has the parliament and the session in columns of their own."""
     return Filter(
         help="the session, like 45-1",
-        where=lambda value: cast(table.parliament, Text) + "-" + cast(table.session, Text) == value,
+        where=lambda value: and_(
+            table.parliament == cast(func.split_part(value, "-", 1), SmallInteger),
+            table.session == cast(func.split_part(value, "-", 2), SmallInteger),
+        ),
         pattern=r"^[1-9]\d{0,2}-[1-9]\d?$",
     )
 

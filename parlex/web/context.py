@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from anyio import CapacityLimiter, fail_after, to_thread
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine
 from starlette.requests import Request
 
-from parlex.datasets.dataset import Dataset
-from parlex.db.models import LatestDocumentRow
 from parlex.web import formats
 from parlex.web.bodies import Answers, Bodies, Body
 from parlex.web.problems import RETRY_SECONDS, Problem
@@ -71,12 +68,6 @@ class Context:
                 raise Problem(406, f"there is no .{suffix} of this; there is: {', '.join(offered)}")
             return str(suffix)
         return accepted(request.headers.get("Accept", "*/*"), offered)
-
-    def checked_at(self, db: Connection, dataset: Dataset, key: str) -> datetime | None:
-        """When a source was last asked for the record."""
-        latest = LatestDocumentRow
-        query = select(func.max(latest.checked_at)).where(latest.dataset == dataset.name, latest.key == key)
-        return db.execute(query.where(latest.source.in_(dataset.decides))).scalar()
 
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]

@@ -21,10 +21,10 @@ from parlex.web.queries import (
     Held,
     given,
     json_of,
+    labelled,
     places,
     rows_of,
     sort_of,
-    spelled_out,
     values_of,
 )
 
@@ -150,7 +150,7 @@ def _records(held: Held, shape_held: Held, names: tuple[str, ...]) -> Compiled:
     served: Served = held.of
     columns = {name: shape_held.of.columns[name] for name in names}
     rows = (
-        select(served.identity.label("_key"), *spelled_out(columns))
+        select(served.identity.label("_key"), *labelled(columns))
         .select_from(served.list.source)
         .where(served.identity == func.any(given("keys", ARRAY(Text()))))
         .subquery("r")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
-from sqlalchemy import Connection, Dialect, Select, Text, and_, bindparam, cast, false, func, or_, select
+from sqlalchemy import Connection, Dialect, Select, Text, any_, bindparam, cast, func, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect as postgresql
 
 from parlex.datasets.served import Collection, Expression, Served, Sort, spelled
+from parlex.db.models import LatestDocumentRow
 from parlex.errors import UsageError
 
 _DIALECT: Dialect = postgresql()  # type: ignore[no-untyped-call]
@@ -83,10 +85,13 @@ def values_of(asked: Asked) -> dict[str, Any]:
     return values | {f"k_{n}": value for n, value in enumerate(_after(asked) or ())}
 
 
-def record(db: Connection, served: Served, key: str, include: tuple[str, ...] = ()) -> str | None:
-    """One record as a JSON object; None where there is none of that key."""
-    rows = _record(served.one, Held(served), include).run(db, {"key": key})
-    return rows[0][0] if rows else None
+def record(
+    db: Connection, served: Served, key: str, sources: Iterable[str], include: tuple[str, ...] = ()
+) -> tuple[str, datetime | None] | None:
+    """One record as a JSON object, and when one of the ``sources`` was last asked for it; None where there is none."""
+    rows = _record(served.one, Held(served), include).run(db, {"key": key, "sources": list(sources)})
+    body, checked = rows[0]
+    return (body, checked) if body is not None else None
 
 
 def count(db: Connection, collection: Collection, asked: Asked) -> int:
@@ -138,7 +143,7 @@ def rows_of(
 ) -> Select[Any]:
     """The SELECT of a page: its columns, and after them k_0, k_1, …, the row's place in the order."""
     sort = sort_of(collection, sort_name)
-    rows = select(*spelled_out(columns), *(c.label(f"k_{n}") for n, c in enumerate(sort.columns)))
+    rows = select(*labelled(columns), *labelled({f"k_{n}": column for n, column in enumerate(sort.columns)}))
     rows = rows.select_from(collection.source).where(*_conditions(collection, filters, parent))
     if goes_on:
         rows = rows.where(_beyond(sort))
@@ -156,18 +161,24 @@ def _record(one: str, held: Held, include: tuple[str, ...]) -> Compiled:
     served: Served = held.of
     more = {**served.detail, **{name: served.list.includes[name] for name in include}}
     columns = {**served.list.fields, **{name: each.column for name, each in more.items()}}
-    inner = select(*spelled_out(columns)).select_from(served.list.source).where(served.identity == given("key"))
-    made = inner.subquery("r")
-    return Compiled.of(select(json_of(made, list(columns))))
+    inner = select(*labelled(columns)).select_from(served.list.source).where(served.identity == given("key"))
+    made, latest = inner.subquery("r"), LatestDocumentRow
+    checked = select(func.max(latest.checked_at)).where(
+        latest.dataset == served.list.dataset, latest.key == given("key"), latest.source == any_(given("sources"))
+    )
+    return Compiled.of(select(json_of(made, list(columns)), checked.scalar_subquery()))
 
 
-def spelled_out(columns: Mapping[str, Expression]) -> list[Any]:
-    return [spelled(column).label(name) for name, column in columns.items()]
+def labelled(columns: Mapping[str, Expression]) -> list[Any]:
+    return [column.label(name) for name, column in columns.items()]
 
 
 def json_of(rows: Any, names: Sequence[str]) -> Any:
-    """A row as a JSON object of these columns, in this order, as text."""
-    only = select(*(rows.c[name] for name in names)).correlate(rows).subquery("o")
+    """A row as a JSON object of these columns, in this order, as text.
+
+    Its instants are spelled here, once the page is cut, and not for each row that is passed over.
+    """
+    only = select(*(spelled(rows.c[name]).label(name) for name in names)).correlate(rows).subquery("o")
     return cast(select(func.row_to_json(only.table_valued())).scalar_subquery(), Text).label(_BODY)
 
 
@@ -195,12 +206,9 @@ def sort_of(collection: Collection, name: str) -> Sort:
 
 def _beyond(sort: Sort) -> Any:
     """What comes after the values k_0, k_1, … of the last row."""
-    values = [given(f"k_{n}", column.type) for n, column in enumerate(sort.columns)]  # type: ignore[attr-defined]
-    parts = []
-    for n, (column, value) in enumerate(zip(sort.columns, values, strict=True)):
-        same = [earlier == given for earlier, given in zip(sort.columns[:n], values[:n], strict=True)]
-        parts.append(and_(*same, column < value if sort.descending else column > value))
-    return or_(false(), *parts)
+    place = tuple_(*sort.columns)
+    last = tuple_(*(given(f"k_{n}", column.type) for n, column in enumerate(sort.columns)))  # type: ignore[attr-defined]
+    return place < last if sort.descending else place > last
 
 
 def cursor_of(asked: Asked, values: Sequence[Any]) -> str:

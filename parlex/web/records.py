@@ -93,12 +93,12 @@ class _Routes:
 
     def _record(self, request: Request, key: str, include: tuple[str, ...]) -> Body:
         with self._context.engine.connect() as db:
-            found = queries.record(db, self._served, key, include)
+            found = queries.record(db, self._served, key, self._dataset.decides, include)
             if found is None:
                 raise self._missing(key)
-            checked = self._context.checked_at(db, self._dataset, key)
+            body, checked = found
         headers = {"Parlex-Checked-At": as_json(checked)} if checked else {}
-        return Body(found.encode(), headers=headers)
+        return Body(body.encode(), headers=headers)
 
     def _past(self, key: str, moment: str) -> Body:
         assert self._served.past is not None
