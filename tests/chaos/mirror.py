@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import httpx
 import psycopg2
 
+from parlex.local.locks import wait_until
 from parlex.local.sandbox import Sandbox
+from tests.chaos.crew import BOUND
 
 Json = dict[str, Any]
 Row = dict[str, Any]
@@ -98,6 +102,24 @@ class Reader:
             )[0]
             return bool(runs and not going)
         return False
+
+    def settles(self, also: Callable[[], bool] = lambda: True) -> bool:
+        """Wait until all is over and ``also`` holds; False once no key has ended for ``BOUND``, however long it takes
+        while some do."""
+
+        def over() -> bool:
+            return self.settled() and also()
+
+        def moved(ended: int) -> bool:
+            with suppress(psycopg2.OperationalError):
+                return over() or self.ended() > ended
+            return False
+
+        while not over():
+            ended = self.ended()
+            if not wait_until(partial(moved, ended), BOUND, every=0.1):
+                return False
+        return True
 
     def picture(self) -> Picture:
         stages: dict[str, list[Json]] = {}

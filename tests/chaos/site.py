@@ -292,7 +292,7 @@ class Site:
         at = time.monotonic()
         inflict(self, random)
         self.start_servers()
-        healed = wait_until(lambda: self.reader.settled() and self.alive(), BOUND, every=0.1)
+        healed = self.reader.settles(self.alive)
         seconds = time.monotonic() - at
         verdict = self.reader.judge(right, may_fail=may_fail)
         if stays:

@@ -53,7 +53,7 @@ def test_nobody_is_withdrawn_on_a_torn_list(site: Site, number: int) -> None:
     at = time.monotonic()
     for victim in ("fetch", "persist"):
         site.crew[victim].kill(random)
-    assert wait_until(lambda: site.reader.settled() and site.alive(), BOUND), site.crew_says()
+    assert site.reader.settles(site.alive), site.crew_says()
     seconds = round(time.monotonic() - at, 1)
     after, lines = site.reader.rows(HELD), site.reader.rows(HISTORY)
     lost, wrong, more = len(set(held) - set(after)), len(set(after) - set(held)), len(lines) - len(history)

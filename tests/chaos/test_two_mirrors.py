@@ -70,7 +70,7 @@ def test_two_mirrors_on_one_redis(site: Site, tmp_path: Path, number: int) -> No
                     crews[mirror][random.choice(["fetch", "persist", "control"])].kill(random)
             at = time.monotonic()
             for mirror, reader in readers.items():
-                assert wait_until(reader.settled, BOUND), site.crew_says()
+                assert reader.settles(), site.crew_says()
                 verdict = reader.judge(right)
                 took = round(time.monotonic() - at, 1)
                 site.report(Result(NAME, number, "", seconds=took, **asdict(verdict)))
