@@ -41,7 +41,9 @@ def get(
         404: {"description": "There is no such thing.", **_PROBLEM},
         406: {"description": "It is not written like that.", **_PROBLEM},
         409: {"description": "The cursor is of another question.", **_PROBLEM},
+        414: {"description": "The address is too long.", **_PROBLEM},
         422: {"description": "A parameter is wrong.", **_PROBLEM},
+        429: {"description": "Too many questions: see Retry-After.", **_PROBLEM},
         503: {"description": "The database does not answer, or not in time.", **_PROBLEM},
         **{status: {"description": why, **_PROBLEM} for status, why in (problems or {}).items()},
     }

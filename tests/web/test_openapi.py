@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
@@ -38,6 +38,8 @@ def test_no_question_breaks_the_server_or_its_promise(served: Served, mode: Gene
         def ask(case: schemathesis.Case) -> None:
             nonlocal asked
             asked += 1
+            # A longer address is refused at the door with 414, which the tool takes for an answer to the question.
+            assume(len(str(case.as_transport_kwargs(base_url=served.address))) < 6000)
             case.call_and_validate()
 
         try:
