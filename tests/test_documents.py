@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -189,8 +189,8 @@ def _environment(folder: Path, sandbox: Sandbox) -> dict[str, str]:
 
 
 @contextmanager
-def beside_up(checkout: Checkout) -> Iterator[None]:
-    """``parlex up`` in the checkout, ready."""
+def beside_up(checkout: Checkout) -> Iterator[str]:
+    """``parlex up`` in the checkout, ready; where it serves."""
     command = [".venv/bin/parlex", "up", "--flower-port", "0", "--web-port", "0"]
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=checkout.folder, env=checkout.environment, **options) as up:
@@ -203,7 +203,7 @@ def beside_up(checkout: Checkout) -> Iterator[None]:
             drain = Thread(target=up.stdout.read)
             drain.start()
             assert wait_until(checkout.is_well, BLOCK_SECONDS, every=1), "parlex doctor finds it well"
-            yield
+            yield next(found[1] for line in said if (found := re.search(r"(http://\S+)/docs$", line)))
             up.terminate()
             drain.join()
         finally:
@@ -213,10 +213,10 @@ def beside_up(checkout: Checkout) -> Iterator[None]:
 @pytest.mark.live
 @pytest.mark.parametrize("page", RUN)
 def test_the_blocks_of_a_page_run(page: str, checkout: Checkout) -> None:
-    with beside_up(checkout):
+    with beside_up(checkout) as web:
         for block in blocks(page):
             if block.runs:
-                checkout.run(block)
+                checkout.run(replace(block, code=block.code.replace("http://127.0.0.1:8000", web)))
 
 
 def test_a_script_above_a_clone_named_parlex_imports_the_package(tmp_path: Path) -> None:
