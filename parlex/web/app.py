@@ -42,7 +42,8 @@ def application(
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(runs.router(started), prefix=PREFIX)
     app.include_router(search.router(context, datasets), prefix=PREFIX)
-    app.include_router(graph.router(context, datasets, [*search.collections(datasets), changes.LINES]))
+    facts = state.told(context, datasets, settings)
+    app.include_router(graph.router(context, datasets, [*search.collections(datasets), changes.LINES], facts))
     app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
 
     @app.get("/docs", include_in_schema=False)

@@ -28,14 +28,17 @@ from parlex.web import graph_limits, graph_types
 from parlex.web.context import Context
 from parlex.web.graph_limits import BYTES, SECONDS, Measure, Refused
 from parlex.web.graph_rows import Reading, Stop, TooSlow
+from parlex.web.state import Fact
 
 _KEPT = 32  # documents; one of a thousand tokens takes about a megabyte
 
 
-def router(context: Context, datasets: Mapping[str, Dataset], lists: Iterable[Collection]) -> APIRouter:
-    """The route. ``lists``: what can be asked for beside the datasets."""
+def router(
+    context: Context, datasets: Mapping[str, Dataset], lists: Iterable[Collection], facts: Mapping[str, Fact]
+) -> APIRouter:
+    """The route. ``lists`` and ``facts``: what can be asked for beside the datasets."""
     found = APIRouter()
-    graph = _Graph(context, graph_types.schema([d.served for d in datasets.values() if d.served], lists))
+    graph = _Graph(context, graph_types.schema([d.served for d in datasets.values() if d.served], lists, facts))
     found.add_api_route("/graphql", graph.answer, methods=["POST"], include_in_schema=False)
     return found
 

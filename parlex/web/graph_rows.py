@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, Text, func, literal_column, null, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
+from parlex.answers import as_json
 from parlex.datasets.served import Collection, Expression, Served
 from parlex.web.problems import is_too_slow
 from parlex.web.queries import (
@@ -87,6 +89,12 @@ class Reading:
         if place not in self._levels:
             self._levels[place] = read()
         return self._levels[place]
+
+    def told(self, read: Callable[[Session], Any]) -> Any:
+        """What a function tells, as JSON has it."""
+        self.check()
+        with Session(self._db) as db:
+            return as_json(read(db))
 
     def page(
         self, collection: Collection, shape: Shape, names: set[str], asked: Asked, keys: Sequence[str] | None

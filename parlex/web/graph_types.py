@@ -38,6 +38,7 @@ from parlex.web import questions
 from parlex.web.graph_rows import Reading, Row, Shape
 from parlex.web.problems import Problem
 from parlex.web.queries import Asked, WrongCursor, cursor_of
+from parlex.web.state import Fact
 
 Info = GraphQLResolveInfo
 _JSON = GraphQLScalarType("JSON", description="A value as JSON has it.")
@@ -46,15 +47,20 @@ _FIRST = GraphQLArgument(GraphQLInt, description="rows at most")
 _AFTER = GraphQLArgument(GraphQLString, description="the cursor of a row of this list: what comes after it")
 
 
-def schema(every: Iterable[Served], lists: Iterable[Collection]) -> GraphQLSchema:
-    """The schema of these datasets, and of further lists."""
-    return _Types(list(every), list(lists)).schema()
+def schema(every: Iterable[Served], lists: Iterable[Collection], facts: Mapping[str, Fact]) -> GraphQLSchema:
+    """The schema of these datasets, of further lists, and of what is told of the whole mirror."""
+    return _Types(list(every), list(lists)).schema(facts)
 
 
 def plain(source: Any, info: Info) -> Any:
     """The value of a field that is there."""
     info.context.check()
     return source[info.field_name]
+
+
+def _told(fact: Fact, _: Any, info: Info) -> Any:
+    reading: Reading = info.context
+    return reading.told(fact.read)
 
 
 class _Types:
@@ -64,12 +70,15 @@ class _Types:
         self._shapes = {served.one: _shape(served) for served in every}
         self._made: dict[str, GraphQLObjectType] = {}
 
-    def schema(self) -> GraphQLSchema:
+    def schema(self, facts: Mapping[str, Fact]) -> GraphQLSchema:
         fields = {}
         for served in self._every:
             fields[served.one] = self._by_key(served)
             fields[served.list.name] = self._list(served.list)
         fields |= {each.name: self._list(each) for each in self._lists}
+        for name, fact in facts.items():
+            resolve = partial(_told, fact)
+            fields[name] = GraphQLField(self._of(fact.type), resolve=resolve, description=fact.help)
         return GraphQLSchema(GraphQLObjectType("Query", fields))
 
     # Types.

@@ -4,7 +4,7 @@ tells of it, so that nobody keeps an answer."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from parlex.answers import Record, as_json
 from parlex.datasets import sessions, verify
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import Collection, Filter, Sort, instant
+from parlex.datasets.sessions import SessionRecord
 from parlex.db.models import RunRow, SweepRow
 from parlex.runs import reads
 from parlex.runs.fetch_logs import STATUSES
@@ -82,19 +83,13 @@ def router(context: Context, datasets: Mapping[str, Dataset], settings: Settings
 
         routes.get(found, path, answer, help=help, tag=TAG, parameters=parameters, parts=parts)
 
-    def status(db: Session, given: Any) -> Any:
-        now = datetime.now(UTC)
-        judged = monitor.overview(db, now - JUDGED, now, datasets, settings).to_dict()
-        mirror = {"mirror": context.poller.mirror, "seq": context.poller.last, "version": __version__}
-        return as_json({**mirror, **judged})
-
     def completeness(db: Session, given: Any) -> Iterator[Record]:
         for dataset in datasets.values():
             chosen = [scope for scope in dataset.scopes(db) if given["session"] in (None, scope)]
             yield from verify.verify(db, dataset, chosen) if chosen else ()
 
-    add("/sessions", "What is held, session by session.", lambda db, given: sessions.sessions(db, datasets.values()))
-    add("/status", "How fresh the mirror is, and how its runs of the last 24 hours went.", status)
+    for name, one in told(context, datasets, settings).items():
+        add(f"/{name}", one.help, lambda db, given, read=one.read: read(db))  # type: ignore[misc]
     add("/completeness", "What each list has against what the mirror holds.", completeness, _one_session(None))
     add("/runs/{id}", "A run's whole story.", _run, id="0a1b2c3d-0000-4000-8000-000000000000")
     for dataset in datasets.values():
@@ -105,6 +100,31 @@ def router(context: Context, datasets: Mapping[str, Dataset], settings: Settings
 
             add(f"/{name}", survey.help, read, _one_session(...))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something of the whole mirror, by its Python type."""
+
+    help: str
+    type: Any
+    read: Callable[[Session], Any]
+
+
+def told(context: Context, datasets: Mapping[str, Dataset], settings: Settings) -> dict[str, Fact]:
+    """What is told of the whole mirror, without a question."""
+
+    def status(db: Session) -> Any:
+        now = datetime.now(UTC)
+        judged = monitor.overview(db, now - JUDGED, now, datasets, settings).to_dict()
+        mirror = {"mirror": context.poller.mirror, "seq": context.poller.last, "version": __version__}
+        return as_json({**mirror, **judged})
+
+    held = partial(sessions.sessions, datasets=list(datasets.values()))
+    return {
+        "sessions": Fact("What is held, session by session.", tuple[SessionRecord, ...], held),
+        "status": Fact("How fresh the mirror is, and how its runs of the last 24 hours went.", dict, status),
+    }
 
 
 def _one_session(default: Any) -> type[Parameters]:

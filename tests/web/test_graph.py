@@ -229,3 +229,12 @@ def test_no_question_breaks_it(served: Served) -> None:
             assert answer.json().keys() <= {"data", "errors"}
 
         ask_it()
+
+
+def test_the_state_of_the_mirror_is_told_as_by_rest(client: httpx.Client) -> None:
+    question = "{ status sessions { session is_current datasets { dataset held withdrawn } } }"
+    told = client.post("/graphql", json={"query": question}).json()["data"]
+    sessions = client.get("/api/v1/sessions").json()["data"]
+    assert [one["session"] for one in told["sessions"]] == [one["session"] for one in sessions]
+    assert told["sessions"][0]["datasets"][0]["held"] == sessions[0]["datasets"][0]["held"]
+    assert told["status"]["mirror"] == client.get("/api/v1/status").json()["mirror"]
