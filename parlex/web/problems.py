@@ -66,8 +66,19 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+REFERENCE = {"$ref": "#/components/schemas/Problem"}
+
+
 def install(app: FastAPI) -> None:
-    """Make every error a problem."""
+    """Make every error a problem, and say in the documents what that is."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        found = describe()
+        found["components"]["schemas"].setdefault("Problem", SCHEMA)
+        return found
+
+    app.openapi = described  # type: ignore[method-assign]
     app.add_exception_handler(Problem, _told)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _unprocessable)

@@ -11,12 +11,12 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from parlex.web import formats
-from parlex.web.problems import SCHEMA
+from parlex.web.problems import REFERENCE
 from parlex.web.questions import Parameters
 
 Answer = Callable[[Request, Any], Awaitable[Response]]  # of a request and its parameters
 
-_PROBLEM = {"content": {"application/problem+json": {"schema": SCHEMA}}}
+_PROBLEM = {"content": {"application/problem+json": {"schema": REFERENCE}}}
 _KEY_LENGTH = 200
 
 

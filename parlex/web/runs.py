@@ -27,7 +27,7 @@ from parlex.parliament import SessionId
 from parlex.runs import reads, work
 from parlex.runs.run_log import USUAL, RunLog, Transactions
 from parlex.web.keys import require
-from parlex.web.problems import RETRY_SECONDS, SCHEMA, Problem
+from parlex.web.problems import REFERENCE, RETRY_SECONDS, Problem
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ REMEMBERED_SECONDS = 24 * 3600  # an Idempotency-Key with its answer
 _CLAIMED_SECONDS = 120  # one whose answer is being made
 _LONGEST_KEY = 255
 _THREADS = 2
-_PROBLEM = {"content": {"application/problem+json": {"schema": SCHEMA}}}
+_PROBLEM = {"content": {"application/problem+json": {"schema": REFERENCE}}}
 
 
 class Wanted(BaseModel):
