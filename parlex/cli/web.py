@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from parlex.answers import counted
 from parlex.cli.dispatch import send
 from parlex.cli.frame import RUN, Commands, Host, Json, Port, command, looking, note, print_json, reading
 from parlex.errors import UsageError
@@ -94,7 +95,7 @@ def list_keys(as_json: Json = False) -> None:
         return
     if found:
         layout.console().print(tables.keys(found))
-    note(f"{len(found)} keys, {sum(one.revoked_at is None for one in found)} of them good")
+    note(f"{counted(len(found), 'key')}, good ones: {sum(one.revoked_at is None for one in found)}")
 
 
 @command(keys, name="revoke")

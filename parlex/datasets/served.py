@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql import REGCONFIG
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
@@ -170,7 +171,7 @@ class Searched:
 
     def _asked(self, question: Expression) -> list[tuple[str, Expression, Expression]]:
         return [
-            (lang, vector, func.plainto_tsquery(literal_column(f"'{named}'::regconfig"), func.parlex_words(question)))
+            (lang, vector, func.plainto_tsquery(cast(named, REGCONFIG), func.parlex_words(question)))
             for lang, (vector, named) in self.vectors.items()
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -199,7 +199,8 @@ def _timeline(
     db: Session, run: RunRecord, sweeps: tuple[SweepRecord, ...], quarantine: tuple[QuarantineRecord, ...]
 ) -> tuple[EventRecord, ...]:
     """What happened when, in order; what happened at the same moment in the order of the steps of a run."""
-    found = [EventRecord(run.started_at, f"opened for the slot {as_json(run.slot)}" if run.slot else "opened by hand")]
+    slot = run.slot.astimezone(UTC).isoformat(timespec="seconds") if run.slot else None
+    found = [EventRecord(run.started_at, f"opened for the slot {slot}" if slot else "opened by hand")]
     for sweep in sweeps:
         believed = "believed" if sweep.believed else f"not believed ({sweep.reason})"
         found.append(EventRecord(sweep.swept_at, f"{sweep.source} list of {sweep.scope}: {sweep.listed}, {believed}"))

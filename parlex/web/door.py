@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parlex import logs
+from parlex.answers import counted
 from parlex.web.keys import Key, Keys
 from parlex.web.limits import WINDOW, Limits, Verdict, client_of, is_local
 from parlex.web.problems import Problem
@@ -171,7 +172,7 @@ class Door:
         asked.more.append((b"ratelimit-policy", f'"{policy}";q={quota};w={WINDOW:.0f}'.encode()))
         asked.more.append((b"ratelimit", f'"{policy}";r={verdict.remaining};t={_seconds(verdict)}'.encode()))
         if not verdict.allowed:
-            detail = f"more than {quota} requests a minute: ask again in {_seconds(verdict)} s"
+            detail = f"more than {quota} a minute: ask again in {counted(_seconds(verdict), 'second')}"
             headers = {"Retry-After": str(_seconds(verdict))}
             raise Problem(429, detail, kind=_EXCEEDED, headers=headers, **{"violated-policies": [policy]})
 

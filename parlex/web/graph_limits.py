@@ -94,7 +94,7 @@ class Measure:
         if size.depth > DEPTH:
             raise Refused(GraphQLError(f"it is {size.depth} fields deep: {DEPTH} at most"))
         if size.cost > COST:
-            told = f"it could read {size.cost:,} rows: {COST:,} at most; ask for fewer with first"
+            told = f"the rows it could read are {size.cost:,}: {COST:,} at most; ask for fewer with first"
             raise Refused(GraphQLError(told))
 
     def _of(self, selections: SelectionSetNode, parent: GraphQLObjectType) -> _Size:

@@ -32,6 +32,7 @@ COMMANDS = {
         "alerts",
         "hosts",
         "schedule",
+        "keys",
         "db",
     ],
 }
@@ -40,6 +41,7 @@ GROUPS = {
     "quarantine": ["list", "show", "approve", "reject"],
     "alerts": ["test", "check"],
     "hosts": ["lift"],
+    "keys": ["add", "list", "revoke"],
     "schedule": ["list", "pause", "resume", "set"],
     "db": ["upgrade", "downgrade"],
 }

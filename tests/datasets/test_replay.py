@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from parlex.datasets.replay import Difference
+from parlex.errors import UsageError
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.watch import upkeep
@@ -76,7 +79,8 @@ def test_what_a_guard_withholds_stays_withheld(source: Edited, filled: Resources
 
 def test_a_session_or_a_time_may_be_chosen(filled: Resources) -> None:
     execute(filled, "UPDATE bills SET sponsor_name = 'Somebody Else' WHERE number IN ('C-2', 'C-3')")
-    assert replayed(filled, scopes=[str(SessionId(44, 1))]) == []
+    with pytest.raises(UsageError, match="does not hold session 44-1"):
+        replayed(filled, scopes=[str(SessionId(44, 1))])
     assert len(replayed(filled, scopes=[str(SESSION)])) == 2
     assert replayed(filled, since=datetime.now(UTC) + timedelta(hours=1)) == []
     execute(filled, "UPDATE latest_documents SET fetched_at = '2020-03-01' WHERE key = '45-1 C-2'")

@@ -110,7 +110,7 @@ def test_a_command_waits_while_its_run_is_paused_and_says_so(mirror: Resources, 
         pipeline.plan(pipeline.run(run_id))
     pipeline.pause(run_id)
     with capture_logs() as logged, ThreadPoolExecutor(1) as pool:
-        figures = pool.submit(alone._carry, pipeline, pipeline.run(run_id), None)
+        figures = pool.submit(alone._carry, pipeline, pipeline.run(run_id), alone._Told(pipeline, run_id, None))
         assert wait_until(lambda: any(line["event"] == "paused" for line in logged), 30)
         assert pipeline.progress(run_id) == (0, 3 if planned else 0)
         pipeline.resume(run_id)

@@ -133,7 +133,7 @@ def test_a_bill_s_json_has_the_promised_keys_and_forms(db: Session) -> None:
     assert list(found) == BILL_KEYS
     assert found["introduced_on"] == "2025-06-03"
     assert found["reinstated_from"] == "44-1 C-7"
-    assert found["first_seen_at"] == "2026-06-10T12:00:00+00:00"
+    assert found["first_seen_at"] == "2026-06-10T12:00:00.000000+00:00"
     assert found["royal_assent_on"] is None
     assert found["last_checked_at"] is None
     assert found["withdrawn"] is False
@@ -141,7 +141,7 @@ def test_a_bill_s_json_has_the_promised_keys_and_forms(db: Session) -> None:
 
 def test_instants_are_utc_whatever_zone_they_come_in() -> None:
     ottawa = timezone(timedelta(hours=-4))
-    assert answers.as_json(datetime(2026, 6, 10, 20, tzinfo=ottawa)) == "2026-06-11T00:00:00+00:00"
+    assert answers.as_json(datetime(2026, 6, 10, 20, tzinfo=ottawa)) == "2026-06-11T00:00:00.000000+00:00"
 
 
 def test_bills_come_in_the_order_of_their_numbers(db: Session) -> None:
@@ -283,7 +283,7 @@ def test_runs_come_newest_first_with_the_promised_keys(db: Session) -> None:
     found = [run.as_json() for run in run_reads.runs(db)]
     assert [run["run_id"] for run in found] == [str(new.run_id), str(old.run_id)]
     assert list(found[0]) == RUN_KEYS
-    assert found[0]["slot"] == "2026-06-10T12:00:00+00:00"
+    assert found[0]["slot"] == "2026-06-10T12:00:00.000000+00:00"
     assert found[1]["bills_fetched"] == 5
     assert found[1]["errors"] == ["first", "second"]
     assert [str(run.run_id) for run in run_reads.runs(db, 1)] == [str(new.run_id)]

@@ -154,8 +154,8 @@ SCHEMA = "{__schema {types {name fields {name type {name ofType {name}}}}}}"
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("{bills(first: 400) {votes(first: 50) {number}}}", "it could read 20,400 rows"),
-        ("query ($n: Int = 400) {bills(first: $n) {votes(first: 50) {number}}}", "it could read 20,400 rows"),
+        ("{bills(first: 400) {votes(first: 50) {number}}}", "the rows it could read are 20,400"),
+        ("query ($n: Int = 400) {bills(first: $n) {votes(first: 50) {number}}}", "the rows it could read are 20,400"),
         ("{bills {sponsor {bills {sponsor {bills(first: 1) {sponsor {name}}}}}}}", "7 fields deep"),
         ("{bills {...a}} fragment a on Bill {sponsor {bills {...b}}} fragment b on Bill {sponsor {bills {...c}}} "
          "fragment c on Bill {sponsor {name}}", "7 fields deep"),

@@ -8,12 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
 from tests.web.serving import Served
 
+PHASES = [Phase.generate]  # what is found is short enough, and each smaller one is a request
 GOLDEN = Path(__file__).parent.parent / "golden" / "openapi.json"
 
 
@@ -33,14 +34,18 @@ def test_no_question_breaks_the_server_or_its_promise(served: Served, mode: Gene
     for found in schemathesis.openapi.from_url(f"{served.address}/openapi.json").get_all_operations():
         operation = found.ok()
 
-        @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=PHASES)
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: schemathesis.Case) -> None:
             nonlocal asked
             asked += 1
-            # A longer address is refused at the door with 414, which the tool takes for an answer to the question.
-            assume(len(str(case.as_transport_kwargs(base_url=served.address))) < 6000)
-            case.call_and_validate()
+            wait = str((case.query or {}).get("wait", ""))
+            if wait.isdigit() and int(wait) < 60:
+                case.query["wait"] = 0  # it may ask for a minute
+            answer = case.call()
+            # Too long an address is refused at the door; the tool takes 414 for an answer to the question.
+            if answer.status_code != 414:
+                case.validate_response(answer)
 
         try:
             ask()
