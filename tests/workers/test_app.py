@@ -27,7 +27,7 @@ from tests.db.test_engine import admin
 from tests.test_door import WORKER, program, publish, worker
 from tests.workers.test_beat import beat
 from workers import tasks
-from workers.app import MIRROR, MOST_PASSED_ON
+from workers.app import MIRROR, MOST_PASSED_ON, PASSED_ON
 
 
 @pytest.mark.live
@@ -139,7 +139,7 @@ def test_a_database_that_turns_read_only_is_one_line_each_and_heals_by_itself(
         admin(server, f"{alter} set default_transaction_read_only = on", all_out(database))
         publish(settings, "parlex.fetch_latest_bills")
         publish(settings, "parlex.check_alerts")
-        publish(settings, "parlex.prune", headers={MIRROR: str(uuid4())})
+        publish(settings, "parlex.prune", headers={MIRROR: str(uuid4()), PASSED_ON: MOST_PASSED_ON})
         told = ("fetch_latest_bills", "keep_house", "check_alerts", "fetch_bills")
         refused = [rf"parlex\.{task}\[\S+ raised expected: ConfigurationError\('{READ_ONLY}'\)" for task in told]
         assert wait_until(lambda: all(re.search(one, log.read_text()) for one in refused), 60), log.read_text()
