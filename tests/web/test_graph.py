@@ -221,7 +221,7 @@ def test_no_question_breaks_it(served: Served) -> None:
     for found in schema.get_all_operations():
         operation = found.ok()
 
-        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
         @given(case=operation.as_strategy())
         def ask_it(case: schemathesis.Case) -> None:
             answer = case.call()

@@ -48,7 +48,7 @@ def test_it_finds_what_a_plain_look_finds(
         named = CONFIGURATIONS[lang]
         asked = [word for word in titles if db.execute(query, {"named": named, "word": word}).scalar_one()]
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(st.lists(st.sampled_from(asked), min_size=1, max_size=3, unique=True), st.sampled_from([str, str.upper]))
     def find(chosen: list[str], spell: Any) -> None:
         wanted = {key for key, held in of.items() if held.issuperset(chosen)}
