@@ -34,6 +34,7 @@ from parlex.answers import Record
 from parlex.db.models import Base
 
 Expression = SQLColumnExpression[Any]
+SESSION = r"^[1-9]\d{0,2}-[1-9]\d?$"  # how a session is written
 CHECKED = "last_checked_at"  # not of a body: it moves without a line in the history, which a tag is made of
 
 
@@ -266,7 +267,7 @@ def session_filter(table: Any) -> Filter:
             table.parliament == cast(func.split_part(value, "-", 1), SmallInteger),
             table.session == cast(func.split_part(value, "-", 2), SmallInteger),
         ),
-        pattern=r"^[1-9]\d{0,2}-[1-9]\d?$",
+        pattern=SESSION,
     )
 
 

@@ -60,11 +60,6 @@ def grant_web(engine: Engine, tables: Iterable[str]) -> list[str]:
         return list(_grant(db, sorted(tables)))
 
 
-def web_role_exists(engine: Engine) -> bool:
-    with engine.connect() as db:
-        return db.execute(_EXISTS).first() is not None
-
-
 _EXISTS = text("select 1 from pg_roles where rolname = 'parlex_web'")
 # Another database's grant may make it in the same moment.
 _MAKE = text("do $$ begin create role parlex_web; exception when duplicate_object then null; end $$")

@@ -14,7 +14,7 @@ import structlog
 from parlex.db.models import RunRow
 from parlex.errors import RateLimited
 from parlex.parliament import SessionId
-from parlex.runs.fetch_logs import Figures
+from parlex.runs.fetch_logs import Figures, Opened
 from parlex.runs.pipeline import Pipeline
 from parlex.runs.run_log import USUAL
 from parlex.runs.work import Request
@@ -95,16 +95,17 @@ def run_here(pipeline: Pipeline, request: Request, watcher: Watcher | None = Non
     pipeline.abandon_dead()
     figures = None
     while figures is None:
-        run = pipeline.open_run(request, carrier="process").run
-        told = _Told(pipeline, run.run_id, watcher)
-        with pipeline.carrying(run) as mine:
-            figures = (_see_through if mine else _watch)(pipeline, run, told)
+        opened = pipeline.open_run(request, carrier="process")
+        told = _Told(pipeline, opened.run.run_id, watcher)
+        with pipeline.carrying(opened) as mine:
+            figures = _see_through(pipeline, opened, told) if mine else _watch(pipeline, opened.run, told)
     return figures
 
 
-def _see_through(pipeline: Pipeline, run: RunRow, told: _Told) -> Figures:
+def _see_through(pipeline: Pipeline, opened: Opened, told: _Told) -> Figures:
+    run = opened.run
     try:
-        return _carry(pipeline, run, told)
+        return _carry(pipeline, run, told, taken_up=opened.joined)
     # Nobody else carries this run on: the log says at once how it ended. Ctrl-C or TERM is no trouble to tell of.
     except (KeyboardInterrupt, SystemExit):
         pipeline.revoke(run.run_id)
@@ -114,7 +115,9 @@ def _see_through(pipeline: Pipeline, run: RunRow, told: _Told) -> Figures:
         raise
 
 
-def _carry(pipeline: Pipeline, run: RunRow, told: _Told) -> Figures:
+def _carry(pipeline: Pipeline, run: RunRow, told: _Told, *, taken_up: bool = False) -> Figures:
+    """``taken_up``: another process began it."""
+
     def save(keys: Sequence[str]) -> None:
         pipeline.persist(run, keys)
         told.progress()
@@ -129,7 +132,7 @@ def _carry(pipeline: Pipeline, run: RunRow, told: _Told) -> Figures:
         run, error = pipeline.run(run.run_id), report.error or error
         waits = _wait_until_due(pipeline, run, told, error)
     told.progress()
-    if keys := pipeline.unsaved(run):  # that its last process fetched
+    if taken_up and (keys := pipeline.unsaved(run)):
         save(keys)
     while (ended := pipeline.close_if_complete(run)) is None:
         if keys := pipeline.take_due(run):

@@ -156,18 +156,18 @@ class RunLog:
             )
 
     @contextmanager
-    def carrying(self, run: RunRow) -> Iterator[bool]:
+    def carrying(self, opened: Opened) -> Iterator[bool]:
         """Whether the run is this process's to carry while the block lasts; not one of the workers, or of another.
 
         Whoever has its name is the only one, so that what a process before it held is free.
         """
-        if run.carrier == "worker":
+        if opened.run.carrier == "worker":
             yield False
             return
-        with self._keeping(fetch_logs.carried(run.run_id)) as mine:
-            if mine:
+        with self._keeping(fetch_logs.carried(opened.run.run_id)) as mine:
+            if mine and opened.joined:
                 with self._db() as db:
-                    current = fetch_logs.lock(db, run.run_id)
+                    current = fetch_logs.lock(db, opened.run.run_id)
                     if current.status == "running":
                         fetch_logs.adopt(db, current, now=Clock(db).now())
             yield mine

@@ -37,7 +37,7 @@ def application(
         title="Parlex", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     problems.install(app)
-    app.include_router(feeds.router(context, datasets, PREFIX), prefix=PREFIX)
+    app.include_router(feeds.router(context, datasets), prefix=PREFIX)
     app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(runs.router(started), prefix=PREFIX)

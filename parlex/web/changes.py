@@ -14,16 +14,16 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field, create_model
-from sqlalchemy import Connection, Numeric, cast, func, select
+from sqlalchemy import Numeric, cast, func, select
 from starlette.responses import Response
 
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.served import Collection, Cover, Expression, Filter, Served, Sort
+from parlex.datasets.served import SESSION, Collection, Cover, Expression, Filter, Served, Sort
 from parlex.db.models import ChangeRow
 from parlex.mirror.history import ChangeRecord
 from parlex.web import formats, questions, routes
 from parlex.web.bodies import Body
-from parlex.web.context import Context, address_with
+from parlex.web.context import Context, address_with, key_of, require_held
 from parlex.web.problems import Problem
 from parlex.web.queries import Asked, page
 from parlex.web.questions import Parameters
@@ -32,7 +32,6 @@ from parlex.web.streams import PART, EventStream, Part
 USUAL, MOST = 100, 5_000  # lines of a page
 LONGEST_WAIT = 55  # seconds; what stands between often gives up after a minute
 WRITTEN_AS = (formats.JSON, formats.NDJSON, formats.CSV, formats.EVENTS)
-SESSION = r"^[1-9]\d{0,2}-[1-9]\d?$"
 KEY = r"^[^\x00]+$"
 TAG = "changes"
 
@@ -221,16 +220,3 @@ class _Changes:
         last: int = json.loads(found.rows[-1])["seq"] if found.rows else question.after
         more = found.next is not None
         return Part(found.rows, last if more else max(last, seen), more)
-
-
-def key_of(served: Served, request: Request) -> str:
-    """The key that the path names. Problem for parts that make none."""
-    try:
-        return served.key(request.path_params)
-    except ValueError as error:
-        raise Problem(404, str(error)) from None
-
-
-def require_held(db: Connection, served: Served, key: str) -> None:
-    if db.execute(select(served.identity).where(served.identity == key)).first() is None:
-        raise Problem(404, f"the mirror does not hold {key}")

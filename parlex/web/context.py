@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from anyio import CapacityLimiter, fail_after, to_thread
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select
 from starlette.requests import Request
 
+from parlex.datasets.served import Served
 from parlex.web import formats
 from parlex.web.bodies import Answers, Bodies, Body
 from parlex.web.problems import RETRY_SECONDS, Problem
@@ -70,7 +71,22 @@ class Context:
         return accepted(request.headers.get("Accept", "*/*"), offered)
 
 
-InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+def key_of(served: Served, request: Request) -> str:
+    """The key that the path names. Problem 404 for parts that make none."""
+    try:
+        return served.key(request.path_params)
+    except ValueError as error:
+        raise Problem(404, str(error)) from None
+
+
+def require_held(db: Connection, served: Served, key: str) -> None:
+    """Problem 404 where the mirror holds no record of that key."""
+    if db.execute(select(served.identity).where(served.identity == key)).first() is None:
+        raise not_held(key)
+
+
+def not_held(key: str) -> Problem:
+    return Problem(404, f"the mirror does not hold {key}")
 
 
 def accepted(accept: str, offered: tuple[str, ...]) -> str:
@@ -98,11 +114,6 @@ def _weight(text: str) -> float:
 
 def json_body(value: Any, **headers: str) -> Body:
     return Body(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), headers=headers)
-
-
-def next_address(request: Request, cursor: str) -> str:
-    """The address of the next page: this one with another cursor."""
-    return address_with(request, cursor=cursor)
 
 
 def address_with(request: Request, **parameters: Any) -> str:

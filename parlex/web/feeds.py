@@ -35,7 +35,7 @@ from parlex.db.models import ChangeRow, MirrorRow
 from parlex.db.reads import PAGE
 from parlex.web import changes, formats, routes
 from parlex.web.bodies import Body
-from parlex.web.context import Context, accepted, address_with
+from parlex.web.context import PREFIX, Context, accepted, address_with, key_of, require_held
 from parlex.web.questions import Parameters
 
 USUAL, MOST = 50, 500  # entries of a feed; /changes has them all
@@ -70,15 +70,15 @@ def _wanted(scope: Scope) -> bool:
     return _TYPE in accept.lower() and accepted(accept, tuple(formats.MEDIA_TYPES)) == formats.ATOM
 
 
-def router(context: Context, datasets: Mapping[str, Dataset], prefix: str) -> APIRouter:
-    """The feeds of everything, of each list, and of each record. ``prefix``: of the addresses."""
+def router(context: Context, datasets: Mapping[str, Dataset]) -> APIRouter:
+    """The feeds of everything, of each list, and of each record."""
     found = APIRouter(route_class=FeedRoute)
     told = {name for dataset in datasets.values() for name in dataset.told_fields}
 
     def add(path: str, help: str, of: Dataset | None, parts: Mapping[str, str], more: Mapping[str, Any]) -> None:
         fields = sorted(of.told_fields if of else told)
         name = path.strip("/").replace("/", " ").replace("{", "").replace("}", "").title().replace(" ", "")
-        answer = _Feed(context, datasets, prefix, of, one=bool(parts)).answer
+        answer = _Feed(context, datasets, of, one=bool(parts)).answer
         parameters = _parameters(f"{name}FeedParameters", fields, more)
         about: dict[str, Any] = {"parameters": parameters, "parts": parts, "written_as": (formats.ATOM,)}
         routes.get(found, path + SUFFIX, answer, help=help, tag="feeds", **about)
@@ -126,10 +126,8 @@ class _Line:
 class _Feed:
     """``of``: the dataset it is of, or all. ``one``: whether it is of one record, which the path names."""
 
-    def __init__(
-        self, context: Context, datasets: Mapping[str, Dataset], prefix: str, of: Dataset | None, *, one: bool
-    ) -> None:
-        self._context, self._datasets, self._prefix, self._of = context, datasets, prefix, of
+    def __init__(self, context: Context, datasets: Mapping[str, Dataset], of: Dataset | None, *, one: bool) -> None:
+        self._context, self._datasets, self._of = context, datasets, of
         self._served = of.served if of and one else None
 
     async def answer(self, request: Request, query: Any) -> Response:
@@ -137,7 +135,7 @@ class _Feed:
         if self._of is not None:
             given["dataset"] = self._of.name
         if self._served is not None:
-            given["key"] = changes.key_of(self._served, request)
+            given["key"] = key_of(self._served, request)
         dataset = given.get("dataset")
         key = given.get("key")
         covers = [Cover(dataset, None if key else given.get("session"), key)] if dataset else []
@@ -149,7 +147,7 @@ class _Feed:
         with Session(self._context.engine) as db:
             mirror, made_at = db.execute(select(MirrorRow.id, MirrorRow.made_at)).one()
             if self._served is not None:
-                changes.require_held(db.connection(), self._served, given["key"])
+                require_held(db.connection(), self._served, given["key"])
             entries = _entries(db, given)
             titles: dict[tuple[str, str], str] = {}
             for name, dataset in self._datasets.items():
@@ -163,7 +161,7 @@ class _Feed:
         _add(root, "updated", as_json(entries[0].observed_at if entries else made_at))
         _add(_add(root, "author"), "name", "Parlex")
         _add(root, "link", rel="self", type=_TYPE, href=address_with(request))
-        base = f"{request.base_url}".rstrip("/") + self._prefix
+        base = f"{request.base_url}".rstrip("/") + PREFIX
         for entry in entries:
             title = titles.get((entry.dataset, entry.key), "")
             self._write(_add(root, "entry"), entry, mirror, title, base, lang)

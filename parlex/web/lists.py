@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Connection
 from starlette.responses import Response
 
-from parlex.datasets.served import Collection
+from parlex.datasets.served import Collection, Served
 from parlex.web import formats, queries, questions, routes
 from parlex.web.bodies import Body
-from parlex.web.context import Context, next_address
+from parlex.web.context import Context, address_with, key_of, require_held
 from parlex.web.queries import Asked
 
 FORMATS = (formats.JSON, formats.NDJSON, formats.CSV)
-
-Require = Callable[[Connection, str], None]  # raises a Problem where there is no record of that key
 
 
 def add(
@@ -29,20 +25,18 @@ def add(
     *,
     title: str,
     tag: str,
-    key: Callable[[Request], str] | None = None,
-    require: Require | None = None,
-    parts: dict[str, str] | None = None,
+    above: Served | None = None,
     covered: bool = True,
 ) -> None:
-    """Add the route of a list. ``key``, ``require`` and ``parts`` are those of the record that it is below."""
+    """Add the route of a list. ``above``: of the record that it is below."""
     columns = list(collection.fields)
 
     async def answer(request: Request, query: Any) -> Response:
-        question = questions.asked(collection, query, key(request) if key else None)
+        question = questions.asked(collection, query, key_of(above, request) if above else None)
         shown = [name for name in columns if question.fields is None or name in question.fields]
         shown += [name for name in question.include if name not in shown]
         format = context.format(request, *FORMATS)
-        made = partial(_page, context, request, collection, question, shown, format, require, count=query.count)
+        made = partial(_page, context, request, collection, question, shown, format, above, count=query.count)
         if not covered:
             return await context.answers.uncovered(made)
         variant = "" if format == formats.JSON else f".{format}"
@@ -57,7 +51,7 @@ def add(
         help=collection.help,
         tag=tag,
         parameters=questions.parameters(collection),
-        parts=parts,
+        parts=above.example if above else None,
         model=questions.list_of(title, row),
         written_as=FORMATS,
     )
@@ -70,14 +64,14 @@ def _page(
     question: Asked,
     columns: list[str],
     format: str,
-    require: Require | None,
+    above: Served | None,
     *,
     count: bool,
 ) -> Body:
     with context.engine.connect() as db:
         page = queries.page(db, collection, question)
         total = queries.count(db, collection, question) if count else None
-        if question.parent is not None and not page.rows and require is not None:
-            require(db, question.parent)
-    address = next_address(request, page.next) if page.next else None
+        if question.parent is not None and not page.rows and above is not None:
+            require_held(db, above, question.parent)
+    address = address_with(request, cursor=page.next) if page.next else None
     return formats.listed(page.rows, address, format, columns, total)

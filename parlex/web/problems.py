@@ -66,7 +66,8 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-REFERENCE = {"$ref": "#/components/schemas/Problem"}
+# How the documents describe an answer that is one.
+ANSWER: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
 def install(app: FastAPI) -> None:

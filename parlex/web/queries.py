@@ -72,7 +72,7 @@ def page(db: Connection, collection: Collection, asked: Asked) -> Page:
     """One page of a list. WrongCursor for a cursor of another question."""
     form = (tuple(sorted(asked.filters)), asked.sort, asked.cursor is not None, asked.include, asked.fields)
     values = values_of(asked) | {"most": asked.limit + 1}
-    rows = _list(collection.name, Held(collection), *form).run(db, values)
+    rows = _list(Held(collection), *form).run(db, values)
     more = len(rows) > asked.limit
     rows = rows[: asked.limit]
     cursor = cursor_of(asked, rows[-1][1:]) if more else None
@@ -89,16 +89,15 @@ def record(
     db: Connection, served: Served, key: str, sources: Iterable[str], include: tuple[str, ...] = ()
 ) -> tuple[str, datetime | None] | None:
     """One record as a JSON object, and when one of the ``sources`` was last asked for it; None where there is none."""
-    rows = _record(served.one, Held(served), include).run(db, {"key": key, "sources": list(sources)})
+    rows = _record(Held(served), include).run(db, {"key": key, "sources": list(sources)})
     body, checked = rows[0]
     return (body, checked) if body is not None else None
 
 
 def count(db: Connection, collection: Collection, asked: Asked) -> int:
     """How many rows the question has over all pages."""
-    statement = select(func.count()).select_from(collection.source).where(*_conditions(collection, asked.filters))
     values = {f"f_{name}": value for name, value in asked.filters.items()} | {"parent": asked.parent}
-    found: int = Compiled.of(statement).run(db, values)[0][0]
+    found: int = _count(Held(collection), tuple(sorted(asked.filters))).run(db, values)[0][0]
     return found
 
 
@@ -117,7 +116,6 @@ class Held:
 
 @lru_cache(maxsize=1024)
 def _list(
-    name: str,
     held: Held,
     filters: tuple[str, ...],
     sort_name: str,
@@ -130,6 +128,13 @@ def _list(
     columns |= {name: collection.includes[name].column for name in include}
     inner = rows_of(collection, columns, filters, sort_name, goes_on=goes_on).subquery("r")
     return Compiled.of(select(json_of(inner, list(columns)), *places(collection, sort_name, inner)))
+
+
+@lru_cache(maxsize=256)
+def _count(held: Held, filters: tuple[str, ...]) -> Compiled:
+    collection: Collection = held.of
+    rows = select(func.count()).select_from(collection.source)
+    return Compiled.of(rows.where(*_conditions(collection, filters)))
 
 
 def rows_of(
@@ -157,7 +162,7 @@ def places(collection: Collection, sort_name: str, rows: Any) -> list[Any]:
 
 
 @lru_cache(maxsize=256)
-def _record(one: str, held: Held, include: tuple[str, ...]) -> Compiled:
+def _record(held: Held, include: tuple[str, ...]) -> Compiled:
     served: Served = held.of
     more = {**served.detail, **{name: served.list.includes[name] for name in include}}
     columns = {**served.list.fields, **{name: each.column for name, each in more.items()}}

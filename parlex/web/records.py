@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -18,7 +17,7 @@ from parlex.datasets.served import CHECKED, Cover, Served, Told
 from parlex.parliament import moment_of
 from parlex.web import formats, lists, queries, questions, routes
 from parlex.web.bodies import Body
-from parlex.web.context import Context, json_body
+from parlex.web.context import Context, json_body, key_of, not_held, require_held
 from parlex.web.problems import Problem
 from parlex.web.routes import Answer
 
@@ -43,17 +42,8 @@ class _Routes:
         lists.add(self._context, self._router, f"/{name}", served.list, title=self._title, tag=name)
         self._one()
         for below in served.below:
-            lists.add(
-                self._context,
-                self._router,
-                f"{self._path}/{below.name}",
-                below,
-                title=f"{self._title}{below.name.title()}",
-                tag=name,
-                key=self._key,
-                require=self._require,
-                parts=dict(served.example),
-            )
+            path, title = f"{self._path}/{below.name}", f"{self._title}{below.name.title()}"
+            lists.add(self._context, self._router, path, below, title=title, tag=name, above=served)
         for each, told in served.told.items():
             self._get(f"{self._path}/{each}", told.help, self._told(told))
         self._get(f"{self._path}/provenance", "Each field with its source, document and time.", self._origins)
@@ -73,7 +63,7 @@ class _Routes:
         includes = {name: each for name, each in served.list.includes.items() if name not in served.detail}
 
         async def answer(request: Request, query: Any) -> Response:
-            key = self._key(request)
+            key = key_of(self._served, request)
             moment = getattr(query, "as_of", None)
             if moment is not None:
                 return await self._context.answers.uncovered(partial(self._past, key, moment.isoformat()))
@@ -95,7 +85,7 @@ class _Routes:
         with self._context.engine.connect() as db:
             found = queries.record(db, self._served, key, self._dataset.decides, include)
             if found is None:
-                raise self._missing(key)
+                raise not_held(key)
             body, checked = found
         headers = {"Parlex-Checked-At": as_json(checked)} if checked else {}
         return Body(body.encode(), headers=headers)
@@ -103,7 +93,7 @@ class _Routes:
     def _past(self, key: str, moment: str) -> Body:
         assert self._served.past is not None
         with Session(self._context.engine) as db:
-            self._require(db.connection(), key)
+            require_held(db.connection(), self._served, key)
             found = self._served.past(db, key, moment_of(moment))
         if found is None:
             raise Problem(404, f"the mirror did not know {key} then", kind="not-known-yet")
@@ -111,7 +101,7 @@ class _Routes:
 
     def _told(self, told: Told) -> Answer:
         async def answer(request: Request, query: Any) -> Response:
-            made = partial(self._read, request, told.read, self._key(request))
+            made = partial(self._read, request, told.read, key_of(self._served, request))
             covers = [Cover(name) for name in (self._dataset.name, *told.covers)]
             return await self._context.answers.covered(request, covers, made)
 
@@ -121,24 +111,9 @@ class _Routes:
         def read(db: Session, key: str) -> Any:
             return {"data": tuple(provenance.provenance(db, self._dataset, key)), "next": None}
 
-        return await self._context.answers.uncovered(partial(self._read, request, read, self._key(request)))
+        return await self._context.answers.uncovered(partial(self._read, request, read, key_of(self._served, request)))
 
     def _read(self, request: Request, read: Callable[[Session, str], Any], key: str) -> Body:
         with Session(self._context.engine) as db:
-            self._require(db.connection(), key)
+            require_held(db.connection(), self._served, key)
             return json_body(as_json(read(db, key)))
-
-    # Keys.
-
-    def _key(self, request: Request) -> str:
-        try:
-            return self._served.key(request.path_params)
-        except ValueError as error:
-            raise Problem(404, str(error)) from None
-
-    def _missing(self, key: str) -> Problem:
-        return Problem(404, f"the mirror does not hold {key}")
-
-    def _require(self, db: Connection, key: str) -> None:
-        if db.execute(select(self._served.identity).where(self._served.identity == key)).first() is None:
-            raise self._missing(key)

@@ -11,12 +11,11 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from parlex.web import formats
-from parlex.web.problems import REFERENCE
+from parlex.web.problems import ANSWER
 from parlex.web.questions import Parameters
 
 Answer = Callable[[Request, Any], Awaitable[Response]]  # of a request and its parameters
 
-_PROBLEM = {"content": {"application/problem+json": {"schema": REFERENCE}}}
 _KEY_LENGTH = 200
 
 
@@ -38,14 +37,14 @@ def get(
     answers: dict[int | str, dict[str, Any]] = {
         200: {"description": help, "content": content, **({"model": model} if model else {})},
         304: {"description": "The client has it: If-None-Match."},
-        404: {"description": "There is no such thing.", **_PROBLEM},
-        406: {"description": "It is not written like that.", **_PROBLEM},
-        409: {"description": "The cursor is of another question.", **_PROBLEM},
-        414: {"description": "The address is too long.", **_PROBLEM},
-        422: {"description": "A parameter is wrong.", **_PROBLEM},
-        429: {"description": "Too many questions: see Retry-After.", **_PROBLEM},
-        503: {"description": "The database does not answer, or not in time.", **_PROBLEM},
-        **{status: {"description": why, **_PROBLEM} for status, why in (problems or {}).items()},
+        404: {"description": "There is no such thing.", **ANSWER},
+        406: {"description": "It is not written like that.", **ANSWER},
+        409: {"description": "The cursor is of another question.", **ANSWER},
+        414: {"description": "The address is too long.", **ANSWER},
+        422: {"description": "A parameter is wrong.", **ANSWER},
+        429: {"description": "Too many questions: see Retry-After.", **ANSWER},
+        503: {"description": "The database does not answer, or not in time.", **ANSWER},
+        **{status: {"description": why, **ANSWER} for status, why in (problems or {}).items()},
     }
     name = path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
     router.add_api_route(

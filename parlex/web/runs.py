@@ -27,7 +27,7 @@ from parlex.parliament import SessionId
 from parlex.runs import reads, work
 from parlex.runs.run_log import USUAL, RunLog, Transactions
 from parlex.web.keys import require
-from parlex.web.problems import REFERENCE, RETRY_SECONDS, Problem
+from parlex.web.problems import ANSWER, RETRY_SECONDS, Problem
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,6 @@ REMEMBERED_SECONDS = 24 * 3600  # an Idempotency-Key with its answer
 _CLAIMED_SECONDS = 120  # one whose answer is being made
 _LONGEST_KEY = 255
 _THREADS = 2
-_PROBLEM = {"content": {"application/problem+json": {"schema": REFERENCE}}}
 
 
 class Wanted(BaseModel):
@@ -126,7 +125,7 @@ def router(runs: Runs | None) -> APIRouter:
     found = APIRouter()
     bearer = HTTPBearer(auto_error=False, description="a key that `parlex keys add` printed")
     body = {"required": True, "content": {"application/json": {"schema": Wanted.model_json_schema()}}}
-    told = dict.fromkeys((401, 403, 409, 415, 422, 503), _PROBLEM)
+    told = dict.fromkeys((401, 403, 409, 415, 422, 503), ANSWER)
     answers: dict[int | str, dict[str, Any]] = {
         202: {"description": "The run, new or joined.", "headers": {"Location": {"schema": {"type": "string"}}}},
         **{status: {"description": HTTPStatus(status).phrase, **problem} for status, problem in told.items()},

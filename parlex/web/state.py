@@ -20,7 +20,7 @@ from parlex import __version__
 from parlex.answers import Record, as_json
 from parlex.datasets import sessions, verify
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.served import Collection, Filter, Sort, instant
+from parlex.datasets.served import SESSION, Collection, Filter, Sort, instant
 from parlex.datasets.sessions import SessionRecord
 from parlex.db.models import RunRow, SweepRow
 from parlex.runs import reads
@@ -36,7 +36,6 @@ from parlex.web.questions import Parameters
 
 TAG = "mirror"
 JUDGED = timedelta(hours=24)  # of runs
-_SESSION = r"^[1-9]\d{0,2}-[1-9]\d?$"
 
 Read = Callable[[Session, Any], Any]
 
@@ -65,7 +64,7 @@ _SWEEPS = Collection(
     sorts={"swept": Sort((SweepRow.id,), True)},
     filters={
         "dataset": Filter(help="the dataset", where=lambda value: SweepRow.dataset == value),
-        "session": Filter(help="the session", where=lambda value: SweepRow.scope == value, pattern=_SESSION),
+        "session": Filter(help="the session", where=lambda value: SweepRow.scope == value, pattern=SESSION),
     },
 )
 
@@ -132,7 +131,7 @@ def _one_session(default: Any) -> type[Parameters]:
     model: type[Parameters] = create_model(
         "SessionParameters" if default is ... else "AnySessionParameters",
         __base__=Parameters,
-        session=(kind, Field(default, pattern=_SESSION, description="the session, like 45-1")),
+        session=(kind, Field(default, pattern=SESSION, description="the session, like 45-1")),
     )
     return model
 

@@ -88,13 +88,14 @@ def test_what_a_dead_process_fetched_is_saved_by_the_next(sandbox: Sandbox, mirr
 def test_a_run_whose_process_lives_is_left_to_it(sandbox: Sandbox, mirror: Resources) -> None:
     pipeline = mirror.pipeline
     request = pipeline.session_request(CURRENT)
-    run = pipeline.open_run(request, carrier="process").run
-    with pipeline.carrying(run) as mine:
+    opened = pipeline.open_run(request, carrier="process")
+    run = opened.run
+    with pipeline.carrying(opened) as mine:
         assert mine
         pipeline.plan(run)
         joined = pipeline.open_run(request)
         assert (joined.joined, joined.run.carrier, pipeline.is_orphan(run.run_id)) == (True, "process", False)
-        with pipeline.carrying(run) as another:
+        with pipeline.carrying(joined) as another:
             assert not another
     assert pipeline.is_orphan(run.run_id)
 
