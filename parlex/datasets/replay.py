@@ -109,6 +109,7 @@ def rebuild(
     if apply:
         dataset.write(db, result.to_write, held, now=now)
         _settle(db, dataset, news, now)
+        documents.mark_read(db, dataset.name, dataset.reading, chosen)
         history.append(db, dataset.name, result.changes, now=now, run_id=None)
     differences = tuple(Difference.of(dataset.name, change) for change in result.changes)
     return Replayed(len(reading.parsed), differences, tuple(map(str, reading.errors.values())))
