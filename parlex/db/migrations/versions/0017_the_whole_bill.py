@@ -1,6 +1,7 @@
 """the whole bill: events, publications, links, similar bills, and the days on which the chambers sat
 
-The rows are empty at first: what stands in the archive is read again by itself, see ``catch_up`` in ``parlex/datasets/replay.py``.
+The tables are empty at first. What stands in the archive is read again by itself: see ``catch_up`` in
+``parlex/datasets/replay.py``.
 """
 
 from __future__ import annotations
