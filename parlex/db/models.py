@@ -15,7 +15,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
-    Date,
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
@@ -260,17 +259,15 @@ class SittingRow(Base):
     is.
     """
 
-    __table__ = Table(
-        "sittings",
-        MetaData(),
-        Column("parliament", SmallInteger, primary_key=True),
-        Column("session", SmallInteger, primary_key=True),
-        Column("chamber", Text, primary_key=True),
-        Column("day", Date, primary_key=True),
-        Column("number", Text, primary_key=True, nullable=True),
-        Column("source", Text, nullable=False),
-    )
+    metadata = MetaData()
     __tablename__ = "sittings"
+
+    parliament: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    session: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    chamber: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    number: Mapped[str | None] = mapped_column(primary_key=True, nullable=True)
+    source: Mapped[str]
 
 
 class ChangeRow(Base):

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -16,12 +16,15 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
+from parlex.datasets.bills.bill import PARTICULARS
+from parlex.db.models import BillRow
 from parlex.local.embedded import resolve
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
 from parlex.settings import Settings
+from parlex.watch import upkeep
 from tests.conformance.conftest import StandIn
 
 DAYS = {
@@ -58,6 +61,7 @@ SELECT count(*), count(*) FILTER (WHERE chamber = 'house'), count(*) FILTER (WHE
        min(introduced_on)::text, max(introduced_on)::text
 FROM bills WHERE parliament = :parliament AND session = :session
 """
+MOVING = ("first_seen_at", "last_changed_at", "key")
 Key = tuple[str, str]
 Published = tuple[dict[Key, Any], dict[Key, Any]]
 
@@ -237,6 +241,37 @@ def test_another_shape_of_the_list_changes_nothing(
     after = snapshot(mirror)
     after.pop("documents")
     assert after == before
+
+
+def test_an_upgrade_fills_what_is_new_by_itself(
+    whole: StandIn, mirror: Resources, backfill: dict[str, Figures]
+) -> None:
+    """As an older version left it: without the new tables and columns, every document read by its reading."""
+    new = [name for name in PARTICULARS if name not in ("events", "publications", "links", "similar")]
+    columns = ", ".join(name for name in BillRow.__table__.columns.keys() if name not in MOVING)  # noqa: SIM118
+    told = f"SELECT md5(({columns})::text) FROM bills ORDER BY 1"
+    with mirror.db() as db:
+        before = {table: list(db.scalars(text(f"SELECT md5(t::text) FROM {table} t ORDER BY 1"))) for table in PARTS}
+        before["bills"] = list(db.scalars(text(told)))
+        last = db.scalar(text("SELECT max(seq) FROM changes"))
+        for table in PARTS:
+            db.execute(text(f"DELETE FROM {table}"))
+        db.execute(text(f"UPDATE bills SET {', '.join(f'{name} = NULL' for name in new)}"))
+        db.execute(text("UPDATE latest_documents SET reading = 1"))
+    whole.forget()
+
+    assert upkeep.read_again(mirror, within=timedelta()) == 200  # one batch, and the next call goes on
+    assert upkeep.read_again(mirror) == sum(run.created for run in backfill.values()) - 200
+    with mirror.db() as db:
+        after = {table: list(db.scalars(text(f"SELECT md5(t::text) FROM {table} t ORDER BY 1"))) for table in PARTS}
+        after["bills"] = list(db.scalars(text(told)))
+        kinds = list(db.scalars(text("SELECT DISTINCT kind FROM changes WHERE seq > :last"), {"last": last}))
+    assert (whole.asked("legisinfo"), whole.asked("openparliament")) == ({}, {})
+    assert after == before
+    assert kinds == ["reparsed"]
+    again = snapshot(mirror)
+    assert upkeep.read_again(mirror) == 0
+    assert snapshot(mirror) == again
 
 
 # What the stand-in says, read by the rules of the sources' description and nothing of parlex.

@@ -165,7 +165,8 @@ class BillDataset(Dataset):
         return self.derive(Record(key, facts_of(bill), parts_of(bill)))
 
     def derive(self, record: Record) -> Record:
-        flags = list(stages.flags(bill_of(record.key, record.facts)))
+        texts = PARTS["publications"].of_values(record.parts["publications"])
+        flags = list(stages.flags(replace(bill_of(record.key, record.facts), publications=texts)))
         return replace(record, facts={**record.facts, "flags": flags})
 
     def told_part(self, name: str, part: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from datetime import date
 
 from sqlalchemy import Integer, Text, any_, cast, func, literal_column, or_, select
 
-from parlex.datasets.bills import disagreements, lineage, past
+from parlex.datasets.bills import contradictions, disagreements, lineage, past
 from parlex.datasets.bills.bill import BillType, StatusCode
 from parlex.datasets.bills.reads import BillRecord, StageRecord
 from parlex.datasets.politicians.reads import PoliticianRecord, sponsors
@@ -201,8 +201,8 @@ SERVED = Served(
     searched=_SEARCHED,
     surveys={
         "disagreements": Survey(
-            help="Where the two sources differ, with both values.",
-            record=disagreements.Disagreement,
+            help="Where the two sources differ, with both values, or one contradicts itself.",
+            record=contradictions.Disagreement,
             read=lambda db, dataset, scope: disagreements.disagreements(db, dataset, SessionId.parse(scope)),
         )
     },
