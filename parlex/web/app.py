@@ -43,7 +43,9 @@ def application(
     app.include_router(runs.router(started), prefix=PREFIX)
     app.include_router(search.router(context, datasets), prefix=PREFIX)
     facts = state.told(context, datasets, settings)
-    app.include_router(graph.router(context, datasets, [*search.collections(datasets), changes.LINES], facts))
+    beside = [each for dataset in datasets.values() if dataset.served for each in dataset.served.beside]
+    further = [*beside, *search.collections(datasets), changes.LINES]
+    app.include_router(graph.router(context, datasets, further, facts))
     app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
 
     @app.get("/docs", include_in_schema=False)

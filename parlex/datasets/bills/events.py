@@ -135,8 +135,12 @@ def _days(value: Mapping[str, Any]) -> dict[str, date]:
 
 
 def in_order(named: Mapping[str, Any]) -> dict[str, Any]:
-    """By day, where the entries have one, else by name."""
-    return dict(sorted(named.items(), key=lambda item: (item[1].get("day", ""), item[0])))
+    """By day, or by the number of a publication, then by name; where entries are served, it is the same order."""
+    return dict(sorted(named.items(), key=lambda item: _place(*item)))
+
+
+def _place(name: str, value: Mapping[str, Any]) -> tuple[str, int, str]:
+    return value.get("day", ""), value.get("publication_id", 0), name
 
 
 def _value(entry: Any) -> dict[str, Any]:

@@ -115,6 +115,18 @@ class StageRecord(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class SittingRecord(Record):
+    """A day on which a chamber sat; ``number`` is null where only a division or the end of a stage tells of it."""
+
+    chamber: str
+    parliament: int
+    session: int
+    number: str | None
+    day: date
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class BillStory(Record):
     """One bill with what its line in a table has no room for."""
 

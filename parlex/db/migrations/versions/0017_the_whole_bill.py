@@ -23,18 +23,18 @@ TEXTS = (
 )
 FLAGS = ("is_in_pre_study", "is_dropped", "was_debated_last")
 
-# A sitting as the details number it; a division or the end of a stage tells of a day that none of them names.
+# A sitting as the details number it; any other word of it tells of a day that none of them numbers.
 SITTINGS = """
 CREATE VIEW sittings AS
 WITH numbered AS (
     SELECT DISTINCT chamber, parliament, session, sitting_number AS number, day
-    FROM bill_events WHERE kind = 'sitting'
+    FROM bill_events WHERE kind = 'sitting' AND sitting_number IS NOT NULL
 ), others AS (
-    SELECT chamber, parliament, session, completed_on AS day, 'legisinfo' AS source
-    FROM bill_stages WHERE chamber IS NOT NULL AND completed_on IS NOT NULL
+    SELECT chamber, parliament, session, day, 'legisinfo' AS source
+    FROM bill_events WHERE kind = 'sitting' OR (kind = 'decision' AND division_number IS NOT NULL)
     UNION
-    SELECT 'house', parliament, session, day, 'legisinfo'
-    FROM bill_events WHERE kind = 'decision' AND division_number IS NOT NULL
+    SELECT chamber, parliament, session, completed_on, 'legisinfo'
+    FROM bill_stages WHERE chamber IS NOT NULL AND completed_on IS NOT NULL
     UNION
     SELECT 'house', parliament, session, held_on, 'openparliament' FROM votes WHERE NOT withdrawn
 )
@@ -42,7 +42,8 @@ SELECT chamber, parliament, session, number, day, 'legisinfo' AS source FROM num
 UNION ALL
 SELECT chamber, parliament, session, NULL, day, min(source) FROM others
 WHERE NOT EXISTS (
-    SELECT FROM bill_events e WHERE e.kind = 'sitting' AND e.chamber = others.chamber AND e.day = others.day
+    SELECT FROM numbered n WHERE n.chamber = others.chamber AND n.day = others.day
+    AND n.parliament = others.parliament AND n.session = others.session
 )
 GROUP BY chamber, parliament, session, day
 """
