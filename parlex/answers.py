@@ -1,4 +1,4 @@
-"""The base of what reads give to a person or a program, how a value becomes JSON, and how a count is said."""
+"""The base of what reads give to a person or a program, how a value becomes JSON, how a count and a time are said."""
 
 from __future__ import annotations
 
@@ -48,3 +48,12 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 def plain(value: Any) -> Any:
     """An enum's value; anything else as it is."""
     return value.value if isinstance(value, Enum) else value
+
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def span(seconds: float) -> str:
+    """``90 s``, ``14 min``, ``5.5 h``."""
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= 2 * size), (1, "s"))
+    return f"{round(seconds / size, 1):g} {unit}" if size > 60 else f"{seconds / size:.0f} {unit}"

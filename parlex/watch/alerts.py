@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from parlex.answers import counted
+from parlex.answers import counted, span
 from parlex.db.errors import explain
 from parlex.db.models import AlertRow
 from parlex.errors import Retryable
@@ -30,7 +30,7 @@ from parlex.settings import Settings
 from parlex.watch import broker, monitor, notify
 from parlex.watch.broker import Broker
 from parlex.watch.notify import Message
-from parlex.watch.rules import RULES, Finding, Rule, Scene, span
+from parlex.watch.rules import RULES, Finding, Rule, Scene
 
 log = structlog.get_logger(__name__)
 

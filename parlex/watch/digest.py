@@ -137,6 +137,10 @@ def _fetching(db: Session, overview: Overview) -> Iterator[str]:
         yield f"{counted(report.runs, 'run')} of {report.dataset} in {hours}" + (f": {counts}." if counts else ".")
         failed, parked = report.records["failed"], report.quarantined
         yield f"{counted(report.requests, 'request')}; {failed} failed, {parked} in quarantine."
+        kept = sum(line.kept for line in report.freshness)
+        if report.freshness:
+            yield f"Freshness: {kept} of {counted(len(report.freshness), 'promise')} kept."
+        yield from (f"- {line.said}" for line in report.freshness if not line.kept)
     found = alerts.alerts(db)
     yield "Nothing is wrong." if not found and overview.healthy else "Wrong now:"
     told = {row.headline for row in found}

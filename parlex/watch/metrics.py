@@ -146,6 +146,13 @@ def _ages(overview: monitor.Overview) -> Iterator[Metric]:
         most.add_metric([report.dataset], report.stale_after.total_seconds())
         stuck.add_metric([report.dataset], len(report.stuck_runs))
     yield from (age, most, stuck)
+    labels = ("dataset", "session", "what")
+    known = _gauge("freshness_age_seconds", "Seconds since the oldest part of it was looked at.", *labels)
+    promised = _gauge("freshness_promised_seconds", "How old that may be, as promised.", *labels)
+    for line in (line for report in overview.reports for line in report.freshness):
+        for metric, value in ((known, line.age_seconds), (promised, line.promised_seconds)):
+            metric.add_metric([line.dataset, line.session or "", line.what], value)
+    yield from (known, promised)
 
 
 def _quarantine(db: Session) -> Metric:

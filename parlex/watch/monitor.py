@@ -20,6 +20,7 @@ from parlex.datasets.dataset import Dataset
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunKeyRow, RunRow, SweepRow
 from parlex.runs.fetch_logs import ENDED, STATUSES
 from parlex.settings import Settings
+from parlex.watch.freshness import Freshness, freshness, stale_after
 
 RECORDS = {
     "fetched": RunRow.attempted,
@@ -35,17 +36,7 @@ STUCK_AFTER = timedelta(minutes=15)  # several leases: the sweeper has had its c
 # Fewer runs that are a success than this say that something is wrong; a rate of fewer runs says nothing.
 LEAST_SUCCESS_RATE = 0.8
 JUDGED_FROM = 5  # runs that ended
-_HOUR = timedelta(hours=1)
-
-
-def stale_after(dataset: Dataset, settings: Settings) -> timedelta:
-    """How old a dataset's current list may be before that is news.
-
-    ``PARLEX_ALERT_STALE_HOURS`` is the age for a list that is had each hour. One that is had more rarely may be older
-    by twice the difference, so that of each two ticks may be lost: 3 h for an hourly list mean 49 h for a daily one.
-    """
-    rarer = max(dataset.listed_every - _HOUR, timedelta(0))
-    return timedelta(hours=settings.alert_stale_hours) + 2 * rarer
+TOLD = 3  # broken promises in one line
 
 
 def beat_silent_after(settings: Settings) -> timedelta:
@@ -84,6 +75,7 @@ class Report:
     beat_age_seconds: float | None
     stuck_runs: tuple[UUID, ...]
     quarantined: int
+    freshness: tuple[Freshness, ...]
     by_session: bool
     stale_after: timedelta
     beat_silent_after: timedelta
@@ -98,6 +90,7 @@ class Report:
             line
             for line in (
                 self._freshness_problem(),
+                self._promise_problem(),
                 self._beat_problem(),
                 self._rate_problem(),
                 self._abandoned_problem(),
@@ -135,6 +128,17 @@ class Report:
             return f"the {self.current_list} were last listed {self.freshness_seconds / 3600:.1f} h ago"
         return None
 
+    @property
+    def broken(self) -> tuple[Freshness, ...]:
+        """The promises of freshness that are not kept, but for that of a list whose age is told already."""
+        lines = self.freshness[1:] if self.is_stale else self.freshness
+        return tuple(line for line in lines if not line.kept)
+
+    def _promise_problem(self) -> str | None:
+        told = [line.said for line in self.broken]
+        more = [f"and {len(told) - TOLD} more"] if len(told) > TOLD else []
+        return f"not as fresh as promised: {'; '.join(told[:TOLD] + more)}" if told else None
+
     def _beat_problem(self) -> str | None:
         if self.beat_age_seconds is None or not self.beat_is_silent:
             return None
@@ -171,6 +175,7 @@ class Report:
             "last_good_run_id": str(good.run_id) if good else None,
             "last_good_run_at": _instant(good.finished_at) if good else None,
             "last_failed_jobs": list(self.last_failed_jobs),
+            "freshness": [line.as_json() for line in self.freshness],
             "beat_age_seconds": self.beat_age_seconds,
             "stuck_runs": [str(run) for run in self.stuck_runs],
             "quarantined": self.quarantined,
@@ -254,7 +259,8 @@ def statistics(db: Session, since: datetime, now: datetime, dataset: Dataset, se
         stuck_runs=stuck_runs(db, dataset.name, now),
         quarantined=_quarantined(db, dataset.name),
         by_session=dataset.by_session,
-        stale_after=stale_after(dataset, settings),
+        freshness=freshness(db, [dataset], settings, now),
+        stale_after=stale_after(dataset.listed_every, settings),
         beat_silent_after=beat_silent_after(settings),
     )
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from parlex.answers import counted
+from parlex.answers import counted, span
 from parlex.db.models import QuarantineRow, RunKeyRow, RunRow
 from parlex.fetching.throttle import LONG_WAIT
 from parlex.runs.fetch_logs import ENDED
@@ -108,6 +108,14 @@ def _waited_seconds(scene: Scene, dataset: str | None) -> float:
     return (scene.now - first).total_seconds() if first else 0.0
 
 
+def _promise_broken(scene: Scene) -> Iterator[Finding]:
+    """What is older than promised, besides a current list that is stale altogether."""
+    for report in scene.overview.reports:
+        if report.broken:
+            said = "; ".join(line.said for line in report.broken)
+            yield Finding(report.dataset, f"{report.dataset} are not as fresh as promised", f"{said}.")
+
+
 def _quarantine(scene: Scene) -> Iterator[Finding]:
     """Something waits in quarantine; news again when ``alert_quarantine_growth`` more do."""
     query = (
@@ -185,6 +193,14 @@ RULES = (
     Rule("run_failed", "warning", _run_failed, "parlex runs show ID tells why; parlex runs retry ID tries again"),
     Rule("failing", "failure", _failing, "Look whether the source answers, and what changed in its documents."),
     Rule("stale", "failure", _stale, "See: parlex monitor, parlex doctor"),
+    # A fetch that is under way, or late, mends it.
+    Rule(
+        "promise_broken",
+        "warning",
+        _promise_broken,
+        "See: parlex monitor, parlex schedule list",
+        patience=lambda _: timedelta(minutes=30),
+    ),
     Rule("quarantine", "warning", _quarantine, "See: parlex runs show ID of the last runs"),
     Rule("beat_silent", "failure", _beat_silent, "Look whether beat and worker-control run."),
     Rule("stuck", "warning", _stuck, "Look whether worker-fetch and worker-persist run."),
@@ -245,12 +261,3 @@ def _key_error(db: Session, run_id: UUID) -> str | None:
     failed = select(row.key, row.error).where(row.run_id == run_id, row.state == "failed", row.error.is_not(None))
     found = db.execute(failed.order_by(row.position).limit(1)).one_or_none()
     return f"{found.key}: {found.error}" if found else None
-
-
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
-
-
-def span(seconds: float) -> str:
-    """``90 s``, ``14 min``, ``5.5 h``."""
-    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= 2 * size), (1, "s"))
-    return f"{round(seconds / size, 1):g} {unit}" if size > 60 else f"{seconds / size:.0f} {unit}"

@@ -75,6 +75,7 @@ def test_what_changed_and_what_failed(make_resources: Callable[..., Resources], 
         "",
         "2 runs of bills in 24 h: 1 success, 1 failure.",
         "7 requests; 2 failed, 0 in quarantine.",
+        "Freshness: 1 of 1 promise kept.",
         "Wrong now:",
         "- fetch_latest_bills ended as failure",
     ]
@@ -131,8 +132,10 @@ def test_the_other_datasets_are_told_of_after_the_bills(
         "- 45-1 10 2026-06-10, Failed, An amendment",
         "0 runs of bills in 24 h.",
         "0 requests; 0 failed, 0 in quarantine.",
+        "Freshness: 1 of 1 promise kept.",
         "1 run of votes in 24 h: 1 success.",
         "3 requests; 0 failed, 0 in quarantine.",
+        "Freshness: 1 of 1 promise kept.",
         "Nothing is wrong.",
     ]
 

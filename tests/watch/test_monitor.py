@@ -293,6 +293,7 @@ def test_the_json_has_stable_keys_and_plain_values(look: Look, db: Session) -> N
         "last_good_run_id",
         "last_good_run_at",
         "last_failed_jobs",
+        "freshness",
         "beat_age_seconds",
         "stuck_runs",
         "quarantined",

@@ -44,6 +44,9 @@ def _report(report: Report, title: str) -> Facts:
     facts.add("Spent", f"{counted(report.requests, 'request')}, {counted(report.bytes, 'byte')}")
     facts.add("Current session", report.current_session if report.by_session else None)
     facts.add("Last listed", ago(report.freshness_seconds))
+    for line in report.freshness:
+        kept = "kept" if line.kept else "broken"
+        facts.add("Promised", f"{line.said}: {kept}", "" if line.kept else "red")
     facts.add(
         "Last good run",
         f"{str(good.run_id)[:RUN_ID_SHOWN]} at {cell(good.finished_at)}" if good else None,

@@ -179,6 +179,13 @@ class Finding(Enum):
         "see: parlex runs",
         _IDLE,
     )
+    FRESHNESS_PROMISE = Row(
+        "freshness",
+        "fail",
+        "a list or a detail is older than promised",
+        "see: parlex monitor, parlex schedule list",
+        _IDLE,
+    )
     RUNS_STUCK = Row("runs", "fail", "an open run that nothing moves", "see: parlex monitor")
     QUARANTINE_OPEN = Row(
         "quarantine", "warn", "documents or fields wait for a person's word", "see: parlex quarantine list"

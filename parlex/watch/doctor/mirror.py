@@ -86,6 +86,9 @@ def _freshness(report: Report, of: str | None, watched: bool) -> Check:
     said = f"the {report.current_list} were last listed {age / 60:.0f} min ago"
     if report.is_stale:
         return Finding.FRESHNESS_STALE.check(said, of=of, state=_state(watched))
+    if report.broken:
+        told = "; ".join(line.said for line in report.broken)
+        return Finding.FRESHNESS_PROMISE.check(told, of=of, state=_state(watched))
     return well("freshness", said, of=of)
 
 

@@ -144,6 +144,13 @@ def test_a_list_of_any_dataset_that_is_old(
     assert (check.name, check.state) == (name, state)
 
 
+@pytest.mark.parametrize(("idle", "state"), [(False, "fail"), (True, "warn")])
+def test_a_promise_that_is_not_kept(look: Look, db: Session, now: datetime, idle: bool, state: str) -> None:
+    db.add(rows.sweep(now - 20 * 24 * HOUR, scope="44-1"))
+    check = only(look(idle=idle), Finding.FRESHNESS_PROMISE)
+    assert (check.state, check.found) == (state, "list of bills of 44-1: 20 d old, 14 d are promised")
+
+
 # Runs, and what waits for a person.
 
 
