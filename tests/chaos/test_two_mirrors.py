@@ -77,6 +77,7 @@ def test_two_mirrors_on_one_redis(site: Site, tmp_path: Path, number: int) -> No
                 assert verdict.clean, f"{verdict}\n{site.crew_says()}"
                 assert reader.rows("SELECT run_id::text, status FROM fetch_logs") == [(str(runs[mirror]), "success")]
             with ours.db() as db, theirs.db() as other:
-                assert identity.strangers(db, identity.FORGOTTEN_AFTER) == [str(identity.mirror_id(other))]
+                # The workers of the try before may put back a message of the mirror that was there then.
+                assert str(identity.mirror_id(other)) in identity.strangers(db, identity.FORGOTTEN_AFTER)
     finally:
         ours.close()
