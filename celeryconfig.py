@@ -13,6 +13,7 @@ from parlex.errors import ConfigurationError
 from parlex.local.embedded import resolve
 from parlex.runs.queues import CONTROL, FETCH, PERSIST, QUEUES
 from parlex.settings import UNREACHABLE, settings
+from workers.slots import OttawaTime
 
 _settings = settings()
 try:
@@ -130,6 +131,20 @@ beat_schedule = {
         "schedule": crontab(minute=0, hour=2),
         "kwargs": {"limit": 100, "recheck_after_days": 7},
         "options": {"expires": 12 * _HOUR},
+    },
+    # While a chamber sits; else a tick does nothing. Its list tells what moved, and costs one request.
+    "fetch-latest-bills-sitting": {
+        "task": "parlex.fetch_latest_bills",
+        "schedule": OttawaTime(minute="*/10", hour="10-23", day_of_week="mon-fri"),
+        "kwargs": {"limit": _settings.sitting_limit, "sitting": True},
+        "options": {"expires": 9 * 60},
+    },
+    # What the list does not show: debates, meetings, new versions. On the morning after each day of a sitting.
+    "fetch-latest-bills-morning": {
+        "task": "parlex.fetch_latest_bills",
+        "schedule": OttawaTime(minute=30, hour=6),
+        "kwargs": {"limit": _settings.sitting_limit, "sitting": True},
+        "options": {"expires": 3 * _HOUR},
     },
     "monitor-fetch-operations": {
         "task": "parlex.monitor_fetch_operations",

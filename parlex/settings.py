@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     connect_timeout: Annotated[float, Field(gt=0)] = 5.0  # seconds
     read_timeout: Annotated[float, Field(gt=0)] = 20.0  # seconds between two pieces of an answer
     max_body_bytes: Positive = 32 * 1024 * 1024  # the largest real answer is a list of all sessions, about 12 MB
+    sitting_limit: Positive = 200  # details in one tick while Parliament sits; some 150 bills are alive in a session
     fetch_threads: Positive = 16  # requests in flight inside one chunk
     retry_delay: Annotated[float, Field(ge=0)] = 60.0  # seconds before the first retry; doubles twice
 

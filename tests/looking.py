@@ -11,11 +11,12 @@ from parlex.datasets import replay, verify
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.bills.reads import BillStory
 from parlex.datasets.replay import Replayed
+from parlex.datasets.sitting import MORNING
 from parlex.datasets.verify import Completeness, Sample
 from parlex.db.models import Base, RunRow
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
-from parlex.parliament import BillKey, SessionId
+from parlex.parliament import OTTAWA, BillKey, SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
@@ -82,6 +83,24 @@ def let_pass(mirror: Resources, **span: float) -> None:
             instants = [column for column in table.columns if isinstance(column.type, DateTime)]
             if instants:
                 db.execute(update(table).values({column: column - timedelta(**span) for column in instants}))
+
+
+def sat(mirror: Resources) -> None:
+    """Have a chamber sit on the day before the last morning in Ottawa, as a bill that is done tells; nobody looked at a
+    detail for two days."""
+    here = datetime.now(OTTAWA)
+    day = here.date() - timedelta(days=1 if here.time() >= MORNING else 2)
+    execute(
+        mirror, "UPDATE latest_documents SET checked_at = checked_at - interval '2 days' WHERE source = 'legisinfo'"
+    )
+    execute(
+        mirror,
+        "INSERT INTO bill_events (parliament, session, number, entry, kind, chamber, day, sitting_number)"
+        " SELECT parliament, session, number, 'sitting.of.a.test', 'sitting', 'house', CAST(:day AS date), '999'"
+        " FROM bills WHERE status_code = 'RoyalAssentGiven' LIMIT 1"
+        " ON CONFLICT (parliament, session, number, entry) DO UPDATE SET day = excluded.day",
+        day=day,
+    )
 
 
 def rows(mirror: Resources, query: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from parlex.db.models import (
+    BillEventRow,
     BillRow,
     ChangeRow,
     LatestDocumentRow,
@@ -39,6 +40,11 @@ def bill(number: str = "C-2", **changes: Any) -> BillRow:
         "last_changed_at": NOON,
     }
     return BillRow(**(usual | changes))
+
+
+def bill_event(entry: str, number: str = "C-2", **changes: Any) -> BillEventRow:
+    usual = {"parliament": 45, "session": 1, "number": number, "entry": entry, "kind": "sitting", "chamber": "house"}
+    return BillEventRow(**(usual | {"day": NOON.date(), "sitting_number": entry} | changes))
 
 
 def run(**changes: Any) -> RunRow:

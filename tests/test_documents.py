@@ -35,6 +35,7 @@ from parlex.db.models import Base
 from parlex.local.locks import wait_until
 from parlex.local.sandbox import Sandbox
 from parlex.settings import Settings
+from workers.slots import OttawaTime
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -303,12 +304,16 @@ def _schedule() -> dict[str, Any]:
 def _when(schedule: Any) -> str:
     if isinstance(schedule, timedelta):
         return f"every {schedule.total_seconds():.0f} s"
-    [minute] = schedule.minute
+    there = " in Ottawa" if isinstance(schedule, OttawaTime) else ""
+    first, last = (f"{pick(schedule.hour):02}:{pick(schedule.minute):02}" for pick in (min, max))
+    if len(schedule.minute) > 1:
+        step = min(schedule.minute - {0})
+        assert schedule.day_of_week == {1, 2, 3, 4, 5}
+        return f"Monday to Friday, {first} to {last} each {step} minutes,{there}"
     if len(schedule.hour) == 24:
-        return f"each hour, minute {minute}"
-    [hour] = schedule.hour
+        return f"each hour, minute {min(schedule.minute)}"
     day = {frozenset(range(7)): "", frozenset({0}): "Sunday "}[frozenset(schedule.day_of_week)]
-    return f"{day}{hour:02}:{minute:02}"
+    return f"{day}{first}{there}"
 
 
 def _call(tick: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import crontab, schedstate
 from sqlalchemy.exc import SQLAlchemyError
 
+from parlex.datasets import sitting
 from parlex.db.clock import Clock
 from parlex.db.errors import explain
 from parlex.errors import ConfigurationError, ParlexError, UsageError
@@ -201,12 +202,20 @@ def effective(name: str, usual: Any, override: Override | None) -> Any:
     if override.cron is None:
         return usual
     try:
-        own = crontab(**changed.cron_fields(override.cron))
+        own = type(usual)(**changed.cron_fields(override.cron))
         next_slot(own, datetime.now(UTC))
     except (UsageError, ConfigurationError) as error:
         log.error("schedule entry keeps its usual time", entry=name, error=str(error))
         return usual
     return own
+
+
+def is_idle(kwargs: Mapping[str, Any], resources: Resources, now: datetime) -> bool:
+    """Whether a tick with these arguments has nothing to do: it is for while Parliament sits, and it does not."""
+    if not kwargs.get("sitting"):
+        return False
+    with resources.db() as db:
+        return not sitting.is_sitting(db, now)
 
 
 def missed(schedule: Mapping[str, Mapping[str, Any]], resources: Resources) -> list[Tick]:
@@ -242,5 +251,9 @@ def _missed_tick(
         last = first - timedelta(seconds=1)  # every run of it was abandoned
     if last >= slot:
         return None
-    before = count_between(schedule, last, slot)
-    return Tick(name, slot, before, entry["task"], entry.get("kwargs", {}))
+    kwargs = entry.get("kwargs", {})
+    if is_idle(kwargs, resources, now):
+        return None
+    # The slots of a time without a sitting were not missed.
+    before = 0 if kwargs.get("sitting") else count_between(schedule, last, slot)
+    return Tick(name, slot, before, entry["task"], kwargs)

@@ -16,10 +16,17 @@ from itertools import takewhile
 from celery.schedules import crontab
 
 from parlex.errors import ConfigurationError
+from parlex.parliament import OTTAWA
 
 # From one 29 February to the next there can be eight years, as around 2100.
 LONGEST_GAP_DAYS = 366 * 8 + 1
 _DAY = timedelta(days=1)
+
+
+class OttawaTime(crontab):
+    """A crontab by Ottawa's clocks, whatever zone the rest of the schedule is in: Parliament keeps to them."""
+
+    tz = OTTAWA
 
 
 def latest_slot(schedule: crontab, now: datetime) -> datetime:

@@ -41,13 +41,20 @@ READING = timedelta(seconds=45)  # of what stands, again; a batch more at most, 
 
 @app.task(bind=True, name="parlex.fetch_latest_bills", ignore_result=False)
 def fetch_latest_bills(
-    self: Task, limit: int | None = BillDataset.usual_limit, recheck_after_days: int | None = None
-) -> dict[str, Any]:
+    self: Task,
+    limit: int | None = BillDataset.usual_limit,
+    recheck_after_days: int | None = None,
+    sitting: bool = False,
+) -> dict[str, Any] | None:
     """Fetch the current session's bills that are new or changed, newest activity first.
 
     Answers the run's final figures. ``recheck_after_days`` also takes details that nobody looked at for so long.
+    ``sitting`` takes those of bills that are alive, where nobody looked since a chamber sat; a tick with it does
+    nothing, and answers None, while none has sat for ten days.
     """
-    return _start(self, resources().pipeline.latest_request(limit, recheck_after_days))
+    if beat.tick_of(self.request) and beat.is_idle({"sitting": sitting}, resources(), datetime.now(UTC)):
+        return None
+    return _start(self, resources().pipeline.latest_request(limit, recheck_after_days, sitting=sitting))
 
 
 @app.task(bind=True, name="parlex.fetch_session_bills", ignore_result=False)
@@ -221,7 +228,8 @@ def dispatch(request: Request) -> AsyncResult:
     if request.retry_of is not None:
         return task.delay(request.retry_of)
     if request.scope is None:
-        return task.delay(limit=request.limit, recheck_after_days=request.recheck_after_days)
+        given = {name: value for name, value in request.params().items() if name != "limit"}
+        return task.delay(limit=request.limit, **given)
     session = SessionId.parse(request.scope)
     return task.delay(session.parliament, session.session, limit=request.limit)
 

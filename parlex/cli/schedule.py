@@ -178,5 +178,8 @@ def _in_fields(usual: Any) -> str | None:
         return None
     if isinstance(usual, timedelta):
         return f"every {usual.total_seconds():g} s"
+    from workers.slots import OttawaTime
+
     told = re.match(r"<crontab: (.*) \(", repr(usual))
-    return told[1] if told else str(usual)
+    zone = f" ({usual.tz.key})" if isinstance(usual, OttawaTime) else ""
+    return told[1] + zone if told else str(usual)

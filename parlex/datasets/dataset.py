@@ -50,10 +50,13 @@ class Dataset(Kind):
     # Listing.
 
     def lists_due(self, db: Session, context: Context) -> frozenset[str]:
-        """The deciding list always; a companion's once a day, or sooner where something was wrong with its last one."""
+        """The deciding list always; a companion's once a day, or sooner where something was wrong with its last one.
+
+        A tick of a sitting leaves the companions to the hourly run.
+        """
         scope = context.request.scope or sweeps.current_scope(db, self.name, self.list_source)
         due_lists = {self.list_source}
-        for source in self.companion_lists:
+        for source in self.companion_lists if not context.request.sitting else ():
             last = sweeps.last_believed(db, self.name, source, scope) if scope else None
             if last is None or last.swept_at < context.now - LIST_AGAIN or last.reason is not None:
                 due_lists.add(source)
@@ -152,6 +155,7 @@ class Dataset(Kind):
         found = due.candidates(judged, context.now)
         held = documents.held(db, self.name, [one.key for one in found])
         scope = judged.place.scope
+        living = self.living(db, scope, context.now) if context.request.sitting else None
 
         def wants(one: due.Candidate) -> tuple[str, ...]:
             return tuple(
@@ -169,6 +173,7 @@ class Dataset(Kind):
             companions=[source for source in self.sources if source not in self.decides],
             wants=wants,
             rank=self.rank,
+            living=living,
         )
 
     def keep(self, db: Session, plan: Plan, context: Context) -> list[str]:

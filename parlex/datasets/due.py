@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -80,6 +80,22 @@ class Shown:
         return candidate.first_seen_at > self.swept_at
 
 
+@dataclass(frozen=True, slots=True)
+class Living:
+    """Records that may have moved although their line did not: each is to be looked at once since ``since``.
+
+    ``events``: the last day on which something happened, by key.
+    """
+
+    since: datetime
+    events: Mapping[str, date | None]
+
+    def asks_for(self, one: Candidate, held: Held | None, context: Context) -> bool:
+        if one.key not in self.events or (one.failed_lately(context.now) and not context.by_hand):
+            return False
+        return held is None or held.checked_at < self.since
+
+
 def choose(
     found: Iterable[Candidate],
     held: Mapping[tuple[str, str], Held],
@@ -89,23 +105,27 @@ def choose(
     companions: Sequence[str],
     wants: Callable[[Candidate], tuple[str, ...]],
     rank: Callable[[str], Any],
+    living: Living | None = None,
 ) -> tuple[Due, ...]:
-    """The keys to fetch: what changed, the newest activity first; then what companions still owe; then what nobody
-    looked at for long, the oldest first. ``wants`` gives the sources to ask for a line."""
-    changed, owed, old = [], [], []
+    """The keys to fetch: what changed, the newest activity first; then what is ``living``, of the deciding source
+    alone, the newest event first; then what companions still owe; then what nobody looked at for long, the oldest
+    first. ``wants`` gives the sources to ask for a line."""
+    changed, moving, owed, old = [], [], [], []
     for one in found:
         wanted = wants(one)
         if one.is_stale:
             if context.by_hand or not one.failed_lately(context.now):
                 changed.append((one, wanted))
+        elif living is not None and living.asks_for(one, held.get((one.key, decides)), context):
+            moving.append((replace(one, activity_on=living.events[one.key]), (decides,)))
         elif _looked_at_before(held.get((one.key, decides)), context):
             old.append((one, wanted))
         elif lacking := tuple(s for s in companions if s in wanted and _owes(held.get((one.key, s)), context)):
             owed.append((one, lacking))
-    changed.sort(key=lambda item: _by_activity(item[0], rank))
-    owed.sort(key=lambda item: _by_activity(item[0], rank))
+    for group in (changed, moving, owed):
+        group.sort(key=lambda item: _by_activity(item[0], rank))
     old.sort(key=lambda item: (held[item[0].key, decides].checked_at, rank(item[0].key)))
-    return tuple(Due(one.key, sources, one.fingerprint) for one, sources in (*changed, *owed, *old))
+    return tuple(Due(one.key, sources, one.fingerprint) for one, sources in (*changed, *moving, *owed, *old))
 
 
 def _by_activity(one: Candidate, rank: Callable[[str], Any]) -> tuple[bool, int, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record as Answer
+from parlex.datasets.due import Living
 from parlex.datasets.record import Record
 from parlex.datasets.served import Served, Words
 from parlex.db.models import Base
@@ -57,6 +58,8 @@ class Kind(ABC):
     first_session: ClassVar[SessionId | None] = None  # the sources have none before
     usual_limit: ClassVar[int | None] = None  # keys of a fetch of the latest, where the caller names no limit
     listed_every: ClassVar[timedelta] = timedelta(hours=1)  # by the schedule
+    follows_sittings: ClassVar[bool] = False  # whether its list is had each ten minutes while Parliament sits
+    looked_at_every: ClassVar[timedelta | None] = None  # each detail of the current list; None: only where it changed
     rates: Mapping[str, float]  # the budget of each of its sites, in requests a minute; 0 or no line where it has none
     requests_a_minute: float  # the slowest of these; 0 without one
 
@@ -137,6 +140,10 @@ class Kind(ABC):
 
     def line(self, row: Row) -> Line:
         return lists.line(row)
+
+    def living(self, db: Session, scope: str, now: datetime) -> Living | None:
+        """The records of a scope that may have moved since Parliament sat, though their lines did not."""
+        return None
 
     def complement(self, db: Session, records: Mapping[str, Record]) -> None:  # noqa: B027  most have nothing to add
         """Fill in what the documents do not say and the mirror knows."""

@@ -64,10 +64,12 @@ def run_latest(
     limit: int | Literal["usual"] | None = USUAL,
     recheck_after_days: int | None = None,
     dataset: str = "bills",
+    sitting: bool = False,
     watcher: Watcher | None = None,
 ) -> Figures:
     """Fetch what is new or changed in the current list. See :meth:`Pipeline.latest_request`."""
-    return run_here(pipeline, pipeline.latest_request(limit, recheck_after_days, dataset=dataset), watcher)
+    request = pipeline.latest_request(limit, recheck_after_days, dataset=dataset, sitting=sitting)
+    return run_here(pipeline, request, watcher)
 
 
 def run_session(

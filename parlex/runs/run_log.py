@@ -79,15 +79,20 @@ class RunLog:
         recheck_after_days: int | None = None,
         *,
         dataset: str = "bills",
+        sitting: bool = False,
     ) -> Request:
-        """What is new or changed in the current list, most urgent first: at most ``limit``, or all with None."""
+        """What is new or changed in the current list, most urgent first: at most ``limit``, or all with None.
+
+        See :class:`Request` for the others.
+        """
         if limit == USUAL:
             limit = self._dataset(dataset).usual_limit
         if limit is not None:
             _positive("limit", limit)
         if recheck_after_days is not None:
             _positive("recheck_after_days", recheck_after_days)
-        return Request(f"fetch_latest_{dataset}", dataset, limit=limit, recheck_after_days=recheck_after_days)
+        job = f"fetch_latest_{dataset}"
+        return Request(job, dataset, limit=limit, recheck_after_days=recheck_after_days, sitting=sitting)
 
     def session_request(self, session: SessionId, limit: int | None = None, *, dataset: str = "bills") -> Request:
         """All of a session that is new or changed."""

@@ -26,7 +26,8 @@ class Request:
     """What a caller asks of a run. Two runs with equal requests are the same work.
 
     ``scope`` is a session's text, or None for the current one. ``limit`` bounds the keys of this run; what is due
-    beyond it is deferred and counted. ``recheck_after_days`` also takes details that nobody looked at for so long.
+    beyond it is deferred and counted. ``recheck_after_days`` also takes details that nobody looked at for so long,
+    ``sitting`` those that may have moved though their line of the list did not, since Parliament sat.
     ``retry_of`` is the id of a run, and leaves nothing to do but the keys that failed in it.
     """
 
@@ -36,12 +37,14 @@ class Request:
     limit: int | None = None
     recheck_after_days: int | None = None
     retry_of: str | None = None
+    sitting: bool = False
 
     def params(self) -> dict[str, Any]:
         """The arguments as the log keeps them; what was not given is left out."""
         given = asdict(self)
         names = ("scope", "limit", "recheck_after_days", "retry_of")
-        return {name: given[name] for name in names if given[name] is not None}
+        found = {name: given[name] for name in names if given[name] is not None}
+        return found | {"sitting": True} if self.sitting else found
 
     @property
     def background(self) -> bool:

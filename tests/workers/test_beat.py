@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,8 +32,9 @@ from tests import rows
 from tests.test_door import publish, worker
 from tests.test_structure import ROOT
 from workers.app import EXPIRES, app
-from workers.beat import SlotEntry, SlotScheduler
+from workers.beat import SlotEntry, SlotScheduler, effective, is_idle
 from workers.beat import missed as missed_ticks
+from workers.slots import next_slot
 
 KEPT = re.compile(r"parlex\.keep_house\[\S+ succeeded")
 
@@ -244,6 +245,52 @@ def test_no_slot_from_before_a_change_is_made_up_for(make_resources: Callable[..
         assert missed() == []
     with time_machine.travel(later + timedelta(hours=2), tick=False):
         assert missed() == [((later + timedelta(hours=2)).replace(minute=0, second=0), 1)]
+
+
+# While Parliament sits.
+
+
+SITTING = "fetch-latest-bills-sitting"
+TUESDAY = datetime(2026, 3, 10, 15, 7, tzinfo=UTC)  # 11:07 in Ottawa
+
+
+def sat(resources: Resources, day: date) -> None:
+    with resources.db() as db:
+        db.add(rows.bill())
+        db.flush()
+        db.add(rows.bill_event("sitting.1", day=day))
+
+
+def test_a_tick_while_nobody_sits_is_no_run(make_resources: Callable[..., Resources]) -> None:
+    resources = make_resources()
+    kwargs = app.conf.beat_schedule[SITTING]["kwargs"]
+    assert kwargs["sitting"]
+    assert is_idle(kwargs, resources, TUESDAY)
+    sat(resources, date(2026, 2, 27))
+    assert is_idle(kwargs, resources, TUESDAY)
+    with resources.db() as db:
+        db.add(rows.bill_event("sitting.2", day=date(2026, 2, 28)))
+    assert not is_idle(kwargs, resources, TUESDAY)
+    assert not is_idle(app.conf.beat_schedule[HOURLY]["kwargs"], make_resources(), TUESDAY)
+
+
+def test_the_ticks_of_a_time_without_a_sitting_are_not_made_up_for(make_resources: Callable[..., Resources]) -> None:
+    resources = make_resources()
+    schedule = {SITTING: app.conf.beat_schedule[SITTING]}
+    autumn = datetime(2025, 12, 11, 20, tzinfo=UTC)
+    with resources.db() as db:
+        db.add(rows.run(entry=SITTING, slot=autumn, started_at=autumn, finished_at=autumn))
+    with time_machine.travel(TUESDAY, tick=False):
+        assert missed_ticks(schedule, resources) == []
+        sat(resources, date(2026, 3, 9))
+        (tick,) = missed_ticks(schedule, resources)
+    assert (tick.slot, tick.missed, tick.kwargs["sitting"]) == (TUESDAY.replace(minute=0), 0, True)
+
+
+def test_an_entry_that_is_moved_keeps_to_its_own_clocks() -> None:
+    usual = app.conf.beat_schedule[SITTING]["schedule"]
+    own = effective(SITTING, usual, Override(SITTING, None, "30 9 * * *", NOON))
+    assert next_slot(own, TUESDAY) == datetime(2026, 3, 11, 13, 30, tzinfo=UTC)
 
 
 @pytest.mark.live

@@ -12,7 +12,7 @@ import pytest
 from celery.schedules import crontab
 
 from parlex.errors import ConfigurationError
-from workers.slots import count_between, latest_slot, next_slot, slots_after, slots_before
+from workers.slots import OttawaTime, count_between, latest_slot, next_slot, slots_after, slots_before
 
 
 def at(text: str) -> datetime:
@@ -90,3 +90,20 @@ def test_a_schedule_that_is_never_due_is_named() -> None:
     never = in_zone("UTC", minute=0, hour=0, day_of_month=30, month_of_year=2)
     with pytest.raises(ConfigurationError, match="never due"):
         next_slot(never, at("2026-01-01T00:00"))
+
+
+@pytest.mark.parametrize(
+    ("day", "opens"),
+    [
+        ("2026-03-06", "2026-03-06T15:00"),  # the Friday before the clocks go forward, and the Monday after it
+        ("2026-03-09", "2026-03-09T14:00"),
+        ("2026-10-30", "2026-10-30T14:00"),  # the Friday before they go back, and the Monday after it
+        ("2026-11-02", "2026-11-02T15:00"),
+    ],
+)
+def test_a_sitting_day_has_its_ticks_by_ottawa_s_clocks(day: str, opens: str) -> None:
+    schedule = OttawaTime(minute="*/10", hour="10-23", day_of_week="mon-fri")
+    first = at(opens)
+    found = list(islice(slots_after(schedule, first - timedelta(hours=3)), 85))
+    assert found[:84] == [first + timedelta(minutes=10 * n) for n in range(84)]
+    assert found[84] > first + timedelta(hours=14)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import fields, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, select
@@ -19,10 +19,12 @@ from parlex.datasets.bills import legisinfo, merge, openparliament, stages
 from parlex.datasets.bills.bill import CLOSED, PARTICULARS, Bill, LegisinfoBill, Listing, Milestones, fold
 from parlex.datasets.bills.events import PARTS
 from parlex.datasets.bills.legisinfo import Legisinfo
+from parlex.datasets.bills.living import living
 from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.bills.openparliament import CompanionListing, OpenParliament
 from parlex.datasets.bills.served import SERVED
 from parlex.datasets.dataset import Dataset
+from parlex.datasets.due import Living
 from parlex.datasets.kind import CURRENT, Flagged
 from parlex.datasets.record import Record
 from parlex.datasets.served import Words
@@ -59,6 +61,8 @@ class BillDataset(Dataset):
     by_session = True
     first_session = SessionId(35, 1)
     usual_limit = 50
+    follows_sittings = True
+    looked_at_every = timedelta(days=7)
     list_guarded = ("short_title_en", "short_title_fr", *_DAYS)
     guarded = (
         *list_guarded,
@@ -186,6 +190,9 @@ class BillDataset(Dataset):
             ListingRow.dataset == self.name, ListingRow.source == SPINE, ListingRow.key.in_(list(parsed))
         )
         return {key for key, facts in db.execute(query) if _moving(facts) != _moving_of(parsed[key][SPINE])}
+
+    def living(self, db: Session, scope: str, now: datetime) -> Living | None:
+        return living(db, scope, now)
 
     def rank(self, key: str) -> BillKey:
         return BillKey.parse(key)

@@ -67,6 +67,7 @@ class PoliticianDataset(Dataset):
     by_session = False
     usual_limit = 300
     listed_every = timedelta(days=1)
+    looked_at_every = timedelta(days=30)
     list_guarded = ("is_current", "party", "riding", "province", "image_url")
     guarded = ("given_name", "family_name", "gender", "person_id", "email", "phone", "fax", "offices", "image_url")
     table = PoliticianRow
