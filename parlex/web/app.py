@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +21,7 @@ from parlex.serving.runs import Runs
 from parlex.serving.state import told
 from parlex.settings import Settings
 from parlex.web import changes, documents, feeds, graph, lists, problems, records, runs, state
+from parlex.web.conditional import Answers, asked_by
 from parlex.web.context import Context
 
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
@@ -67,21 +69,26 @@ def application(
             raise Problem(503, lacking)
         return Response("ready\n", media_type="text/plain")
 
-    return Front(app)
+    return Front(app, context.answers)
 
 
 class Front:
-    """The suffix of an address says the format, and HEAD is GET without a body."""
+    """The suffix of an address says the format, and HEAD is GET without a body. What was asked before and has not
+    changed is answered here."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, answers: Answers) -> None:
+        self._app, self._answers = app, answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            reads = scope["method"] in ("GET", "HEAD")
+            if reads and (answer := self._answers.at_once(scope)) is not None:
+                await answer(scope, receive, send)
+                return
             path: str = scope["path"]
             stem, dot, suffix = path.rpartition(".")
             format = _SUFFIXES.get(dot + suffix) if path.startswith(PREFIX) else None
-            told = {"format": format, "head": scope["method"] == "HEAD"}
+            told = {"format": format, "head": scope["method"] == "HEAD", "asked": asked_by(scope, Headers(scope=scope))}
             scope = {**scope, "state": {**scope.get("state", {}), **told}}
             if format is not None:
                 scope["path"], scope["raw_path"] = stem, stem.encode()

@@ -68,7 +68,9 @@ class _Changes:
         await self._news(question, query.wait)
         variant = "" if format == formats.JSON else f".{format}"
         made = partial(self._page, request, question, format)
-        return await self._context.answers.covered(request, question.covers, made, variant)
+        # A remembered answer would not wait, nor look whether there is a line of that number.
+        answers = self._context.answers
+        return await answers.covered(request, question.covers, made, variant, remembered=False)
 
     async def _stream(self, request: Request, question: Question) -> Response:
         last = request.headers.get("Last-Event-ID")
