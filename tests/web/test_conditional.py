@@ -88,7 +88,7 @@ class Mirror(Poller):
     """A history of one line that nobody reads."""
 
     def __init__(self) -> None:
-        self._code, self._seqs = "code", Seqs(uuid4())
+        self._code, self._seqs = "code", Seqs(uuid4(), uuid4())
 
 
 class Understanding:
