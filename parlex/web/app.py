@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.datastructures import Headers
@@ -13,14 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
-from parlex.serving import formats, search
+from parlex.serving import exports, formats, search
 from parlex.serving.changes import LINES
 from parlex.serving.problems import Problem
 from parlex.serving.records import PREFIX
 from parlex.serving.runs import Runs
 from parlex.serving.state import told
 from parlex.settings import Settings
-from parlex.web import changes, documents, feeds, graph, lists, problems, records, runs, state
+from parlex.web import changes, documents, feeds, graph, lists, problems, records, routes, runs, state
 from parlex.web.conditional import Answers, asked_by
 from parlex.web.context import Context
 
@@ -53,6 +55,12 @@ def application(
     app.include_router(found, prefix=PREFIX)
     app.include_router(graph.router(context, datasets, [*searches, LINES], facts))
     app.include_router(state.router(context, datasets, facts), prefix=PREFIX)
+
+    async def manifest(request: Request, query: Any) -> Response:
+        return await context.answers.uncovered(partial(exports.manifest, settings))
+
+    help = "The files of the newest export with their sums, and the change that they go to."
+    routes.get(app.router, "/export/manifest.json", manifest, help=help, tag=state.TAG)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
