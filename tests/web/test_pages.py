@@ -14,7 +14,8 @@ from parlex.resources import Resources
 from parlex.runs import alone
 from tests.looking import rows
 from tests.rows import bill
-from tests.web.serving import LAST, serving
+from tests.statements import statements
+from tests.web.serving import LAST, Served, serving
 
 
 @pytest.fixture
@@ -59,6 +60,19 @@ def test_twenty_sessions_are_walked_each_alone_and_together(mirror: Resources) -
                 forth, back = (walked(client, f"sort={each}&limit={limit}") for each in (sort, f"-{sort}"))
                 assert sorted(forth) == sorted(f"{p}-{s} {number}" for p, s in sessions for number in numbers)
                 assert back == forth[::-1]
+
+
+def test_a_list_in_its_order_is_read_from_an_index(mirror: Resources, client: httpx.Client, served: Served) -> None:
+    with statements(served.engine) as sent:
+        client.get("/api/v1/bills", params={"session": "45-1", "limit": 23})
+    (asked,) = (one for one in sent if "row_to_json" in one)
+    order = asked[asked.index("ORDER BY") : asked.index("LIMIT")]
+    order = order.replace("%(left_1)s", "1").replace("%(substring_1)s", r"'\d+'")
+    with mirror.engine.connect() as db:
+        db.exec_driver_sql("set local enable_seqscan = off; set local enable_sort = off")
+        where = "parliament = 45 AND session = 1"
+        plan = db.exec_driver_sql(f"explain select * from bills where {where} {order} limit 50").scalars().all()
+    assert "ix_bills_in_order" in plan[1]
 
 
 def walked(client: httpx.Client, query: str) -> list[str]:
