@@ -55,6 +55,9 @@ def _key(number: str = "number") -> Any:
     return mapped_column(Computed(f"parliament::text || '-' || session::text || ' ' || {number}", persisted=True))
 
 
+_NUMBER_IN_ORDER = ('"left"(number, 1)', r"""(("substring"(number, '\d+'))::integer)""")
+
+
 class BillRow(Base):
     """One bill as the sources say now. When it was last looked at stands in ``latest_documents``, not here."""
 
@@ -126,6 +129,8 @@ class BillRow(Base):
         Index(None, "legisinfo_id"),
         Index(None, "sponsor_person_id"),
         Index(None, "status_code"),
+        # The order of a list: the letter, then the digits as a number.
+        Index("ix_bills_in_order", "parliament", "session", *map(text, _NUMBER_IN_ORDER), "number"),
     )
 
 
@@ -727,13 +732,15 @@ class NotificationRow(Base):
 
 
 class MirrorRow(Base):
-    """The one row that says which mirror this database holds. A copy of the database is the same mirror."""
+    """The one row that says which mirror this database holds. A copy of the database is the same mirror; a restored
+    one is in another ``epoch``, since the numbers of its history begin again where the backup ended."""
 
     __tablename__ = "mirror"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
     made_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     single: Mapped[bool] = mapped_column(unique=True, server_default=text("true"))
+    epoch: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
 
     __table_args__ = (CheckConstraint("single", name="single"),)
 

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
+from parlex.serving import exports, formats, search
+from parlex.serving.changes import LINES
+from parlex.serving.problems import Problem
+from parlex.serving.records import PREFIX
+from parlex.serving.runs import Runs
+from parlex.serving.state import told
 from parlex.settings import Settings
-from parlex.web import changes, documents, feeds, formats, graph, problems, records, runs, search, state
-from parlex.web.context import PREFIX, Context
-from parlex.web.problems import Problem
-from parlex.web.runs import Runs
+from parlex.web import changes, documents, feeds, graph, lists, problems, records, routes, runs, state
+from parlex.web.conditional import Answers, asked_by
+from parlex.web.context import Context
 
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
@@ -41,12 +49,19 @@ def application(
     app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(runs.router(started), prefix=PREFIX)
-    app.include_router(search.router(context, datasets), prefix=PREFIX)
-    facts = state.told(context, datasets, settings)
+    found, searches, facts = APIRouter(), search.collections(datasets), told(context.poller, datasets, settings)
+    for collection in searches:
+        lists.add(context, found, "/search", collection, title="Found", tag="search")
+    app.include_router(found, prefix=PREFIX)
     beside = [each for dataset in datasets.values() if dataset.served for each in dataset.served.beside]
-    further = [*beside, *search.collections(datasets), changes.LINES]
-    app.include_router(graph.router(context, datasets, further, facts))
-    app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
+    app.include_router(graph.router(context, datasets, [*beside, *searches, LINES], facts))
+    app.include_router(state.router(context, datasets, facts), prefix=PREFIX)
+
+    async def manifest(request: Request, query: Any) -> Response:
+        return await context.answers.uncovered(partial(exports.manifest, settings))
+
+    help = "The files of the newest export with their sums, and the change that they go to."
+    routes.get(app.router, "/export/manifest.json", manifest, help=help, tag=state.TAG)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
@@ -63,21 +78,26 @@ def application(
             raise Problem(503, lacking)
         return Response("ready\n", media_type="text/plain")
 
-    return Front(app)
+    return Front(app, context.answers)
 
 
 class Front:
-    """The suffix of an address says the format, and HEAD is GET without a body."""
+    """The suffix of an address says the format, and HEAD is GET without a body. What was asked before and has not
+    changed is answered here."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, answers: Answers) -> None:
+        self._app, self._answers = app, answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            reads = scope["method"] in ("GET", "HEAD")
+            if reads and (answer := self._answers.at_once(scope)) is not None:
+                await answer(scope, receive, send)
+                return
             path: str = scope["path"]
             stem, dot, suffix = path.rpartition(".")
             format = _SUFFIXES.get(dot + suffix) if path.startswith(PREFIX) else None
-            told = {"format": format, "head": scope["method"] == "HEAD"}
+            told = {"format": format, "head": scope["method"] == "HEAD", "asked": asked_by(scope, Headers(scope=scope))}
             scope = {**scope, "state": {**scope.get("state", {}), **told}}
             if format is not None:
                 scope["path"], scope["raw_path"] = stem, stem.encode()

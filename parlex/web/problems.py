@@ -1,51 +1,21 @@
-"""Errors as ``application/problem+json`` (RFC 9457). Nothing of ours that could be secret is in one."""
+"""Every error of the application as a problem, in its answers and in the documents."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from parlex.errors import UsageError
-from parlex.web.queries import WrongCursor
+from parlex.serving.problems import MEDIA_TYPE, Problem, away, is_too_slow
+from parlex.serving.queries import WrongCursor
 
 log = structlog.get_logger(__name__)
-
-MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 5  # after which a database that was away may be asked again
-_CANCELLED = "57014"  # query_canceled: statement_timeout
-
-
-class Problem(Exception):
-    """An answer that is an error. ``about`` is more of it, as the parameter and what is allowed."""
-
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        *,
-        kind: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        **about: Any,
-    ) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.kind, self.about = status, detail, kind, about
-        self.headers = dict(headers or {})
-
-    def response(self) -> Response:
-        title = HTTPStatus(self.status).phrase
-        told = {"type": self.kind or "about:blank", "title": title, "status": self.status, "detail": self.detail}
-        body = json.dumps({**told, **self.about}, ensure_ascii=False).encode()
-        return Response(body, self.status, {"Cache-Control": "no-store", **self.headers}, MEDIA_TYPE)
-
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -88,20 +58,24 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
+def response(problem: Problem) -> Response:
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return Response(problem.content, problem.status, headers, MEDIA_TYPE)
+
+
 def _told(request: Request, error: Any) -> Response:
-    response: Response = error.response()
-    return response
+    return response(error)
 
 
 def _http(request: Request, error: Any) -> Response:
     words = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not allowed here"}
-    return Problem(error.status_code, words.get(error.status_code, str(error.detail)), headers=error.headers).response()
+    return response(Problem(error.status_code, words.get(error.status_code, str(error.detail)), headers=error.headers))
 
 
 def _unprocessable(request: Request, error: Any) -> Response:
     found = [{"parameter": _parameter(one["loc"]), "detail": one["msg"]} for one in error.errors()]
     detail = "; ".join(f"{one['parameter']}: {one['detail']}" for one in found[:5])
-    return Problem(422, detail, errors=found).response()
+    return response(Problem(422, detail, errors=found))
 
 
 def _parameter(place: tuple[Any, ...]) -> str:
@@ -110,23 +84,17 @@ def _parameter(place: tuple[Any, ...]) -> str:
 
 def _wrong(request: Request, error: Any) -> Response:
     if isinstance(error, WrongCursor):
-        return Problem(409, str(error), kind="wrong-cursor").response()
-    return Problem(422, str(error)).response()
+        return response(Problem(409, str(error), kind="wrong-cursor"))
+    return response(Problem(422, str(error)))
 
 
 def _database(request: Request, error: Any) -> Response:
     if is_too_slow(error):
-        return Problem(503, "the question takes too long: ask for less at once").response()
+        return response(Problem(503, "the question takes too long: ask for less at once"))
     if not _is_away(error):
         return _unexpected(request, error)
     log.warning("database", path=request.url.path, error=str(error).splitlines()[0])
-    detail = "the database does not answer, or too many ask at once"
-    return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}).response()
-
-
-def is_too_slow(error: Exception) -> bool:
-    """Whether a statement took longer than it may."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _CANCELLED
+    return response(away("the database does not answer, or too many ask at once"))
 
 
 def _is_away(error: Any) -> bool:
@@ -136,4 +104,4 @@ def _is_away(error: Any) -> bool:
 
 def _unexpected(request: Request, error: Any) -> Response:
     log.error("request failed", path=request.url.path, exc_info=error)
-    return Problem(500, "the server failed; the log says more").response()
+    return response(Problem(500, "the server failed; the log says more"))

@@ -17,9 +17,9 @@ from sqlalchemy import make_url, text
 from starlette.types import Receive, Scope, Send
 
 from parlex.resources import Resources
+from parlex.serving.keys import Keys
+from parlex.serving.limits import Limits
 from parlex.web.door import BODY_BYTES, URL_BYTES, Door, Rates
-from parlex.web.keys import Keys
-from parlex.web.limits import Limits
 from tests.web.serving import serving
 
 BILLS = "/api/v1/bills"
@@ -51,6 +51,7 @@ def test_every_answer_is_closed_to_scripts_and_open_to_readers(client: httpx.Cli
     assert "access-control-allow-credentials" not in answer.headers
     exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
     ours = {"etag", "link", "parlex-seq", "parlex-checked-at", "ratelimit", "ratelimit-policy", "retry-after"}
+    ours |= {"parlex-next-after", "parlex-epoch"}
     assert ours < set(exposed)
     assert "server" not in answer.headers
 

@@ -22,6 +22,7 @@ from parlex.datasets.served import (
     Sort,
     Survey,
     Told,
+    Words,
     answers,
     by_day,
     contains,
@@ -222,6 +223,7 @@ _NOTES = {
 
 SERVED = Served(
     one="bill",
+    called=Words("bills", "projets de loi"),
     list=Collection(
         name="bills",
         help="The bills that are held. What has left its source's list is there with `withdrawn: true`.",

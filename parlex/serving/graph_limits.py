@@ -25,9 +25,8 @@ from graphql import (
     visit,
 )
 
-from parlex.web.questions import USUAL
+from parlex.serving.questions import USUAL
 
-BYTES = 16 * 1024  # of a request's body
 TOKENS = 1_000
 ALIASES = 30
 DEPTH = 6  # of fields within fields
