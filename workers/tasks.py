@@ -40,19 +40,29 @@ MOST_HOURS = 24 * 366 * 100
 
 @app.task(bind=True, name="parlex.fetch_latest_bills", ignore_result=False)
 def fetch_latest_bills(
-    self: Task, limit: int | None = BillDataset.usual_limit, recheck_after_days: int | None = None
+    self: Task,
+    limit: int | None = BillDataset.usual_limit,
+    recheck_after_days: int | None = None,
+    companion: str | None = None,
 ) -> dict[str, Any]:
     """Fetch the current session's bills that are new or changed, newest activity first.
 
     Answers the run's final figures. ``recheck_after_days`` also takes details that nobody looked at for so long.
+    ``companion="all"`` also asks OpenParliament for each bill, where it is asked only what does not follow otherwise.
     """
-    return _start(self, resources().pipeline.latest_request(limit, recheck_after_days))
+    return _start(self, resources().pipeline.latest_request(limit, recheck_after_days, companion=companion))
 
 
 @app.task(bind=True, name="parlex.fetch_session_bills", ignore_result=False)
-def fetch_session_bills(self: Task, parliament: int, session: int, limit: int | None = None) -> dict[str, Any]:
-    """Fetch a whole session, 35-1 to the current one. Answers the run's final figures."""
-    return _start(self, resources().pipeline.session_request(_session(parliament, session), limit))
+def fetch_session_bills(
+    self: Task, parliament: int, session: int, limit: int | None = None, companion: str | None = None
+) -> dict[str, Any]:
+    """Fetch a whole session, 35-1 to the current one. Answers the run's final figures.
+
+    ``companion="all"`` also asks OpenParliament for each bill, where it is asked only what does not follow otherwise.
+    """
+    request = resources().pipeline.session_request(_session(parliament, session), limit, companion=companion)
+    return _start(self, request)
 
 
 @app.task(bind=True, name="parlex.retry_run", ignore_result=False)
@@ -211,10 +221,11 @@ def dispatch(request: Request) -> AsyncResult:
         raise UsageError(f"no task does {request.job}: see parlex fetch --help")
     if request.retry_of is not None:
         return task.delay(request.retry_of)
+    given = {"companion": request.companion} if request.companion is not None else {}
     if request.scope is None:
-        return task.delay(limit=request.limit, recheck_after_days=request.recheck_after_days)
+        return task.delay(limit=request.limit, recheck_after_days=request.recheck_after_days, **given)
     session = SessionId.parse(request.scope)
-    return task.delay(session.parliament, session.session, limit=request.limit)
+    return task.delay(session.parliament, session.session, limit=request.limit, **given)
 
 
 # What a message says is checked here: whoever reaches the broker can send one, and old ones outlive their run.

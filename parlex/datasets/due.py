@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -36,6 +36,15 @@ class Candidate:
         if self.failed_at is None or self.failed_fingerprint != self.fingerprint:
             return False
         return self.failed_at > now - ASK_AGAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Of which keys a companion is asked. ``keys``: with what is asked for anyway, or while it owes an answer; ``now``:
+    whatever it said before."""
+
+    keys: Set[str]
+    now: Set[str] = frozenset()
 
 
 def candidates(judged: Judged, now: datetime) -> list[Candidate]:
@@ -86,12 +95,16 @@ def choose(
     context: Context,
     *,
     decides: str,
-    companions: Sequence[str],
+    companions: Mapping[str, Wanted],
     wants: Callable[[Candidate], tuple[str, ...]],
     rank: Callable[[str], Any],
 ) -> tuple[Due, ...]:
     """The keys to fetch: what changed, the newest activity first; then what companions still owe; then what nobody
     looked at for long, the oldest first. ``wants`` gives the sources to ask for a line."""
+
+    def owes(one: Candidate, source: str) -> bool:
+        return one.key in companions[source].now or _owes(held.get((one.key, source)), context)
+
     changed, owed, old = [], [], []
     for one in found:
         wanted = wants(one)
@@ -100,7 +113,7 @@ def choose(
                 changed.append((one, wanted))
         elif _looked_at_before(held.get((one.key, decides)), context):
             old.append((one, wanted))
-        elif lacking := tuple(s for s in companions if s in wanted and _owes(held.get((one.key, s)), context)):
+        elif lacking := tuple(s for s in companions if s in wanted and owes(one, s)):
             owed.append((one, lacking))
     changed.sort(key=lambda item: _by_activity(item[0], rank))
     owed.sort(key=lambda item: _by_activity(item[0], rank))

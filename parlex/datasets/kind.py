@@ -12,16 +12,17 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record as Answer
+from parlex.datasets.due import Candidate, Wanted
 from parlex.datasets.record import Record
 from parlex.datasets.served import Served, Words
 from parlex.db.models import Base
 from parlex.fetching.document import Document
 from parlex.mirror import lists
-from parlex.mirror.documents import Fetched, Held
+from parlex.mirror.documents import Fetched, Held, Standing
 from parlex.mirror.listings import Line
-from parlex.mirror.lists import Listed, Row
+from parlex.mirror.lists import Judged, Listed, Row
 from parlex.parliament import SessionId
-from parlex.runs.work import Asking, Request
+from parlex.runs.work import Asking, Context, Request
 
 CURRENT = "current"  # the key of a list's document where nobody knows yet which scope it is of
 
@@ -137,8 +138,30 @@ class Kind(ABC):
     def line(self, row: Row) -> Line:
         return lists.line(row)
 
-    def complement(self, db: Session, records: Mapping[str, Record]) -> None:  # noqa: B027  most have nothing to add
-        """Fill in what the documents do not say and the mirror knows."""
+    def complement(  # noqa: B027  most have nothing to add
+        self, db: Session, records: Mapping[str, Record], parsed: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Fill in what the documents do not say and the mirror knows. ``parsed``: what they say, by key and source."""
+
+    def derivations(self, db: Session, record: Record, parsed: Mapping[str, Any]) -> Mapping[str, Sequence[Standing]]:
+        """The documents that a field which no document says follows from."""
+        return {}
+
+    def wants_of(
+        self, db: Session, source: str, found: Sequence[Candidate], came: Sequence[Judged], context: Context
+    ) -> Wanted:
+        """Of which lines a companion's detail is asked for. ``came``: the lists that came just now."""
+        return Wanted(frozenset(one.key for one in found))
+
+    def lacking(self, db: Session, records: Mapping[str, Record], context: Context) -> Mapping[str, tuple[str, ...]]:
+        """The companions to ask for records that were just saved and do not tell what these alone can tell.
+
+        ``records`` are as the documents and :meth:`complement` have them, before blanks are withheld.
+        """
+        return {}
+
+    def follow(self, db: Session, context: Context) -> None:  # noqa: B027  most follow from their own documents alone
+        """A run of any dataset has ended: derive anew what follows from other datasets' records. No request."""
 
     def derive(self, record: Record) -> Record:
         """The record with its ``derived`` facts, by what was believed of it."""

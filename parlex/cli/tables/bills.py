@@ -140,7 +140,8 @@ def provenance(found: Sequence[Origin]) -> Sheet:
     )
     for origin in found:
         value = counted(len(origin.value), "stage") if isinstance(origin.value, list) else origin.value
-        source = origin.source + (" (stands in)" if origin.stands_in else "") + (" (kept)" if origin.withheld else "")
+        marks = {"stands in": origin.stands_in, "kept": origin.withheld, "derived": bool(origin.derived_from)}
+        source = origin.source + "".join(f" ({mark})" for mark, holds in marks.items() if holds)
         document = origin.document[:SHA256_SHOWN] if origin.document else None
         sheet.add(origin.field, value, source, document, origin.fetched_at, origin.since)
     return sheet

@@ -15,26 +15,32 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session
 
 from parlex.answers import as_json, plain
-from parlex.datasets.bills import legisinfo, merge, openparliament, stages
+from parlex.datasets.bills import companion, legisinfo, merge, openparliament, sponsors, stages
 from parlex.datasets.bills.bill import CLOSED, Bill, LegisinfoBill, Listing, Milestones, fold
 from parlex.datasets.bills.legisinfo import Legisinfo
 from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.bills.openparliament import CompanionListing, OpenParliament
 from parlex.datasets.bills.served import SERVED
 from parlex.datasets.dataset import Dataset
+from parlex.datasets.due import Candidate, Wanted
 from parlex.datasets.kind import CURRENT, Flagged
+from parlex.datasets.politicians.politician import DATASET as POLITICIANS
+from parlex.datasets.politicians.politician import EVERYBODY
+from parlex.datasets.politicians.source import Politicians
 from parlex.datasets.record import Record
 from parlex.datasets.served import Words
 from parlex.db.bulk import write_rows
 from parlex.db.models import BillRow, BillStageRow, ListingRow
-from parlex.errors import ParlexError
+from parlex.errors import DocumentError, ParlexError
 from parlex.fetching.document import Document
-from parlex.mirror.documents import Fetched, Held
+from parlex.mirror import history
+from parlex.mirror.documents import Fetched, Held, Standing
 from parlex.mirror.guards import Thresholds
+from parlex.mirror.history import Change
 from parlex.mirror.listings import Line
-from parlex.mirror.lists import Listed, Row
+from parlex.mirror.lists import Judged, Listed, Row
 from parlex.parliament import BillKey, SessionId
-from parlex.runs.work import Asking, Request, Survey
+from parlex.runs.work import Asking, Context, Plan, Request, Survey
 
 _DAYS = tuple(field.name for field in fields(Milestones))
 _TITLES = ("title_en", "title_fr", "short_title_en", "short_title_fr")
@@ -82,13 +88,30 @@ class BillDataset(Dataset):
     }
 
     def __init__(
-        self, spine: Legisinfo, companion: OpenParliament, thresholds: Thresholds, rates: Mapping[str, float]
+        self,
+        spine: Legisinfo,
+        companion: OpenParliament,
+        politicians: Politicians,
+        thresholds: Thresholds,
+        rates: Mapping[str, float],
+        *,
+        sample: int,
     ) -> None:
+        """``sample``: details a day that the companion is asked for though what they say follows."""
         super().__init__(thresholds, rates)
         self._spine = spine
         self._companion = companion
+        self._politicians = politicians
+        self._sample = sample
 
     # Its sources.
+
+    def lists_due(self, db: Session, context: Context) -> frozenset[str]:
+        """Beside the companion's list that of politicians, where nobody has had it yet: sponsors' slugs follow from
+        it."""
+        found, scope = super().lists_due(db, context), context.request.scope
+        wanted = COMPANION in found and (scope is None or self.has(COMPANION, scope))
+        return found | {POLITICIANS} if wanted and not sponsors.any_listed(db) else found
 
     def survey(self, due: frozenset[str], request: Request, asking: Asking) -> Survey:
         asked = SessionId.parse(request.scope) if request.scope else None
@@ -99,7 +122,9 @@ class BillDataset(Dataset):
             spine = self.lists(request, asking)
         session = asked or legisinfo.session_of(spine[0].document)
         pages, errors = early.result() if early else self._survey_companion(due, session, asking)
-        return Survey((*spine, *(Fetched(COMPANION, "list", str(session), page) for page in pages)), errors)
+        everybody, unlisted = self._survey_politicians(due, asking)
+        found = (*spine, *(Fetched(COMPANION, "list", str(session), page) for page in pages))
+        return Survey(found, {**errors, **unlisted}, everybody)
 
     def lists(self, request: Request, asking: Asking) -> Sequence[Fetched]:
         asked = SessionId.parse(request.scope) if request.scope else None
@@ -117,6 +142,31 @@ class BillDataset(Dataset):
             return self._companion.list_bills(session, asking.tally, background=asking.background), {}
         except ParlexError as error:
             return (), {COMPANION: error}
+
+    def _survey_politicians(
+        self, due: frozenset[str], asking: Asking
+    ) -> tuple[tuple[Fetched, ...], dict[str, ParlexError]]:
+        if POLITICIANS not in due:
+            return (), {}
+        try:
+            pages = self._politicians.list_all(asking.tally, background=asking.background)
+        except ParlexError as error:
+            return (), {POLITICIANS: error}
+        return tuple(Fetched(COMPANION, "list", EVERYBODY, page) for page in pages), {}
+
+    def keep(self, db: Session, plan: Plan, context: Context) -> list[str]:
+        errors = super().keep(db, plan, context)
+        try:
+            sponsors.keep_politicians(db, plan.survey.beside, run_id=context.run_id, now=context.now)
+        except DocumentError as error:
+            errors.append(str(error))
+        failed = plan.survey.errors.get(POLITICIANS)
+        return [*errors, str(failed)] if failed else errors
+
+    def wants_of(
+        self, db: Session, source: str, found: Sequence[Candidate], came: Sequence[Judged], context: Context
+    ) -> Wanted:
+        return companion.wanted(db, found, came, context, self._sample)
 
     def read_list(self, source: str, found: Sequence[Fetched]) -> Listed:
         if source == COMPANION:
@@ -153,6 +203,41 @@ class BillDataset(Dataset):
         """Merged by the table of ``merge``."""
         bill = merge.merge(parsed[SPINE], parsed.get(COMPANION))
         return self.derive(Record(key, facts_of(bill), {"stages": stages.named(bill.stages)}))
+
+    def complement(self, db: Session, records: Mapping[str, Record], parsed: Mapping[str, Mapping[str, Any]]) -> None:
+        """The slug of the sponsor, where no detail of OpenParliament says it. One that was known and follows no more is
+        kept for the same sponsor."""
+        found = {key: companion.sponsor_of(one) for key, one in records.items() if COMPANION not in parsed[key]}
+        concerned = {key: sponsor for key, sponsor in found.items() if sponsor is not None}
+        if not concerned:
+            return
+        follows = sponsors.follow(db, concerned.values())
+        lost = [key for key, sponsor in concerned.items() if sponsor not in follows]
+        kept = sponsors.held_slugs(db, {key: concerned[key] for key in lost}) if lost else {}
+        for key, sponsor in concerned.items():
+            slug = follows[sponsor].slug if sponsor in follows else kept.get(key)
+            records[key].facts["sponsor_slug"] = slug
+
+    def lacking(self, db: Session, records: Mapping[str, Record], context: Context) -> Mapping[str, tuple[str, ...]]:
+        return companion.lacking(db, records, context.now)
+
+    def derivations(self, db: Session, record: Record, parsed: Mapping[str, Any]) -> Mapping[str, Sequence[Standing]]:
+        sponsor = companion.sponsor_of(record)
+        if COMPANION in parsed or sponsor is None or record.facts["sponsor_slug"] is None:
+            return {}
+        return {"sponsor_slug": sponsors.evidence(db, record.key, sponsor)}
+
+    def follow(self, db: Session, context: Context) -> None:
+        """Name the sponsors who follow by now, from politicians that came since. That is no news of the bill."""
+        found = sponsors.unnamed(db)
+        if not found:
+            return
+        follows = sponsors.follow(db, {one.sponsor for one in found})
+        news = {one.key: follows[one.sponsor].slug for one in found if one.sponsor in follows}
+        self.lock(db, news)
+        changed = sponsors.name(db, news, now=context.now)
+        changes = [Change(key, "reparsed", "sponsor_slug", old, news[key], COMPANION) for key, old in changed.items()]
+        history.append(db, self.name, changes, now=context.now, run_id=context.run_id)
 
     def derive(self, record: Record) -> Record:
         flags = list(stages.flags(bill_of(record.key, record.facts)))
