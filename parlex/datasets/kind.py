@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
@@ -33,6 +34,16 @@ class Flagged(Answer):
 
     key: str
     flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Answer):
+    """A word of a source that neither the code nor a person has named, and how many records have it."""
+
+    source: str
+    kind: str
+    text: str
+    records: int
 
 
 class Kind(ABC):
@@ -160,8 +171,8 @@ class Kind(ABC):
         """
         return {}
 
-    def follow(self, db: Session, context: Context) -> None:  # noqa: B027  most follow from their own documents alone
-        """A run of any dataset has ended: derive anew what follows from other datasets' records. No request."""
+    def follow(self, db: Session, run_id: UUID | None, now: datetime) -> None:  # noqa: B027  most follow from their own documents alone
+        """A run of any dataset has ended: derive anew what follows from other rows than its documents. No request."""
 
     def derive(self, record: Record) -> Record:
         """The record with its ``derived`` facts, by what was believed of it."""
@@ -180,6 +191,10 @@ class Kind(ABC):
         return [
             {"key": key, **(entry if isinstance(entry, Mapping) else {"value": entry})} for key, entry in part.items()
         ]
+
+    def unknown_words(self, db: Session) -> tuple[Unknown, ...]:
+        """The words of the sources that nobody has named; the records have them as they stand there."""
+        return ()
 
     def flagged(self, db: Session, scope: str) -> tuple[Flagged, ...]:
         """The records of a scope that break a rule of their kind."""

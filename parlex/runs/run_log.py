@@ -217,8 +217,8 @@ class RunLog:
                 ended = fetch_logs.close_if_complete(db, run.run_id, now=now, settle=settle)
                 if ended is not None and ended.just_now:
                     dataset.complete(db, context)
-                    for other in self._datasets.values() if ended.figures.bills_fetched else ():
-                        other.follow(db, context)
+                    for other in self._datasets.values():
+                        other.follow(db, run.run_id, now)
             if ended is not None and ended.just_now:
                 log.info("closed", **ended.figures.to_dict())
             return ended

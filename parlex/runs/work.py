@@ -176,6 +176,6 @@ class Dataset(Protocol):
         """The run is over: finish its row on completeness."""
         ...
 
-    def follow(self, db: Session, context: Context) -> None:
-        """A run of any dataset is over: derive anew what follows from other datasets' records."""
+    def follow(self, db: Session, run_id: UUID | None, now: datetime) -> None:
+        """A run of any dataset is over: derive anew what follows from other rows than its own documents."""
         ...

@@ -7,26 +7,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import fields, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session
 
 from parlex.answers import as_json, plain
-from parlex.datasets.bills import companion, legisinfo, merge, openparliament, sponsors, stages
-from parlex.datasets.bills.bill import CLOSED, Bill, LegisinfoBill, Listing, Milestones, fold
+from parlex.datasets.bills import companion, legisinfo, merge, openparliament, sponsors, stages, words
+from parlex.datasets.bills.bill import CLOSED, UNKNOWN, Bill, LegisinfoBill, Listing, Milestones, fold, told_status
 from parlex.datasets.bills.legisinfo import Legisinfo
 from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.bills.openparliament import CompanionListing, OpenParliament
 from parlex.datasets.bills.served import SERVED
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.due import Candidate, Wanted
-from parlex.datasets.kind import CURRENT, Flagged
+from parlex.datasets.kind import CURRENT, Flagged, Unknown
 from parlex.datasets.politicians.politician import DATASET as POLITICIANS
 from parlex.datasets.politicians.politician import EVERYBODY
 from parlex.datasets.politicians.source import Politicians
+from parlex.datasets.reading import Reading
 from parlex.datasets.record import Record
 from parlex.datasets.served import Words
 from parlex.db.bulk import write_rows
@@ -179,7 +181,8 @@ class BillDataset(Dataset):
     def line(self, row: Row) -> Line:
         """As :attr:`Listing.fingerprint`: a new list shape, other blanks or quotes do not count."""
         facts = row.facts
-        told = (facts["status_code"], facts["bill_type"], *(fold(facts[name]) for name in _TITLES))
+        status = told_status(facts["status_code"], facts.get("status_en", ""))
+        told = (*status, facts["bill_type"], *(fold(facts[name]) for name in _TITLES))
         days = [facts[name] or "" for name in _DAYS]
         digest = hashlib.sha256("\x1f".join((*told, *days)).encode()).hexdigest()[:32]
         latest = max(filter(None, days), default=None)
@@ -205,8 +208,11 @@ class BillDataset(Dataset):
         return self.derive(Record(key, facts_of(bill), {"stages": stages.named(bill.stages)}))
 
     def complement(self, db: Session, records: Mapping[str, Record], parsed: Mapping[str, Mapping[str, Any]]) -> None:
-        """The slug of the sponsor, where no detail of OpenParliament says it. One that was known and follows no more is
-        kept for the same sponsor."""
+        """What a person calls a new word, and the slug of the sponsor, where no detail of OpenParliament says it. A
+        slug that was known and follows no more is kept for the same sponsor."""
+        new = [one for one in records.values() if words.flags(one.facts["status_code"], one.facts["bill_type"])]
+        if new:
+            self._name(words.named(db), new)
         found = {key: companion.sponsor_of(one) for key, one in records.items() if COMPANION not in parsed[key]}
         concerned = {key: sponsor for key, sponsor in found.items() if sponsor is not None}
         if not concerned:
@@ -218,6 +224,12 @@ class BillDataset(Dataset):
             slug = follows[sponsor].slug if sponsor in follows else kept.get(key)
             records[key].facts["sponsor_slug"] = slug
 
+    @staticmethod
+    def _name(named: words.Named, records: Iterable[Record]) -> None:
+        for record in records:
+            record.facts["status_code"] = str(named.status(record.facts["status_en"]))
+            record.facts["bill_type"] = str(named.type(record.facts["bill_type"]))
+
     def lacking(self, db: Session, records: Mapping[str, Record], context: Context) -> Mapping[str, tuple[str, ...]]:
         return companion.lacking(db, records, context.now)
 
@@ -227,20 +239,41 @@ class BillDataset(Dataset):
             return {}
         return {"sponsor_slug": sponsors.evidence(db, record.key, sponsor)}
 
-    def follow(self, db: Session, context: Context) -> None:
-        """Name the sponsors who follow by now, from politicians that came since. That is no news of the bill."""
+    def follow(self, db: Session, run_id: UUID | None, now: datetime) -> None:
+        """Name the words that a person named since, and the sponsors who follow by now from politicians that came
+        since. That is our knowledge, and no news of the bill."""
+        self.rename(db, run_id, now)
         found = sponsors.unnamed(db)
         if not found:
             return
         follows = sponsors.follow(db, {one.sponsor for one in found})
         news = {one.key: follows[one.sponsor].slug for one in found if one.sponsor in follows}
         self.lock(db, news)
-        changed = sponsors.name(db, news, now=context.now)
+        changed = sponsors.name(db, news, now=now)
         changes = [Change(key, "reparsed", "sponsor_slug", old, news[key], COMPANION) for key, old in changed.items()]
-        history.append(db, self.name, changes, now=context.now, run_id=context.run_id)
+        history.append(db, self.name, changes, now=now, run_id=run_id)
+
+    def rename(self, db: Session, run_id: UUID | None, now: datetime, texts: Iterable[str] = ()) -> int:
+        """Give bills the codes that their texts have by now, also those of ``texts``; how many changed."""
+        chosen = words.concerned(db, texts)
+        if not chosen:
+            return 0
+        self.lock(db, chosen)
+        held, named = self.held(db, chosen), words.named(db)
+        records = {key: replace(one, facts=dict(one.facts)) for key, one in held.items()}
+        self._name(named, records.values())
+        records = {key: self.derive(one) for key, one in records.items()}
+        result = self.compare(records, held, Reading(self.parse, self.decides), "reparsed")
+        self.write(db, result.to_write, held, now=now)
+        history.append(db, self.name, result.changes, now=now, run_id=run_id)
+        return len(result.to_write)
+
+    def unknown_words(self, db: Session) -> tuple[Unknown, ...]:
+        return words.unknown(db)
 
     def derive(self, record: Record) -> Record:
-        flags = list(stages.flags(bill_of(record.key, record.facts)))
+        unnamed = words.flags(record.facts["status_code"], record.facts["bill_type"])
+        flags = [*stages.flags(bill_of(record.key, record.facts)), *unnamed]
         return replace(record, facts={**record.facts, "flags": flags})
 
     def told_part(self, name: str, part: Mapping[str, Any]) -> Any:
@@ -257,7 +290,10 @@ class BillDataset(Dataset):
         query = select(ListingRow.key, ListingRow.facts).where(
             ListingRow.dataset == self.name, ListingRow.source == SPINE, ListingRow.key.in_(list(parsed))
         )
-        return {key for key, facts in db.execute(query) if _moving(facts) != _moving_of(parsed[key][SPINE])}
+        found = db.execute(query).all()
+        new = [key for key, facts in found if UNKNOWN in (facts["status_code"], parsed[key][SPINE].status_code)]
+        named = words.named(db) if new else words.Named(())
+        return {key for key, facts in found if _moving(facts, named) != _moving_of(parsed[key][SPINE], named)}
 
     def rank(self, key: str) -> BillKey:
         return BillKey.parse(key)
@@ -327,6 +363,8 @@ def _row(listing: Listing) -> Row:
     days = {name: as_json(getattr(listing.milestones, name)) for name in _DAYS}
     texts = {name: getattr(listing, name) for name in _TITLES}
     codes = {"status_code": str(listing.status_code), "bill_type": str(listing.bill_type)}
+    if listing.status_code == UNKNOWN:
+        codes["status_en"] = listing.status_en  # by which it is told apart
     facts = {"legisinfo_id": listing.legisinfo_id, **texts, **codes, **days}
     return Row(str(listing.key), facts, listing.activity_on)
 
@@ -341,10 +379,12 @@ def _companion_row(listing: CompanionListing) -> Row:
     return Row(str(listing.key), facts, listing.introduced_on)
 
 
-def _moving(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: facts.get(name) for name in ("status_code", *_DAYS)}
+def _moving(facts: Mapping[str, Any], named: words.Named) -> tuple[Any, ...]:
+    text = facts.get("status_en")
+    status = (facts["status_code"],) if text is None else told_status(named.status(text), text)
+    return (*status, *(facts.get(name) for name in _DAYS))
 
 
-def _moving_of(bill: LegisinfoBill) -> dict[str, Any]:
-    days = {name: as_json(getattr(bill.milestones, name)) for name in _DAYS}
-    return {"status_code": str(bill.status_code), **days}
+def _moving_of(bill: LegisinfoBill, named: words.Named) -> tuple[Any, ...]:
+    status = told_status(named.status(bill.status_en), bill.status_en)
+    return (*status, *(as_json(getattr(bill.milestones, name)) for name in _DAYS))

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from parlex.answers import Record, as_json
 from parlex.datasets import standing
 from parlex.datasets.bills import companion, sponsors
-from parlex.datasets.bills.bill import LegisinfoBill, OpenParliamentBill, fold
+from parlex.datasets.bills.bill import UNKNOWN, LegisinfoBill, OpenParliamentBill, fold
 from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.bills.reads import DATASET
 from parlex.datasets.bills.sponsors import Followed, Sponsor
@@ -87,7 +87,7 @@ def _sponsor(bill: LegisinfoBill) -> Sponsor:
 def _differ(spine: LegisinfoBill, other: OpenParliamentBill) -> Iterator[tuple[str, Any, Any]]:
     for field in _TEXTS:
         ours, theirs = getattr(spine, field), getattr(other, field)
-        if ours is not None and theirs is not None and fold(ours) != fold(theirs):
+        if ours not in (None, UNKNOWN) and theirs is not None and fold(ours) != fold(theirs):
             yield field, ours, theirs
     if other.legisinfo_id is not None and other.legisinfo_id != spine.legisinfo_id:
         yield "legisinfo_id", spine.legisinfo_id, other.legisinfo_id

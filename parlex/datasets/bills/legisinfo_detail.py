@@ -11,10 +11,10 @@ from datetime import date, datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Raw, Struct, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from parlex.answers import counted
-from parlex.datasets.bills.bill import BillType, LegisinfoBill, Stage, StageCode, StageState, StatusCode
+from parlex.datasets.bills.bill import UNKNOWN, BillType, LegisinfoBill, Stage, StageCode, StageState
 from parlex.datasets.bills.legisinfo_codes import (
     CHAMBERS,
     NAME,
@@ -114,6 +114,7 @@ class _Detail(Struct):
     summary_en: Text | None = field(name="ShortLegislativeSummaryEn")
     summary_fr: Text | None = field(name="ShortLegislativeSummaryFr")
     stages: Raw = field(name="BillStages")
+    is_government: bool | UnsetType = field(name="IsGovernmentBill", default=UNSET)  # asked of a new type alone
 
 
 _DETAILS = msgspec.json.Decoder(list[_Detail])
@@ -146,7 +147,8 @@ def parse_bill(document: Document, key: BillKey) -> LegisinfoBill:
         status_code=_detail_status(detail, place),
         status_en=required(detail.status_en, "StatusNameEn", place),
         status_fr=required(detail.status_fr, "StatusNameFr", place),
-        bill_type=_detail_type(detail, place),
+        bill_type=(bill_type := _detail_type(detail, place)),
+        is_government=_is_government(detail, bill_type, place),
         chamber=_chamber(detail, key, place),
         is_pro_forma=detail.is_pro_forma,
         sponsor_person_id=detail.sponsor_person_id,
@@ -170,8 +172,10 @@ def _check_identity(detail: _Detail, key: BillKey, place: Place) -> None:
         raise place.error(f"is the detail of {found[0]} {quoted(found[1])}", "NumberCode")
 
 
-def _detail_status(detail: _Detail, place: Place) -> StatusCode:
+def _detail_status(detail: _Detail, place: Place) -> str:
     status_id, code = status_of(detail.status_en, "StatusNameEn", place)
+    if code == UNKNOWN:
+        return code
     if detail.status_id != status_id and (status_id is not None or detail.status_id in STATUS_IDS):
         raise place.error(
             f"status {quoted(detail.status_en)} does not go with StatusId {detail.status_id}", "StatusNameEn"
@@ -179,12 +183,23 @@ def _detail_status(detail: _Detail, place: Place) -> StatusCode:
     return code
 
 
-def _detail_type(detail: _Detail, place: Place) -> BillType:
+def _detail_type(detail: _Detail, place: Place) -> str:
     bill_type = type_of(detail.type_en, "BillDocumentTypeNameEn", place)
+    if not isinstance(bill_type, BillType):
+        return bill_type
     if TYPE_IDS.get(detail.type_id) is not bill_type:
         reason = f"type {quoted(detail.type_en)} does not go with BillDocumentTypeId {detail.type_id}"
         raise place.error(reason, "BillDocumentTypeNameEn")
     return bill_type
+
+
+def _is_government(detail: _Detail, bill_type: str, place: Place) -> bool:
+    """By its type; by LEGISinfo's own flag where we do not know that."""
+    if isinstance(bill_type, BillType):
+        return bill_type.is_government
+    if detail.is_government is UNSET:
+        raise place.error("is missing", "IsGovernmentBill")
+    return detail.is_government
 
 
 def _chamber(detail: _Detail, key: BillKey, place: Place) -> Chamber:

@@ -21,7 +21,6 @@ from tests.looking import (
     LIST,
     SESSION,
     changes,
-    companion,
     detail,
     execute,
     fetch,
