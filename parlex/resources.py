@@ -42,7 +42,8 @@ def _bills(of: Resources) -> Dataset:
     spine = Legisinfo(of.client, of.settings.legisinfo_url)
     companion = OpenParliament(of.client, of.settings.openparliament_url)
     rates = {legisinfo.NAME: of.settings.legisinfo_rate, pages.NAME: of.settings.openparliament_rate}
-    return BillDataset(spine, companion, of.thresholds, rates)
+    politicians = Politicians(of.client, of.settings.openparliament_url)
+    return BillDataset(spine, companion, politicians, of.thresholds, rates, sample=of.settings.companion_sample)
 
 
 def _politicians(of: Resources) -> Dataset:

@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     contact: str | None = None
     legisinfo_rate: Annotated[float, Field(ge=0)] = 60.0  # requests a minute; others report no trouble at one a second
     openparliament_rate: Annotated[float, Field(ge=0)] = 25.0  # an older text of the site allows 30 a minute
+    companion_sample: Annotated[int, Field(ge=0)] = 20  # details a day that only tell whether what follows is right
     connect_timeout: Annotated[float, Field(gt=0)] = 5.0  # seconds
     read_timeout: Annotated[float, Field(gt=0)] = 20.0  # seconds between two pieces of an answer
     max_body_bytes: Positive = 32 * 1024 * 1024  # the largest real answer is a list of all sessions, about 12 MB

@@ -39,6 +39,11 @@ def fetch(mirror: Resources) -> Figures:
     return alone.run_session(mirror.pipeline, SESSION)
 
 
+def fetch_all(mirror: Resources, session: SessionId = SESSION) -> Figures:
+    """With OpenParliament's detail of each bill too."""
+    return alone.run_here(mirror.pipeline, mirror.pipeline.session_request(session, companion="all"))
+
+
 def fetch_latest(mirror: Resources, dataset: str) -> Figures:
     return alone.run_latest(mirror.pipeline, dataset=dataset)
 

@@ -44,23 +44,32 @@ def fetch_latest_bills(
     self: Task,
     limit: int | None = BillDataset.usual_limit,
     recheck_after_days: int | None = None,
+    companion: str | None = None,
     sitting: bool = False,
 ) -> dict[str, Any] | None:
     """Fetch the current session's bills that are new or changed, newest activity first.
 
     Answers the run's final figures. ``recheck_after_days`` also takes details that nobody looked at for so long.
+    ``companion="all"`` also asks OpenParliament for each bill, where it is asked only what does not follow otherwise.
     ``sitting`` takes those of bills that are alive, where nobody looked since a chamber sat; a tick with it does
     nothing, and answers None, while none has sat for ten days.
     """
     if beat.tick_of(self.request) and beat.is_idle({"sitting": sitting}, resources(), datetime.now(UTC)):
         return None
-    return _start(self, resources().pipeline.latest_request(limit, recheck_after_days, sitting=sitting))
+    log = resources().pipeline
+    return _start(self, log.latest_request(limit, recheck_after_days, companion=companion, sitting=sitting))
 
 
 @app.task(bind=True, name="parlex.fetch_session_bills", ignore_result=False)
-def fetch_session_bills(self: Task, parliament: int, session: int, limit: int | None = None) -> dict[str, Any]:
-    """Fetch a whole session, 35-1 to the current one. Answers the run's final figures."""
-    return _start(self, resources().pipeline.session_request(_session(parliament, session), limit))
+def fetch_session_bills(
+    self: Task, parliament: int, session: int, limit: int | None = None, companion: str | None = None
+) -> dict[str, Any]:
+    """Fetch a whole session, 35-1 to the current one. Answers the run's final figures.
+
+    ``companion="all"`` also asks OpenParliament for each bill, where it is asked only what does not follow otherwise.
+    """
+    request = resources().pipeline.session_request(_session(parliament, session), limit, companion=companion)
+    return _start(self, request)
 
 
 @app.task(bind=True, name="parlex.retry_run", ignore_result=False)
@@ -230,8 +239,9 @@ def dispatch(request: Request) -> AsyncResult:
     if request.scope is None:
         given = {name: value for name, value in request.params().items() if name != "limit"}
         return task.delay(limit=request.limit, **given)
+    given = {"companion": request.companion} if request.companion is not None else {}
     session = SessionId.parse(request.scope)
-    return task.delay(session.parliament, session.session, limit=request.limit)
+    return task.delay(session.parliament, session.session, limit=request.limit, **given)
 
 
 # What a message says is checked here: whoever reaches the broker can send one, and old ones outlive their run.

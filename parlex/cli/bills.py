@@ -52,12 +52,12 @@ def bills(
     from parlex.cli.tables import bills as tables
     from parlex.cli.tables import layout
     from parlex.datasets.bills import reads as bill_reads
-    from parlex.datasets.bills.bill import StatusCode
+    from parlex.datasets.bills import words
     from parlex.datasets.scopes import to_fetch
 
-    if status is not None and status not in list(StatusCode):
-        raise UsageError(f"{status!r} is not a status; known: {', '.join(StatusCode)}")
     with looking() as resources, resources.db() as db:
+        if status is not None and status not in (known := words.codes(db, "status")):
+            raise UsageError(f"{status!r} is not a status; known: {', '.join(known)}")
         found = bill_reads.bills(db, session, status=status, limit=limit)
         if as_json:
             print_records(found)

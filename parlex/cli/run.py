@@ -53,6 +53,11 @@ commands = typer.Typer(cls=Commands)
 runs = typer.Typer(cls=Commands)
 
 WHOLE = "all"  # what is asked for of a dataset that has no sessions, as verify calls it too
+Companion = Annotated[
+    str | None,
+    typer.Option(metavar="all", help="Also ask OpenParliament for each bill, where it is asked only what is needed."),
+]
+
 ERRORS_SHOWN = 3  # of each run, below its figures
 
 Run = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or at least its first 4 characters.")]
@@ -140,6 +145,7 @@ def fetch(
         ),
     ] = None,
     dataset: DatasetOption = "bills",
+    companion: Companion = None,
     dispatch: Dispatch = False,
     as_json: Json = False,
 ) -> None:
@@ -156,9 +162,11 @@ def fetch(
     def ask(resources: Resources) -> dict[str, Request]:
         pipeline, chosen = resources.pipeline, dataset_of(resources, dataset)
         if session:
-            return {str(session): pipeline.session_request(session, limit, dataset=dataset)}
+            request = pipeline.session_request(session, limit, dataset=dataset, companion=companion)
+            return {str(session): request}
+        usual = limit or (USUAL if dataset == BILLS else None)
         asked = "latest" if chosen.by_session else WHOLE
-        return {asked: pipeline.latest_request(limit or (USUAL if dataset == BILLS else None), dataset=dataset)}
+        return {asked: pipeline.latest_request(usual, dataset=dataset, companion=companion)}
 
     _fetch_all(ask, dispatch=dispatch, as_json=as_json)
 
@@ -170,6 +178,7 @@ def backfill(
         typer.Argument(parser=session_id, metavar="SESSION", help="The sessions, written like 44-1 45-1."),
     ] = None,
     dataset: DatasetOption = "bills",
+    companion: Companion = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Ask for the list of each session and nothing else, and say what is due.")
     ] = False,
@@ -181,21 +190,27 @@ def backfill(
     Bills begin with session 35-1, votes with 38-1. Politicians have no sessions, and come whole. For a part of a
     session see parlex fetch --help. A session that no source knows stops none of the others; the exit code tells of it.
     What is held already is asked for only where its list has changed, so that the same command goes on where another
-    one ended.
+    one ended. A bill is one request, of LEGISinfo; OpenParliament is asked for the bills whose sponsor's slug does not
+    follow from the politicians, or of which its list contradicts LEGISinfo.
 
     Example: parlex backfill 44-1 45-1
 
     Example: parlex backfill 44-1 45-1 --dry-run
 
     Example: parlex backfill --dataset politicians
+
+    Example: parlex backfill 44-1 --companion all
     """
     if not sessions and dataset != "politicians":
         raise UsageError(f"name the sessions: parlex backfill --dataset {dataset} 44-1 45-1")
 
     def ask(resources: Resources) -> dict[str, Request]:
         pipeline = resources.pipeline
-        whole = {str(session): pipeline.session_request(session, dataset=dataset) for session in sessions or ()}
-        return whole or {WHOLE: pipeline.latest_request(None, dataset=dataset)}
+        whole = {
+            str(session): pipeline.session_request(session, dataset=dataset, companion=companion)
+            for session in sessions or ()
+        }
+        return whole or {WHOLE: pipeline.latest_request(None, dataset=dataset, companion=companion)}
 
     if dry_run:
         if dispatch:
@@ -226,7 +241,7 @@ def _preview_all(ask: Callable[[Resources], Mapping[str, Request]], *, as_json: 
                     print_json(found[-1].as_json())
     if found and not as_json:
         layout.console().print(tables.previews(found))
-        note("nothing was written; these are upper bounds: what a second source does not have yet is not asked of it")
+        note("nothing was written; a bill whose sponsor is not known by name costs one request more, at OpenParliament")
     raise typer.Exit(code)
 
 

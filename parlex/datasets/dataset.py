@@ -31,7 +31,7 @@ from parlex.mirror.listings import Place
 from parlex.mirror.lists import NOTHING, Judged, Listed, Past
 from parlex.mirror.quarantine import Parked
 from parlex.parliament import Outcome
-from parlex.runs.work import Asking, Context, Due, Plan, Request, Saved, Survey
+from parlex.runs.work import ALL, Asking, Context, Due, Plan, Request, Saved, Survey
 
 LIST_AGAIN = timedelta(days=1)  # how long a companion's list is good, if nothing is wrong with it
 
@@ -77,7 +77,7 @@ class Dataset(Kind):
         errors = [one.error for one in told.values() if one.error]
         found = [one.judged for one in told.values() if one.judged is not None]
         shown = {source: one.shown for source, one in told.items()}
-        keys = self._due(db, judged, shown, context)
+        keys = self._due(db, [judged, *found], shown, context)
         return Plan(judged.scope, len(judged.lines), survey, (judged, *found), keys, tuple(errors))
 
     def _judge(self, db: Session, survey: Survey, context: Context) -> Judged:
@@ -151,30 +151,42 @@ class Dataset(Kind):
         short = guards.check_list(listed=rows, rejected=0, held=there, thresholds=self._thresholds)
         return f"it lists {rows}, {self.list_source} {there}" if short else None
 
-    def _due(self, db: Session, judged: Judged, shown: Mapping[str, due.Shown], context: Context) -> tuple[Due, ...]:
-        found = due.candidates(judged, context.now)
+    def _due(
+        self, db: Session, came: Sequence[Judged], shown: Mapping[str, due.Shown], context: Context
+    ) -> tuple[Due, ...]:
+        """``came``: the lists that came just now, the deciding one first."""
+        found = due.candidates(came[0], context.now)
         held = documents.held(db, self.name, [one.key for one in found])
-        scope = judged.place.scope
+        scope = came[0].place.scope
         living = self.living(db, scope, context.now) if context.request.sitting else None
+        wanted = {
+            source: self._wanted(db, source, found, came, context)
+            for source in self.sources
+            if source not in self.decides
+        }
 
-        def wants(one: due.Candidate) -> tuple[str, ...]:
-            return tuple(
-                source
-                for source in self.sources
-                if source in self.decides
-                or (self.has(source, scope) and (source not in shown or shown[source].may_have(one)))
-            )
+        def asked(source: str, one: due.Candidate) -> bool:
+            if one.key not in wanted[source].keys and one.key not in wanted[source].now:
+                return False
+            return self.has(source, scope) and (source not in shown or shown[source].may_have(one))
 
         return due.choose(
             found,
             held,
             context,
             decides=self.list_source,
-            companions=[source for source in self.sources if source not in self.decides],
-            wants=wants,
+            companions=wanted,
+            wants=lambda one: tuple(s for s in self.sources if s in self.decides or asked(s, one)),
             rank=self.rank,
             living=living,
         )
+
+    def _wanted(
+        self, db: Session, source: str, found: Sequence[due.Candidate], came: Sequence[Judged], context: Context
+    ) -> due.Wanted:
+        if context.request.companion == ALL:
+            return due.Wanted(frozenset(one.key for one in found))
+        return self.wants_of(db, source, found, came, context)
 
     def keep(self, db: Session, plan: Plan, context: Context) -> list[str]:
         """Write the lists down as they were judged, and who left them or came back. The errors, in words."""
@@ -211,10 +223,10 @@ class Dataset(Kind):
         self.lock(db, keys)
         ours = self.catch_up(db, keys, now=context.now)
         reading = self.read(db, offered)
-        records = {key: self.record(key, parsed) for key, parsed in reading.whole.items()}
-        self.complement(db, records)
-        held = self.held(db, records)
-        records, parked = self._withhold_blanks(db, records, held, reading, context)
+        told = {key: self.record(key, parsed) for key, parsed in reading.whole.items()}
+        self.complement(db, told, reading.whole)
+        held = self.held(db, told)
+        records, parked = self._withhold_blanks(db, told, held, reading, context)
         result = self.compare(records, held, reading)
         self.write(db, result.to_write, held, now=context.now)
         self._mark(db, keys, reading, context)
@@ -222,7 +234,7 @@ class Dataset(Kind):
         opened = quarantine.park(db, [*parked, *reading.parked], dataset=self.name, run_id=run_id, now=now)
         history.append(db, self.name, ours, now=now, run_id=None)
         history.append(db, self.name, result.changes, now=now, run_id=run_id)
-        return list(self._saved(keys, result, reading, opened))
+        return list(self._saved(keys, result, reading, opened, self.lacking(db, told, context)))
 
     def catch_up(self, db: Session, keys: Iterable[str], *, now: datetime) -> Sequence[Change]:
         """Make those rows again that an older reading made of what stands. The changes to append, which are no news."""
@@ -293,7 +305,7 @@ class Dataset(Kind):
     def reread(self, db: Session, reading: Reading, kind: str) -> tuple[dict[str, Record], Comparison]:
         """What is held of the records that were read, and what would differ if they were saved now."""
         records = {key: self.record(key, parsed) for key, parsed in reading.whole.items()}
-        self.complement(db, records)
+        self.complement(db, records, reading.whole)
         held = self.held(db, records)
         states = quarantine.withheld_fields(db, self.name, held)
         return held, self.compare(self.believed(records, held, reading, states), held, reading, kind)
@@ -374,7 +386,12 @@ class Dataset(Kind):
                 quarantine.resolve(db, self.name, "part", source, keys=whole_ones, now=context.now)
 
     def _saved(
-        self, keys: Iterable[str], result: Comparison, reading: Reading, opened: Sequence[Parked]
+        self,
+        keys: Iterable[str],
+        result: Comparison,
+        reading: Reading,
+        opened: Sequence[Parked],
+        lacking: Mapping[str, tuple[str, ...]],
     ) -> Iterator[Saved]:
         errors = reading.errors_of(keys) | {item.key: item.reason for item in opened if item.key}
         settled = {item.key for item in reading.parked} - {item.key for item in opened}
@@ -384,7 +401,7 @@ class Dataset(Kind):
                 yield Saved(key, Outcome.FAILED, error)
             else:
                 # A key without an outcome was answered without a document: the companion does not show it yet.
-                yield Saved(key, result.outcomes.get(key, Outcome.UNCHANGED), error)
+                yield Saved(key, result.outcomes.get(key, Outcome.UNCHANGED), error, lacking.get(key, ()))
 
     # The end.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -36,6 +36,15 @@ class Candidate:
         if self.failed_at is None or self.failed_fingerprint != self.fingerprint:
             return False
         return self.failed_at > now - ASK_AGAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Of which keys a companion is asked. ``keys``: with what is asked for anyway, or while it owes an answer; ``now``:
+    whatever it said before."""
+
+    keys: Set[str]
+    now: Set[str] = frozenset()
 
 
 def candidates(judged: Judged, now: datetime) -> list[Candidate]:
@@ -102,7 +111,7 @@ def choose(
     context: Context,
     *,
     decides: str,
-    companions: Sequence[str],
+    companions: Mapping[str, Wanted],
     wants: Callable[[Candidate], tuple[str, ...]],
     rank: Callable[[str], Any],
     living: Living | None = None,
@@ -110,6 +119,10 @@ def choose(
     """The keys to fetch: what changed, the newest activity first; then what is ``living``, of the deciding source
     alone, the newest event first; then what companions still owe; then what nobody looked at for long, the oldest
     first. ``wants`` gives the sources to ask for a line."""
+
+    def owes(one: Candidate, source: str) -> bool:
+        return one.key in companions[source].now or _owes(held.get((one.key, source)), context)
+
     changed, moving, owed, old = [], [], [], []
     for one in found:
         wanted = wants(one)
@@ -120,7 +133,7 @@ def choose(
             moving.append((replace(one, activity_on=living.events[one.key]), (decides,)))
         elif _looked_at_before(held.get((one.key, decides)), context):
             old.append((one, wanted))
-        elif lacking := tuple(s for s in companions if s in wanted and _owes(held.get((one.key, s)), context)):
+        elif lacking := tuple(s for s in companions if s in wanted and owes(one, s)):
             owed.append((one, lacking))
     for group in (changed, moving, owed):
         group.sort(key=lambda item: _by_activity(item[0], rank))

@@ -7,22 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record as Answer
-from parlex.datasets.due import Living
+from parlex.datasets.due import Candidate, Living, Wanted
 from parlex.datasets.record import Record
 from parlex.datasets.served import Served, Words
 from parlex.db.models import Base
 from parlex.fetching.document import Document
 from parlex.mirror import lists
-from parlex.mirror.documents import Fetched, Held
+from parlex.mirror.documents import Fetched, Held, Standing
 from parlex.mirror.listings import Line
-from parlex.mirror.lists import Listed, Row
+from parlex.mirror.lists import Judged, Listed, Row
 from parlex.parliament import SessionId
-from parlex.runs.work import Asking, Request
+from parlex.runs.work import Asking, Context, Request
 
 CURRENT = "current"  # the key of a list's document where nobody knows yet which scope it is of
 
@@ -33,6 +34,16 @@ class Flagged(Answer):
 
     key: str
     flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Answer):
+    """A word of a source that neither the code nor a person has named, and how many records have it."""
+
+    source: str
+    kind: str
+    text: str
+    records: int
 
 
 class Kind(ABC):
@@ -145,8 +156,30 @@ class Kind(ABC):
         """The records of a scope that may have moved since Parliament sat, though their lines did not."""
         return None
 
-    def complement(self, db: Session, records: Mapping[str, Record]) -> None:  # noqa: B027  most have nothing to add
-        """Fill in what the documents do not say and the mirror knows."""
+    def complement(  # noqa: B027  most have nothing to add
+        self, db: Session, records: Mapping[str, Record], parsed: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Fill in what the documents do not say and the mirror knows. ``parsed``: what they say, by key and source."""
+
+    def derivations(self, db: Session, record: Record, parsed: Mapping[str, Any]) -> Mapping[str, Sequence[Standing]]:
+        """The documents that a field which no document says follows from."""
+        return {}
+
+    def wants_of(
+        self, db: Session, source: str, found: Sequence[Candidate], came: Sequence[Judged], context: Context
+    ) -> Wanted:
+        """Of which lines a companion's detail is asked for. ``came``: the lists that came just now."""
+        return Wanted(frozenset(one.key for one in found))
+
+    def lacking(self, db: Session, records: Mapping[str, Record], context: Context) -> Mapping[str, tuple[str, ...]]:
+        """The companions to ask for records that were just saved and do not tell what these alone can tell.
+
+        ``records`` are as the documents and :meth:`complement` have them, before blanks are withheld.
+        """
+        return {}
+
+    def follow(self, db: Session, run_id: UUID | None, now: datetime) -> None:  # noqa: B027  most follow from their own documents alone
+        """A run of any dataset has ended: derive anew what follows from other rows than its documents. No request."""
 
     def derive(self, record: Record) -> Record:
         """The record with its ``derived`` facts, by what was believed of it."""
@@ -165,6 +198,10 @@ class Kind(ABC):
         return [
             {"key": key, **(entry if isinstance(entry, Mapping) else {"value": entry})} for key, entry in part.items()
         ]
+
+    def unknown_words(self, db: Session) -> tuple[Unknown, ...]:
+        """The words of the sources that nobody has named; the records have them as they stand there."""
+        return ()
 
     def flagged(self, db: Session, scope: str) -> tuple[Flagged, ...]:
         """The records of a scope that break a rule of their kind."""

@@ -18,7 +18,7 @@ from parlex.datasets.reading import Reading
 from parlex.datasets.record import Record
 from parlex.errors import UsageError
 from parlex.mirror import documents, history, quarantine
-from parlex.mirror.documents import Kept
+from parlex.mirror.documents import Kept, Standing
 from parlex.mirror.history import ChangeRecord
 
 
@@ -29,7 +29,8 @@ class Origin(Answer):
     ``source``: whose word it is; ``stands_in``: that is not the source that decides, which has none. ``document`` is
     the sha256 of what it said, from ``url`` at ``fetched_at``; null where that source has said nothing of the record.
     ``since``: when the mirror first had this value. ``withheld``: the source says a blank by now that is not believed,
-    or not judged yet (see quarantine); the document is then the one that the value came with.
+    or not judged yet (see quarantine); the document is then the one that the value came with. ``derived_from``: no
+    document says the value itself, it follows from these.
     """
 
     field: str
@@ -41,6 +42,7 @@ class Origin(Answer):
     url: str | None
     fetched_at: datetime | None
     since: datetime
+    derived_from: tuple[Standing, ...] = ()
 
 
 def provenance(db: Session, dataset: Dataset, key: str) -> tuple[Origin, ...]:
@@ -54,7 +56,9 @@ def provenance(db: Session, dataset: Dataset, key: str) -> tuple[Origin, ...]:
     told = _Told(list(history.changes(db, dataset=dataset.name, key=key)), first_seen)
     shas = history.documents_of(db, dataset.name, key)
     kept = documents.fetches(db, dataset.name, set(shas.values()))
-    return tuple(_origins(dataset, held, reading, states, told, shas, kept))
+    derived = dataset.derivations(db, held, reading.whole.get(key, {}))
+    origins = _origins(dataset, held, reading, states, told, shas, kept)
+    return tuple(replace(one, derived_from=tuple(derived.get(one.field, ()))) for one in origins)
 
 
 def _origins(

@@ -244,7 +244,7 @@ def _compare(db: Session, dataset: Dataset, chosen: Sequence[str], answers: Answ
     for (key, _), error in reading.errors.items():
         yield Mismatch(key, None, None, None, str(error))
     records = {key: dataset.record(key, parsed) for key, parsed in reading.whole.items()}
-    dataset.complement(db, records)
+    dataset.complement(db, records, reading.whole)
     held = dataset.held(db, records)
     states = quarantine.withheld_fields(db, dataset.name, held)
     believed = dataset.believed(records, held, reading, states)

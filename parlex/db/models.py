@@ -25,6 +25,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -524,6 +525,19 @@ class DocumentFetchRow(Base):
         Index(None, "sha256"),
         Index(None, "run_id"),
     )
+
+
+class WordRow(Base):
+    """What a person calls a word of a source that the code does not know."""
+
+    __tablename__ = "words"
+
+    source: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(primary_key=True)
+    code: Mapped[str]
+    added_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    added_by: Mapped[str]
 
 
 class LatestDocumentRow(Base):

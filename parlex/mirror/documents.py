@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, null, select, update
+from sqlalchemy import delete, func, insert, null, select, tuple_, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
@@ -168,6 +168,40 @@ def standing_documents(db: Session, dataset: str, keys: Iterable[str]) -> dict[t
         .where(latest.dataset == dataset, latest.key.in_(list(keys)))
     )
     return {(row.key, row.source): _document(row) for row in db.execute(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A document that something stands on, without its body. ``key`` is the scope for a page of a list."""
+
+    dataset: str
+    key: str
+    source: str
+    sha256: str
+    url: str
+    fetched_at: datetime
+
+
+def standing_of(db: Session, which: Sequence[tuple[str, str, str]]) -> list[Standing]:
+    """The detail that stands of each (dataset, key, source), in this order; of those that have one."""
+    latest = LatestDocumentRow
+    columns: list[Any] = [latest.dataset, latest.key, latest.source, latest.sha256, latest.url, latest.fetched_at]
+    query = select(*columns).where(tuple_(*columns[:3]).in_(which), latest.sha256.is_not(None))
+    found = {tuple(row[:3]): Standing(*row) for row in db.execute(query)}
+    return [found[one] for one in which if one in found]
+
+
+def newest_pages(db: Session, dataset: str, source: str, scope: str) -> list[Standing]:
+    """The newest fetch of each page of a list."""
+    fetch = DocumentFetchRow
+    columns = (fetch.dataset, fetch.key, fetch.source, fetch.sha256, fetch.url, fetch.fetched_at)
+    query = (
+        select(*columns)
+        .where(fetch.dataset == dataset, fetch.source == source, fetch.kind == "list", fetch.key == scope)
+        .ext(distinct_on(fetch.url))
+        .order_by(fetch.url, fetch.id.desc())
+    )
+    return [Standing(*row) for row in db.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)

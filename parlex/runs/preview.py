@@ -22,7 +22,8 @@ from parlex.runs.work import Asking, Context, Dataset, Request
 
 @dataclass(frozen=True, slots=True)
 class Preview(Record):
-    """What a run would come to, at most: without a companion's list nobody knows which records it does not have yet.
+    """What a run would come to, as far as the deciding list tells: what a companion is asked for besides shows only
+    in the records and in its own list.
 
     ``listed`` and ``due`` are keys, ``requests`` those for their details. ``bytes`` is by what the details of each
     source weigh on average, as far as they are held; None where none of a source is. ``hours``: as the budget of the

@@ -22,7 +22,7 @@ from parlex.parliament import SessionId
 from parlex.runs import fetch_logs, pauses, run_keys
 from parlex.runs.fetch_logs import Ended, Figures, Opened
 from parlex.runs.run_keys import Overdue
-from parlex.runs.work import Context, Dataset, Request, Saved
+from parlex.runs.work import ALL, Context, Dataset, Request, Saved
 
 log = structlog.get_logger(__name__)
 
@@ -80,11 +80,13 @@ class RunLog:
         *,
         dataset: str = "bills",
         sitting: bool = False,
+        companion: str | None = None,
     ) -> Request:
         """What is new or changed in the current list, most urgent first: at most ``limit``, or all with None.
 
         See :class:`Request` for the others.
         """
+        self._check_companion(companion, dataset)
         if limit == USUAL:
             limit = self._dataset(dataset).usual_limit
         if limit is not None:
@@ -92,13 +94,24 @@ class RunLog:
         if recheck_after_days is not None:
             _positive("recheck_after_days", recheck_after_days)
         job = f"fetch_latest_{dataset}"
-        return Request(job, dataset, limit=limit, recheck_after_days=recheck_after_days, sitting=sitting)
+        return Request(
+            job, dataset, None, limit, recheck_after_days=recheck_after_days, companion=companion, sitting=sitting
+        )
 
-    def session_request(self, session: SessionId, limit: int | None = None, *, dataset: str = "bills") -> Request:
+    def session_request(
+        self, session: SessionId, limit: int | None = None, *, dataset: str = "bills", companion: str | None = None
+    ) -> Request:
         """All of a session that is new or changed."""
+        self._check_companion(companion, dataset)
         if limit is not None:
             _positive("limit", limit)
-        return Request(f"fetch_session_{dataset}", dataset, scope=str(session), limit=limit)
+        return Request(f"fetch_session_{dataset}", dataset, scope=str(session), limit=limit, companion=companion)
+
+    def _check_companion(self, companion: str | None, dataset: str) -> None:
+        if companion not in (None, ALL):
+            raise UsageError(f"companion must be {ALL}, or left out, not {companion!r:.50}")
+        if companion is not None and not self._dataset(dataset).companion_lists:
+            raise UsageError(f"{dataset} have no companion")
 
     def retry_request(self, run_id: UUID) -> Request:
         """What failed in a run, or was not reached before it was ended, asked for again: these keys, or all of it where
@@ -210,6 +223,8 @@ class RunLog:
                 ended = fetch_logs.close_if_complete(db, run.run_id, now=now, settle=settle)
                 if ended is not None and ended.just_now:
                     dataset.complete(db, context)
+                    for other in self._datasets.values():
+                        other.follow(db, run.run_id, now)
             if ended is not None and ended.just_now:
                 log.info("closed", **ended.figures.to_dict())
             return ended

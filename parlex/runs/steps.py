@@ -114,4 +114,6 @@ def after_saving(claim: Claim, saved: Saved, before: str | None, *, retry_delay:
     if claim.wants:
         due = now + timedelta(seconds=run_keys.backoff(max(claim.attempt, 1), retry_delay))
         return Progress(claim.key, "waiting", claim.wants, claim.attempt, due, outcome, saved.error)
+    if saved.wants:
+        return Progress(claim.key, "waiting", saved.wants, claim.attempt, now, outcome, saved.error)
     return Progress(claim.key, "done", (), claim.attempt, None, outcome, saved.error)

@@ -20,6 +20,8 @@ from parlex.mirror.documents import Fetched, Held
 from parlex.mirror.lists import Judged
 from parlex.parliament import Outcome
 
+ALL = "all"  # of a companion: each detail, also where what it says follows
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -28,7 +30,8 @@ class Request:
     ``scope`` is a session's text, or None for the current one. ``limit`` bounds the keys of this run; what is due
     beyond it is deferred and counted. ``recheck_after_days`` also takes details that nobody looked at for so long,
     ``sitting`` those that may have moved though their line of the list did not, since Parliament sat.
-    ``retry_of`` is the id of a run, and leaves nothing to do but the keys that failed in it.
+    ``retry_of`` is the id of a run, and leaves nothing to do but the keys that failed in it. ``companion`` is ``all``
+    where companions' details are asked for though what they say follows.
     """
 
     job: str
@@ -37,12 +40,13 @@ class Request:
     limit: int | None = None
     recheck_after_days: int | None = None
     retry_of: str | None = None
+    companion: str | None = None
     sitting: bool = False
 
     def params(self) -> dict[str, Any]:
         """The arguments as the log keeps them; what was not given is left out."""
         given = asdict(self)
-        names = ("scope", "limit", "recheck_after_days", "retry_of")
+        names = ("scope", "limit", "recheck_after_days", "retry_of", "companion")
         found = {name: given[name] for name in names if given[name] is not None}
         return found | {"sitting": True} if self.sitting else found
 
@@ -72,10 +76,12 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The lists of one scope as documents, and which sources failed to give theirs."""
+    """The lists of one scope as documents, and which sources failed to give theirs. ``beside``: what is of another
+    dataset, for it to keep."""
 
     documents: tuple[Fetched, ...]
     errors: Mapping[str, ParlexError] = field(default_factory=dict)
+    beside: tuple[Fetched, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +113,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """How one key ended in the database."""
+    """How one key ended in the database. ``wants``: the companions to be asked for it after all, at once."""
 
     key: str
     outcome: Outcome
     error: str | None = None
+    wants: tuple[str, ...] = ()
 
 
 class Dataset(Protocol):
@@ -120,6 +127,7 @@ class Dataset(Protocol):
     name: ClassVar[str]
     source: ClassVar[str]  # as the log names it: the source that decides first, then its companions
     decides: ClassVar[frozenset[str]]  # the sources without whose word, of each, there is nothing to save
+    companion_lists: ClassVar[tuple[str, ...]]  # sources that list it too, later and not in full
     by_session: ClassVar[bool]  # whether its lists are of one session each, so that a request may name one
     usual_limit: ClassVar[int | None]  # keys of a fetch of the latest, where the caller names no limit
     rates: Mapping[str, float]  # the budget of each of its sites, in requests a minute; 0 or no line where it has none
@@ -169,4 +177,8 @@ class Dataset(Protocol):
 
     def complete(self, db: Session, context: Context) -> None:
         """The run is over: finish its row on completeness."""
+        ...
+
+    def follow(self, db: Session, run_id: UUID | None, now: datetime) -> None:
+        """A run of any dataset is over: derive anew what follows from other rows than its own documents."""
         ...

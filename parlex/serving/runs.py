@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import structlog
@@ -41,6 +41,7 @@ class Wanted(BaseModel):
     dataset: str | None = Field(None, max_length=100, description="which dataset")
     session: str | None = Field(None, pattern=SESSION, description="a whole session, like 45-1")
     limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(None, description="keys at most; the rest waits")
+    companion: Literal["all"] | None = Field(None, description="all: ask the second source for each bill too")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,12 @@ class Runs:
         first = next(iter(self._datasets))
         dataset = wanted.dataset or first
         if wanted.session is not None:
-            request = self._log.session_request(SessionId.parse(wanted.session), wanted.limit, dataset=dataset)
+            session = SessionId.parse(wanted.session)
+            request = self._log.session_request(session, wanted.limit, dataset=dataset, companion=wanted.companion)
         else:
             # Of the first dataset the usual number, of others all: as the command has it.
             limit = wanted.limit or (USUAL if dataset == first else None)
-            request = self._log.latest_request(limit, dataset=dataset)
+            request = self._log.latest_request(limit, dataset=dataset, companion=wanted.companion)
         run_id = self._dispatch(request)
         with self._db() as db:
             story = reads.run_story(db, run_id)

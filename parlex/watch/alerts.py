@@ -165,7 +165,7 @@ def _tell(
             grown.append(row)
         elif row.level < row.told_level:
             row.told_level = row.level  # growth is counted from the least
-        elif now - row.told_at >= repeat:
+        elif rule.repeats and now - row.told_at >= repeat:
             lasting.append(row)
     for row in (*opened, *grown, *lasting) if tellable else ():
         row.told_at, row.told_level = now, row.level

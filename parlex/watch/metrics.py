@@ -140,12 +140,14 @@ def _ages(overview: monitor.Overview) -> Iterator[Metric]:
     age = _gauge("list_age_seconds", "Seconds since the dataset's current list was last believed.", "dataset")
     most = _gauge("list_stale_after_seconds", "How old that list may be before it is news.", "dataset")
     stuck = _gauge("stuck_runs", "Open runs that nothing moves.", "dataset")
+    words = _gauge("unknown_words", "Words of the sources, as a status, that nobody has named.", "dataset")
     for report in overview.reports:
         if report.freshness_seconds is not None:
             age.add_metric([report.dataset], report.freshness_seconds)
         most.add_metric([report.dataset], report.stale_after.total_seconds())
         stuck.add_metric([report.dataset], len(report.stuck_runs))
-    yield from (age, most, stuck)
+        words.add_metric([report.dataset], len(report.unknown_words))
+    yield from (age, most, stuck, words)
     labels = ("dataset", "session", "what")
     known = _gauge("freshness_age_seconds", "Seconds since the oldest part of it was looked at.", *labels)
     promised = _gauge("freshness_promised_seconds", "How old that may be, as promised.", *labels)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import counted
 from parlex.datasets.dataset import Dataset
+from parlex.datasets.kind import Unknown
 from parlex.db.models import HeartbeatRow, QuarantineRow, RunKeyRow, RunRow, SweepRow
 from parlex.runs.fetch_logs import ENDED, STATUSES
 from parlex.settings import Settings
@@ -76,6 +77,7 @@ class Report:
     stuck_runs: tuple[UUID, ...]
     quarantined: int
     freshness: tuple[Freshness, ...]
+    unknown_words: tuple[Unknown, ...]
     by_session: bool
     stale_after: timedelta
     beat_silent_after: timedelta
@@ -96,6 +98,7 @@ class Report:
                 self._abandoned_problem(),
                 *(f"the last run of {job} failed: see parlex runs" for job in self.last_failed_jobs),
                 *(f"run {str(run)[:8]} is stuck: see parlex runs show {str(run)[:8]}" for run in self.stuck_runs),
+                *(f"{told(word)}: see parlex words" for word in self.unknown_words),
             )
             if line
         )
@@ -179,6 +182,7 @@ class Report:
             "beat_age_seconds": self.beat_age_seconds,
             "stuck_runs": [str(run) for run in self.stuck_runs],
             "quarantined": self.quarantined,
+            "unknown_words": [word.as_json() for word in self.unknown_words],
             "healthy": self.healthy,
             "problems": list(self.problems),
         }
@@ -258,11 +262,17 @@ def statistics(db: Session, since: datetime, now: datetime, dataset: Dataset, se
         beat_age_seconds=_age(heartbeat(db, BEAT), now),
         stuck_runs=stuck_runs(db, dataset.name, now),
         quarantined=_quarantined(db, dataset.name),
+        unknown_words=dataset.unknown_words(db),
         by_session=dataset.by_session,
         freshness=freshness(db, [dataset], settings, now),
         stale_after=stale_after(dataset.listed_every, settings),
         beat_silent_after=beat_silent_after(settings),
     )
+
+
+def told(word: Unknown) -> str:
+    """An unknown word in a line."""
+    return f"{word.source} has a {word.kind} that nobody has named, {word.text!r}, on {counted(word.records, 'record')}"
 
 
 def heartbeat(db: Session, name: str) -> datetime | None:

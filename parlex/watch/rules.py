@@ -18,7 +18,7 @@ from parlex.fetching.throttle import LONG_WAIT
 from parlex.runs.fetch_logs import ENDED
 from parlex.settings import Settings
 from parlex.watch.broker import Broker
-from parlex.watch.monitor import Overview
+from parlex.watch.monitor import Overview, told
 
 Severity = Literal["warning", "failure"]
 
@@ -58,7 +58,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``patience``: how long it must be so before it is told. ``needs_redis``: knows nothing while that is away."""
+    """``patience``: how long it must be so before it is told. ``needs_redis``: knows nothing while that is away.
+    ``repeats``: it is told again while it lasts."""
 
     name: str
     severity: Severity
@@ -66,6 +67,7 @@ class Rule:
     advice: str
     patience: Callable[[Settings], timedelta] = lambda settings: timedelta(0)
     needs_redis: bool = False
+    repeats: bool = True
 
 
 # What the rules find.
@@ -131,6 +133,15 @@ def _quarantine(scene: Scene) -> Iterator[Finding]:
         total = sum(count for _, count in counts)
         detail = "Parked by guard: " + ", ".join(f"{guard} {count}" for guard, count in counts) + "."
         yield Finding(dataset, f"{total} in quarantine of {dataset}", detail, level=total)
+
+
+def _unknown_word(scene: Scene) -> Iterator[Finding]:
+    """A source uses a word that nobody has named. The records land with it, so it is told once, and one for all."""
+    for report in scene.overview.reports:
+        for word in report.unknown_words:
+            yield Finding(
+                f"{word.kind} {word.text}", f"a new {word.kind} of {word.source}: {word.text}", f"{told(word)}."
+            )
 
 
 def _beat_silent(scene: Scene) -> Iterator[Finding]:
@@ -202,6 +213,7 @@ RULES = (
         patience=lambda _: timedelta(minutes=30),
     ),
     Rule("quarantine", "warning", _quarantine, "See: parlex runs show ID of the last runs"),
+    Rule("unknown_word", "warning", _unknown_word, "To name it: parlex words add KIND TEXT CODE", repeats=False),
     Rule("beat_silent", "failure", _beat_silent, "Look whether beat and worker-control run."),
     Rule("stuck", "warning", _stuck, "Look whether worker-fetch and worker-persist run."),
     Rule(

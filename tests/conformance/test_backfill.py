@@ -99,9 +99,18 @@ def sweep(mirror: Resources, sessions: list[str]) -> dict[str, Figures]:
 
 
 @pytest.fixture(scope="module")
-def backfill(whole: StandIn, mirror: Resources) -> dict[str, Figures]:
+def backfill(whole: StandIn, mirror: Resources, asked: dict[str, dict[str, int]]) -> dict[str, Figures]:
     """The figures of the first run of each session."""
-    return sweep(mirror, sorted(whole.state()["sessions"]))
+    whole.forget()
+    figures = sweep(mirror, sorted(whole.state()["sessions"]))
+    asked |= {host: whole.asked(host) for host in ("legisinfo", "openparliament")}
+    return figures
+
+
+@pytest.fixture(scope="module")
+def asked() -> dict[str, dict[str, int]]:
+    """What the first run of each session asked each host for."""
+    return {}
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +133,19 @@ def test_a_backfill_creates_exactly_what_is_there(whole: StandIn, backfill: dict
     assert {session: run.created for session, run in backfill.items()} == there
     assert {session: run.bills_fetched for session, run in backfill.items()} == there
     assert {(run.failed, run.deferred, run.error_count) for run in backfill.values()} == {(0, 0, 0)}
+
+
+def test_a_backfill_asks_once_for_each_bill_and_little_else(
+    whole: StandIn, backfill: dict[str, Figures], asked: dict[str, dict[str, int]]
+) -> None:
+    """From an empty mirror: the slugs of sponsors follow from the list of politicians, but for a few."""
+    there = sum(whole.state()["sessions"].values())
+    spine, companion = asked["legisinfo"], asked["openparliament"]
+    assert spine == {"list": len(backfill), "detail": there}
+    lists = spine["list"] + companion["bill_list"] + companion["politician_list"]
+    assert set(companion) == {"bill_list", "bill_detail", "politician_list"}
+    assert spine["detail"] + companion["bill_detail"] <= 1.03 * there, (asked, lists)
+    assert companion["bill_detail"] > 0, "there are sponsors whose names do not tell who they are"
 
 
 def test_nothing_is_in_quarantine(mirror: Resources, backfill: dict[str, Figures]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from parlex.resources import Resources
 from tests.commands import run
 from tests.edited import Edited
-from tests.looking import LIST, execute, fetch, fetch_again, last_seq, rows, story
+from tests.looking import LIST, execute, fetch, fetch_again, fetch_all, last_seq, rows, story
 
 
 def objects(mirror: Resources, *arguments: str, code: int = 0, **changes: str) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ def test_a_sample_without_a_difference_is_one_line(filled: Resources) -> None:
 
 def test_disagreements(source: Edited, mirror: Resources) -> None:
     source.set(r"^/bills/45-1/C-2/", introduced="2025-06-04")
-    fetch(mirror)
+    fetch_all(mirror)
     (found,) = objects(mirror, "disagreements", "--session", "45-1")
     assert (found["number"], found["field"]) == ("C-2", "introduced_on")
     assert (found["legisinfo"], found["openparliament"]) == ("2025-06-03", "2025-06-04")

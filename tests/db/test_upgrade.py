@@ -278,11 +278,13 @@ def held(table: str) -> list[Row]:
 
 @pytest.mark.parametrize("dataset", ALONE)
 def test_todays_code_reads_the_old_documents_as_they_were_read(parlex: Callable[..., list[Row]], dataset: str) -> None:
-    """But for what is read since: that was not there."""
+    """But for what is read since, which was not there, and for a status that old code parked since it did not know it:
+    now the bill has it, without a name."""
     differences = parlex("replay", "--dataset", dataset)
     others = [item for item in differences if item["field"].partition(".")[0] not in ("flags", *PARTICULARS)]
-    assert others == []
-    assert [item for item in differences if item["field"] != "flags" and item["old"] is not None] == []
+    found = [(item["key"], item["field"], item["new"]) for item in others]
+    landed = [("45-1 C-5", "status_code", "unknown"), ("45-1 C-5", "status_en", "At the printer's")]
+    assert found == (landed if dataset == "bills" else [])
 
 
 def test_the_next_fetch_goes_on_where_the_old_version_ended(parlex: Callable[..., list[Row]], database: str) -> None:

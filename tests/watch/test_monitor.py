@@ -297,6 +297,7 @@ def test_the_json_has_stable_keys_and_plain_values(look: Look, db: Session) -> N
         "beat_age_seconds",
         "stuck_runs",
         "quarantined",
+        "unknown_words",
         "healthy",
         "problems",
     ]

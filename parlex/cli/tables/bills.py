@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from parlex.datasets.bills.lineage import Lineage
     from parlex.datasets.bills.reads import BillRecord, BillStory, StageRecord
     from parlex.datasets.bills.stages import TimeInStage
+    from parlex.datasets.bills.words import Word
+    from parlex.datasets.kind import Unknown
     from parlex.datasets.provenance import Origin
 
 _BREAK = "\0"  # of a line; a newline in HTML is only a space
@@ -140,9 +142,21 @@ def provenance(found: Sequence[Origin]) -> Sheet:
     )
     for origin in found:
         value = counted(len(origin.value), "stage") if isinstance(origin.value, list) else origin.value
-        source = origin.source + (" (stands in)" if origin.stands_in else "") + (" (kept)" if origin.withheld else "")
+        marks = {"stands in": origin.stands_in, "kept": origin.withheld, "derived": bool(origin.derived_from)}
+        source = origin.source + "".join(f" ({mark})" for mark, holds in marks.items() if holds)
         document = origin.document[:SHA256_SHOWN] if origin.document else None
         sheet.add(origin.field, value, source, document, origin.fetched_at, origin.since)
+    return sheet
+
+
+def named(unknown: Sequence[Unknown], known: Sequence[Word]) -> Sheet:
+    """The words that nobody has named, then those that a person named."""
+    columns = (line("Text", 3), text("Code", 2, 8), numbers("Bills"), text("Named at (UTC)", 1, 10), text("By", 1, 4))
+    sheet = Sheet("Words", whole("Kind"), *columns)
+    for one in unknown:
+        sheet.add(one.kind, one.text, None, one.records, None, None)
+    for word in known:
+        sheet.add(word.kind, word.text, word.code, None, word.added_at, word.added_by)
     return sheet
 
 

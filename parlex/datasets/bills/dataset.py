@@ -9,14 +9,25 @@ from contextvars import copy_context
 from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session
 
 from parlex.answers import as_json, plain
-from parlex.datasets.bills import legisinfo, merge, openparliament, stages
-from parlex.datasets.bills.bill import CLOSED, PARTICULARS, Bill, LegisinfoBill, Listing, Milestones, fold
+from parlex.datasets.bills import companion, legisinfo, merge, openparliament, sponsors, stages, words
+from parlex.datasets.bills.bill import (
+    CLOSED,
+    PARTICULARS,
+    UNKNOWN,
+    Bill,
+    LegisinfoBill,
+    Listing,
+    Milestones,
+    fold,
+    told_status,
+)
 from parlex.datasets.bills.events import PARTS
 from parlex.datasets.bills.legisinfo import Legisinfo
 from parlex.datasets.bills.living import living
@@ -24,20 +35,26 @@ from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.bills.openparliament import CompanionListing, OpenParliament
 from parlex.datasets.bills.served import SERVED
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.due import Living
-from parlex.datasets.kind import CURRENT, Flagged
+from parlex.datasets.due import Candidate, Living, Wanted
+from parlex.datasets.kind import CURRENT, Flagged, Unknown
+from parlex.datasets.politicians.politician import DATASET as POLITICIANS
+from parlex.datasets.politicians.politician import EVERYBODY
+from parlex.datasets.politicians.source import Politicians
+from parlex.datasets.reading import Reading
 from parlex.datasets.record import Record
 from parlex.datasets.served import Words
 from parlex.db.bulk import write_rows
 from parlex.db.models import BillRow, BillStageRow, ListingRow, SittingRow
-from parlex.errors import ParlexError
+from parlex.errors import DocumentError, ParlexError
 from parlex.fetching.document import Document
-from parlex.mirror.documents import Fetched, Held
+from parlex.mirror import history
+from parlex.mirror.documents import Fetched, Held, Standing
 from parlex.mirror.guards import Thresholds
+from parlex.mirror.history import Change
 from parlex.mirror.listings import Line
-from parlex.mirror.lists import Listed, Row
+from parlex.mirror.lists import Judged, Listed, Row
 from parlex.parliament import BillKey, SessionId
-from parlex.runs.work import Asking, Request, Survey
+from parlex.runs.work import Asking, Context, Plan, Request, Survey
 
 _DAYS = tuple(field.name for field in fields(Milestones))
 _TITLES = ("title_en", "title_fr", "short_title_en", "short_title_fr")
@@ -96,13 +113,30 @@ class BillDataset(Dataset):
     }
 
     def __init__(
-        self, spine: Legisinfo, companion: OpenParliament, thresholds: Thresholds, rates: Mapping[str, float]
+        self,
+        spine: Legisinfo,
+        companion: OpenParliament,
+        politicians: Politicians,
+        thresholds: Thresholds,
+        rates: Mapping[str, float],
+        *,
+        sample: int,
     ) -> None:
+        """``sample``: details a day that the companion is asked for though what they say follows."""
         super().__init__(thresholds, rates)
         self._spine = spine
         self._companion = companion
+        self._politicians = politicians
+        self._sample = sample
 
     # Its sources.
+
+    def lists_due(self, db: Session, context: Context) -> frozenset[str]:
+        """Beside the companion's list that of politicians, where nobody has had it yet: sponsors' slugs follow from
+        it."""
+        found, scope = super().lists_due(db, context), context.request.scope
+        wanted = COMPANION in found and (scope is None or self.has(COMPANION, scope))
+        return found | {POLITICIANS} if wanted and not sponsors.any_listed(db) else found
 
     def survey(self, due: frozenset[str], request: Request, asking: Asking) -> Survey:
         asked = SessionId.parse(request.scope) if request.scope else None
@@ -113,7 +147,9 @@ class BillDataset(Dataset):
             spine = self.lists(request, asking)
         session = asked or legisinfo.session_of(spine[0].document)
         pages, errors = early.result() if early else self._survey_companion(due, session, asking)
-        return Survey((*spine, *(Fetched(COMPANION, "list", str(session), page) for page in pages)), errors)
+        everybody, unlisted = self._survey_politicians(due, asking)
+        found = (*spine, *(Fetched(COMPANION, "list", str(session), page) for page in pages))
+        return Survey(found, {**errors, **unlisted}, everybody)
 
     def lists(self, request: Request, asking: Asking) -> Sequence[Fetched]:
         asked = SessionId.parse(request.scope) if request.scope else None
@@ -132,6 +168,31 @@ class BillDataset(Dataset):
         except ParlexError as error:
             return (), {COMPANION: error}
 
+    def _survey_politicians(
+        self, due: frozenset[str], asking: Asking
+    ) -> tuple[tuple[Fetched, ...], dict[str, ParlexError]]:
+        if POLITICIANS not in due:
+            return (), {}
+        try:
+            pages = self._politicians.list_all(asking.tally, background=asking.background)
+        except ParlexError as error:
+            return (), {POLITICIANS: error}
+        return tuple(Fetched(COMPANION, "list", EVERYBODY, page) for page in pages), {}
+
+    def keep(self, db: Session, plan: Plan, context: Context) -> list[str]:
+        errors = super().keep(db, plan, context)
+        try:
+            sponsors.keep_politicians(db, plan.survey.beside, run_id=context.run_id, now=context.now)
+        except DocumentError as error:
+            errors.append(str(error))
+        failed = plan.survey.errors.get(POLITICIANS)
+        return [*errors, str(failed)] if failed else errors
+
+    def wants_of(
+        self, db: Session, source: str, found: Sequence[Candidate], came: Sequence[Judged], context: Context
+    ) -> Wanted:
+        return companion.wanted(db, found, came, context, self._sample)
+
     def read_list(self, source: str, found: Sequence[Fetched]) -> Listed:
         if source == COMPANION:
             pages = openparliament.parse_list([one.document for one in found], SessionId.parse(found[0].key))
@@ -143,7 +204,8 @@ class BillDataset(Dataset):
     def line(self, row: Row) -> Line:
         """As :attr:`Listing.fingerprint`: a new list shape, other blanks or quotes do not count."""
         facts = row.facts
-        told = (facts["status_code"], facts["bill_type"], *(fold(facts[name]) for name in _TITLES))
+        status = told_status(facts["status_code"], facts.get("status_en", ""))
+        told = (*status, facts["bill_type"], *(fold(facts[name]) for name in _TITLES))
         days = [facts[name] or "" for name in _DAYS]
         digest = hashlib.sha256("\x1f".join((*told, *days)).encode()).hexdigest()[:32]
         latest = max(filter(None, days), default=None)
@@ -168,9 +230,75 @@ class BillDataset(Dataset):
         bill = merge.merge(parsed[SPINE], parsed.get(COMPANION))
         return self.derive(Record(key, facts_of(bill), parts_of(bill)))
 
+    def complement(self, db: Session, records: Mapping[str, Record], parsed: Mapping[str, Mapping[str, Any]]) -> None:
+        """What a person calls a new word, and the slug of the sponsor, where no detail of OpenParliament says it. A
+        slug that was known and follows no more is kept for the same sponsor."""
+        new = [one for one in records.values() if words.flags(one.facts["status_code"], one.facts["bill_type"])]
+        if new:
+            self._name(words.named(db), new)
+        found = {key: companion.sponsor_of(one) for key, one in records.items() if COMPANION not in parsed[key]}
+        concerned = {key: sponsor for key, sponsor in found.items() if sponsor is not None}
+        if not concerned:
+            return
+        follows = sponsors.follow(db, concerned.values())
+        lost = [key for key, sponsor in concerned.items() if sponsor not in follows]
+        kept = sponsors.held_slugs(db, {key: concerned[key] for key in lost}) if lost else {}
+        for key, sponsor in concerned.items():
+            slug = follows[sponsor].slug if sponsor in follows else kept.get(key)
+            records[key].facts["sponsor_slug"] = slug
+
+    @staticmethod
+    def _name(named: words.Named, records: Iterable[Record]) -> None:
+        for record in records:
+            record.facts["status_code"] = str(named.status(record.facts["status_en"]))
+            record.facts["bill_type"] = str(named.type(record.facts["bill_type"]))
+
+    def lacking(self, db: Session, records: Mapping[str, Record], context: Context) -> Mapping[str, tuple[str, ...]]:
+        return companion.lacking(db, records, context.now)
+
+    def derivations(self, db: Session, record: Record, parsed: Mapping[str, Any]) -> Mapping[str, Sequence[Standing]]:
+        sponsor = companion.sponsor_of(record)
+        if COMPANION in parsed or sponsor is None or record.facts["sponsor_slug"] is None:
+            return {}
+        return {"sponsor_slug": sponsors.evidence(db, record.key, sponsor)}
+
+    def follow(self, db: Session, run_id: UUID | None, now: datetime) -> None:
+        """Name the words that a person named since, and the sponsors who follow by now from politicians that came
+        since. That is our knowledge, and no news of the bill."""
+        self.rename(db, run_id, now)
+        found = sponsors.unnamed(db)
+        if not found:
+            return
+        follows = sponsors.follow(db, {one.sponsor for one in found})
+        news = {one.key: follows[one.sponsor].slug for one in found if one.sponsor in follows}
+        self.lock(db, news)
+        changed = sponsors.name(db, news, now=now)
+        changes = [Change(key, "reparsed", "sponsor_slug", old, news[key], COMPANION) for key, old in changed.items()]
+        history.append(db, self.name, changes, now=now, run_id=run_id)
+
+    def rename(self, db: Session, run_id: UUID | None, now: datetime, texts: Iterable[str] = ()) -> int:
+        """Give bills the codes that their texts have by now, also those of ``texts``; how many changed."""
+        chosen = words.concerned(db, texts)
+        if not chosen:
+            return 0
+        self.lock(db, chosen)
+        held, named = self.held(db, chosen), words.named(db)
+        records = {key: replace(one, facts=dict(one.facts)) for key, one in held.items()}
+        self._name(named, records.values())
+        records = {key: self.derive(one) for key, one in records.items()}
+        result = self.compare(records, held, Reading(self.parse, self.decides), "reparsed")
+        self.write(db, result.to_write, held, now=now)
+        history.append(db, self.name, result.changes, now=now, run_id=run_id)
+        return len(result.to_write)
+
+    def unknown_words(self, db: Session) -> tuple[Unknown, ...]:
+        return words.unknown(db)
+
     def derive(self, record: Record) -> Record:
         texts = PARTS["publications"].of_values(record.parts["publications"])
-        flags = list(stages.flags(replace(bill_of(record.key, record.facts), publications=texts)))
+        bill = replace(bill_of(record.key, record.facts), publications=texts)
+        unnamed = words.flags(record.facts["status_code"], record.facts["bill_type"])
+        flags = [*stages.flags(bill), *unnamed]
         return replace(record, facts={**record.facts, "flags": flags})
 
     def told_part(self, name: str, part: Mapping[str, Any]) -> Any:
@@ -189,7 +317,10 @@ class BillDataset(Dataset):
         query = select(ListingRow.key, ListingRow.facts).where(
             ListingRow.dataset == self.name, ListingRow.source == SPINE, ListingRow.key.in_(list(parsed))
         )
-        return {key for key, facts in db.execute(query) if _moving(facts) != _moving_of(parsed[key][SPINE])}
+        found = db.execute(query).all()
+        new = [key for key, facts in found if UNKNOWN in (facts["status_code"], parsed[key][SPINE].status_code)]
+        named = words.named(db) if new else words.Named(())
+        return {key for key, facts in found if _moving(facts, named) != _moving_of(parsed[key][SPINE], named)}
 
     def living(self, db: Session, scope: str, now: datetime) -> Living | None:
         return living(db, scope, now)
@@ -294,6 +425,8 @@ def _row(listing: Listing) -> Row:
     days = {name: as_json(getattr(listing.milestones, name)) for name in _DAYS}
     texts = {name: getattr(listing, name) for name in _TITLES}
     codes = {"status_code": str(listing.status_code), "bill_type": str(listing.bill_type)}
+    if listing.status_code == UNKNOWN:
+        codes["status_en"] = listing.status_en  # by which it is told apart
     facts = {"legisinfo_id": listing.legisinfo_id, **texts, **codes, **days}
     return Row(str(listing.key), facts, listing.activity_on)
 
@@ -308,10 +441,12 @@ def _companion_row(listing: CompanionListing) -> Row:
     return Row(str(listing.key), facts, listing.introduced_on)
 
 
-def _moving(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: facts.get(name) for name in ("status_code", *_DAYS)}
+def _moving(facts: Mapping[str, Any], named: words.Named) -> tuple[Any, ...]:
+    text = facts.get("status_en")
+    status = (facts["status_code"],) if text is None else told_status(named.status(text), text)
+    return (*status, *(facts.get(name) for name in _DAYS))
 
 
-def _moving_of(bill: LegisinfoBill) -> dict[str, Any]:
-    days = {name: as_json(getattr(bill.milestones, name)) for name in _DAYS}
-    return {"status_code": str(bill.status_code), **days}
+def _moving_of(bill: LegisinfoBill, named: words.Named) -> tuple[Any, ...]:
+    status = told_status(named.status(bill.status_en), bill.status_en)
+    return (*status, *(as_json(getattr(bill.milestones, name)) for name in _DAYS))

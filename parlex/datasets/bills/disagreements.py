@@ -4,7 +4,7 @@ other."""
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import Record, as_json
 from parlex.datasets import standing
-from parlex.datasets.bills import contradictions
-from parlex.datasets.bills.bill import LegisinfoBill, OpenParliamentBill, fold
+from parlex.datasets.bills import companion, contradictions, sponsors
+from parlex.datasets.bills.bill import UNKNOWN, LegisinfoBill, OpenParliamentBill, fold
 from parlex.datasets.bills.contradictions import Disagreement
 from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.bills.reads import DATASET
+from parlex.datasets.bills.sponsors import Followed, Sponsor
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.reading import batches
 from parlex.db.models import SweepRow
@@ -32,35 +33,62 @@ _TEXTS = ("title_en", "title_fr", "short_title_en", "short_title_fr", "status_co
 def disagreements(db: Session, dataset: Dataset, session: SessionId | None = None) -> Iterator[Disagreement]:
     """Where the documents that stand differ, bill by bill, in a session or in all.
 
-    Texts are compared without what the sources vary (blanks, quotes, dashes). ``introduced_on``: the days differ, or
-    only one has a day. ``royal_assent_on``: LEGISinfo's day against OpenParliament's flag ``law``. ``divisions.12``:
-    the division as LEGISinfo names it on its bill, against the one that is held. Then come the contradictions: see
+    Of a bill whose detail OpenParliament was not asked for, the line of its list speaks. ``sponsor_slug``: the
+    politician who has the number of the sponsor that LEGISinfo names, against OpenParliament's sponsor. Texts are
+    compared without what the sources vary (blanks, quotes, dashes). ``introduced_on``: the days differ, or only one has
+    a day. ``royal_assent_on``: LEGISinfo's day against OpenParliament's flag ``law``. ``divisions.12``: the division as
+    LEGISinfo names it on its bill, against the one that is held. Then come the contradictions: see
     ``contradictions.py``.
     """
     for batch in batches(standing.keys(db, dataset, [str(session)] if session else ())):
         parsed = standing.standing(db, dataset, batch).whole
         named = {key: by_source[SPINE].divisions for key, by_source in parsed.items() if by_source[SPINE].divisions}
         yield from contradictions.divisions(db, named)
+        listed = companion.lines(db, [key for key in parsed if COMPANION not in parsed[key]])
+        follows = sponsors.follow(db, [_sponsor(one[SPINE]) for one in parsed.values() if COMPANION in one])
         for key in batch:
-            if COMPANION in parsed.get(key, {}):
-                bill = BillKey.parse(key)
-                at = (bill.session.parliament, bill.session.session, bill.number)
-                for field, spine, companion in _differ(parsed[key][SPINE], parsed[key][COMPANION]):
-                    yield Disagreement(*at, field, as_json(spine), as_json(companion))
+            bill = BillKey.parse(key)
+            at = (bill.session.parliament, bill.session.session, bill.number)
+            for field, ours, theirs in _of_bill(parsed.get(key, {}), listed.get(key), follows):
+                yield Disagreement(*at, field, as_json(ours), as_json(theirs))
     yield from contradictions.contradictions(db, session)
 
 
-def _differ(spine: LegisinfoBill, companion: OpenParliamentBill) -> Iterator[tuple[str, Any, Any]]:
+def _of_bill(
+    parsed: Mapping[str, Any], line: Mapping[str, Any] | None, follows: Mapping[Sponsor, Followed]
+) -> Iterator[tuple[str, Any, Any]]:
+    if COMPANION in parsed:
+        yield from _differ(parsed[SPINE], parsed[COMPANION])
+        followed, told = follows.get(_sponsor(parsed[SPINE])), parsed[COMPANION].sponsor_slug
+        if followed is not None and told is not None and followed.slug != told:
+            yield "sponsor_slug", followed.slug, told
+    elif line is not None:
+        spine: LegisinfoBill = parsed[SPINE]
+        for field in ("title_en", "title_fr"):
+            if line[field] is not None and fold(getattr(spine, field)) != fold(line[field]):
+                yield field, getattr(spine, field), line[field]
+        if line["legisinfo_id"] not in (None, spine.legisinfo_id):
+            yield "legisinfo_id", spine.legisinfo_id, line["legisinfo_id"]
+        introduced_on = as_json(spine.milestones.introduced_on)
+        if introduced_on != line["introduced_on"]:
+            yield "introduced_on", introduced_on, line["introduced_on"]
+
+
+def _sponsor(bill: LegisinfoBill) -> Sponsor:
+    return bill.sponsor_person_id or 0, bill.sponsor_name
+
+
+def _differ(spine: LegisinfoBill, other: OpenParliamentBill) -> Iterator[tuple[str, Any, Any]]:
     for field in _TEXTS:
-        ours, theirs = getattr(spine, field), getattr(companion, field)
-        if ours is not None and theirs is not None and fold(ours) != fold(theirs):
+        ours, theirs = getattr(spine, field), getattr(other, field)
+        if ours not in (None, UNKNOWN) and theirs is not None and fold(ours) != fold(theirs):
             yield field, ours, theirs
-    if companion.legisinfo_id is not None and companion.legisinfo_id != spine.legisinfo_id:
-        yield "legisinfo_id", spine.legisinfo_id, companion.legisinfo_id
-    if spine.milestones.introduced_on != companion.introduced_on:
-        yield "introduced_on", spine.milestones.introduced_on, companion.introduced_on
-    if (spine.milestones.royal_assent_on is not None) != bool(companion.is_law):
-        yield "royal_assent_on", spine.milestones.royal_assent_on, companion.is_law
+    if other.legisinfo_id is not None and other.legisinfo_id != spine.legisinfo_id:
+        yield "legisinfo_id", spine.legisinfo_id, other.legisinfo_id
+    if spine.milestones.introduced_on != other.introduced_on:
+        yield "introduced_on", spine.milestones.introduced_on, other.introduced_on
+    if (spine.milestones.royal_assent_on is not None) != bool(other.is_law):
+        yield "royal_assent_on", spine.milestones.royal_assent_on, other.is_law
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +129,13 @@ def _has_companion(db: Session, session: SessionId) -> bool:
 
 def _lag(db: Session, session: SessionId, first_look: datetime) -> Lag:
     spine = listings.listings(db, DATASET, SPINE, str(session))
-    companion = listings.listings(db, DATASET, COMPANION, str(session))
+    theirs = listings.listings(db, DATASET, COMPANION, str(session))
     seconds = {
-        key: max(0.0, (companion[key].first_seen_at - row.first_seen_at).total_seconds())
+        key: max(0.0, (theirs[key].first_seen_at - row.first_seen_at).total_seconds())
         for key, row in spine.items()
-        if row.first_seen_at > first_look and key in companion
+        if row.first_seen_at > first_look and key in theirs
     }
-    waiting = [key for key, row in spine.items() if row.gone_at is None and key not in companion]
+    waiting = [key for key, row in spine.items() if row.gone_at is None and key not in theirs]
     longest = max(seconds, key=lambda key: seconds[key], default=None)
     return Lag(
         session=str(session),

@@ -1,6 +1,7 @@
 """The closed sets of LEGISinfo: its statuses, types, stages and their states, and how its seven days are named.
 
-A value outside them is for a person to look at, and never a new member made up on the spot.
+A status or a type outside them is taken as it is written; what it is called is a person's word (see ``words``). Any
+other value outside them is for a person to look at, and never a new member made up on the spot.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 
-from parlex.datasets.bills.bill import BillType, Milestones, StageCode, StageState, StatusCode
-from parlex.fetching.strict import Place, quoted
+from parlex.datasets.bills.bill import UNKNOWN, BillType, Milestones, StageCode, StageState, StatusCode
+from parlex.fetching.strict import Place, required
 from parlex.parliament import Chamber
 
 NAME = "legisinfo"
@@ -113,30 +114,34 @@ DAYS = {
 }
 
 
-def _fold(text: str) -> str:
+def fold_word(text: str) -> str:
     """Some copies of LEGISinfo's texts have straight quotes where it writes curly ones."""
     return text.strip().replace("’", "'").replace("‘", "'")
 
 
-_STATUS_BY_TEXT = {_fold(text): (number, code) for number, text, code in _STATUSES}
+_STATUS_BY_TEXT = {fold_word(text): (number, code) for number, text, code in _STATUSES}
 STATUS_IDS = frozenset(number for number, _, _ in _STATUSES if number is not None)
-_TYPE_BY_TEXT = {_fold(bill_type): bill_type for bill_type in BillType}
+_TYPE_BY_TEXT = {fold_word(bill_type): bill_type for bill_type in BillType}
 
 
-def status_of(text: str, name: str, place: Place) -> tuple[int | None, StatusCode]:
-    """LEGISinfo's id of a status, where it was ever recorded, and our name. DocumentError for an unknown text."""
-    found = _STATUS_BY_TEXT.get(_fold(text))
-    if found is None:
-        raise place.error(f"unknown status {quoted(text)}", name)
-    return found
+def known_status(text: str) -> StatusCode | None:
+    found = _STATUS_BY_TEXT.get(fold_word(text))
+    return found[1] if found else None
 
 
-def type_of(text: str, name: str, place: Place) -> BillType:
-    """DocumentError for an unknown text."""
-    found = _TYPE_BY_TEXT.get(_fold(text))
-    if found is None:
-        raise place.error(f"unknown type {quoted(text)}", name)
-    return found
+def known_type(text: str) -> BillType | None:
+    return _TYPE_BY_TEXT.get(fold_word(text))
+
+
+def status_of(text: str, name: str, place: Place) -> tuple[int | None, str]:
+    """LEGISinfo's id of a status, where it was ever recorded, and our name. DocumentError where there is none."""
+    found = _STATUS_BY_TEXT.get(fold_word(required(text, name, place)))
+    return found or (None, UNKNOWN)
+
+
+def type_of(text: str, name: str, place: Place) -> str:
+    """The type as we write it, or one that we do not know as it stands there. DocumentError where there is none."""
+    return known_type(text) or required(text, name, place)
 
 
 def milestones_of(row: object, day: Callable[[datetime, str, Place], date | None], place: Place) -> Milestones:

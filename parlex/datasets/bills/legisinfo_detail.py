@@ -11,10 +11,10 @@ from datetime import date, datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Raw, Struct, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from parlex.answers import counted
-from parlex.datasets.bills.bill import PARTICULARS, BillType, LegisinfoBill, Stage, StageCode, StageState, StatusCode
+from parlex.datasets.bills.bill import PARTICULARS, UNKNOWN, BillType, LegisinfoBill, Stage, StageCode, StageState
 from parlex.datasets.bills.legisinfo_codes import (
     CHAMBERS,
     NAME,
@@ -115,6 +115,7 @@ class _Detail(Struct):
     summary_en: Text | None = field(name="ShortLegislativeSummaryEn")
     summary_fr: Text | None = field(name="ShortLegislativeSummaryFr")
     stages: Raw = field(name="BillStages")
+    is_government: bool | UnsetType = field(name="IsGovernmentBill", default=UNSET)  # asked of a new type alone
 
 
 _DETAILS = msgspec.json.Decoder(list[_Detail])
@@ -137,7 +138,8 @@ def parse_bill(document: Document, key: BillKey) -> LegisinfoBill:
     _check_identity(detail, key, place)
     milestones = milestones_of(detail, _day, place)
     bill_type = _detail_type(detail, place)
-    rest = read_rest(body, key, is_government=bill_type.is_government, place=place)
+    is_government = _is_government(detail, bill_type, place)
+    rest = read_rest(body, key, is_government=is_government, place=place)
     stages, odd_stages = _stages(detail.stages, milestones.royal_assent_on, place)
     texts, odd_texts = read_parts([(detail.publications, place.at("text_url", "Publications"))], _text_url)
     return LegisinfoBill(
@@ -151,6 +153,7 @@ def parse_bill(document: Document, key: BillKey) -> LegisinfoBill:
         status_en=required(detail.status_en, "StatusNameEn", place),
         status_fr=required(detail.status_fr, "StatusNameFr", place),
         bill_type=bill_type,
+        is_government=is_government,
         chamber=_chamber(detail, key, place),
         is_pro_forma=detail.is_pro_forma,
         sponsor_person_id=detail.sponsor_person_id,
@@ -176,8 +179,10 @@ def _check_identity(detail: _Detail, key: BillKey, place: Place) -> None:
         raise place.error(f"is the detail of {found[0]} {quoted(found[1])}", "NumberCode")
 
 
-def _detail_status(detail: _Detail, place: Place) -> StatusCode:
+def _detail_status(detail: _Detail, place: Place) -> str:
     status_id, code = status_of(detail.status_en, "StatusNameEn", place)
+    if code == UNKNOWN:
+        return code
     if detail.status_id != status_id and (status_id is not None or detail.status_id in STATUS_IDS):
         raise place.error(
             f"status {quoted(detail.status_en)} does not go with StatusId {detail.status_id}", "StatusNameEn"
@@ -185,12 +190,23 @@ def _detail_status(detail: _Detail, place: Place) -> StatusCode:
     return code
 
 
-def _detail_type(detail: _Detail, place: Place) -> BillType:
+def _detail_type(detail: _Detail, place: Place) -> str:
     bill_type = type_of(detail.type_en, "BillDocumentTypeNameEn", place)
+    if not isinstance(bill_type, BillType):
+        return bill_type
     if TYPE_IDS.get(detail.type_id) is not bill_type:
         reason = f"type {quoted(detail.type_en)} does not go with BillDocumentTypeId {detail.type_id}"
         raise place.error(reason, "BillDocumentTypeNameEn")
     return bill_type
+
+
+def _is_government(detail: _Detail, bill_type: str, place: Place) -> bool:
+    """By its type; by LEGISinfo's own flag where we do not know that."""
+    if isinstance(bill_type, BillType):
+        return bill_type.is_government
+    if detail.is_government is UNSET:
+        raise place.error("is missing", "IsGovernmentBill")
+    return detail.is_government
 
 
 def _chamber(detail: _Detail, key: BillKey, place: Place) -> Chamber:

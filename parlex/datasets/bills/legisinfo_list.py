@@ -223,7 +223,7 @@ def _listing(line: _Line, session: SessionId | None, shape: Shape, place: Place)
         raise place.error(line.error.reason, line.error.field)
     if key is None:
         raise place.error(f"{quoted(row.number)} is not a bill number", keys["number"])
-    _, status = status_of(row.status_code, keys["status_code"], place)
+    _, code = status_of(row.status_code, keys["status_code"], place)
     return Listing(
         key=key,
         legisinfo_id=row.legisinfo_id,
@@ -231,7 +231,8 @@ def _listing(line: _Line, session: SessionId | None, shape: Shape, place: Place)
         title_fr=required(row.title_fr, keys["title_fr"], place),
         short_title_en=optional(row.short_title_en),
         short_title_fr=optional(row.short_title_fr),
-        status_code=status,
+        status_code=code,
+        status_en=row.status_code.strip(),
         bill_type=type_of(row.bill_type, keys["bill_type"], place),
         milestones=milestones_of(row, _listed_day, place),
     )

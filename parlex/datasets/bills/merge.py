@@ -108,7 +108,7 @@ def spine_fields(bill: LegisinfoBill) -> dict[str, Any]:
         "status_fr": bill.status_fr,
         "bill_type": bill.bill_type,
         "chamber": bill.chamber,
-        "is_government": bill.bill_type.is_government,
+        "is_government": bill.is_government,
         "is_pro_forma": bill.is_pro_forma,
         "sponsor_person_id": bill.sponsor_person_id,
         "sponsor_name": bill.sponsor_name,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from sqlalchemy import Integer, Text, any_, cast, collate, func, literal_column, or_, select
+from sqlalchemy import Integer, Text, and_, any_, cast, collate, func, literal, literal_column, or_, select
 
 from parlex.datasets.bills import contradictions, disagreements, lineage, past
-from parlex.datasets.bills.bill import BillType, StatusCode
+from parlex.datasets.bills.bill import UNKNOWN, BillType, StatusCode
 from parlex.datasets.bills.events import PARTS, EventKind, Part
 from parlex.datasets.bills.reads import BillRecord, SittingRecord, StageRecord
+from parlex.datasets.bills.words import UNKNOWN_TYPE
 from parlex.datasets.politicians.reads import PoliticianRecord, sponsors
 from parlex.datasets.served import (
     Collection,
@@ -243,10 +244,15 @@ SERVED = Served(
                 help="the status, like HouseInCommittee",
                 where=lambda value: BillRow.status_code == any_(value),
                 several=True,
-                choices=tuple(StatusCode),
+                choices=(*StatusCode, UNKNOWN),
             ),
             "type": Filter(
-                help="the kind of bill", where=lambda value: BillRow.bill_type == value, choices=tuple(BillType)
+                help="the kind of bill; unknown for those that nobody has named",
+                where=lambda value: or_(
+                    BillRow.bill_type == value,
+                    and_(value == UNKNOWN, literal(UNKNOWN_TYPE) == any_(BillRow.flags)),
+                ),
+                choices=(*BillType, UNKNOWN),
             ),
             "chamber": Filter(
                 help="where it began", where=lambda value: BillRow.chamber == value, choices=tuple(Chamber)

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from parlex.answers import as_json
-from parlex.datasets.bills.bill import Bill, Stage, StatusCode
+from parlex.datasets.bills.bill import UNKNOWN, Bill, Stage, StatusCode
 from parlex.parliament import Chamber
 
 READINGS: dict[Chamber, tuple[str, ...]] = {
@@ -23,7 +23,7 @@ READINGS: dict[Chamber, tuple[str, ...]] = {
 }
 
 # What must have happened before a status can be true: the chamber's reading, by number, that is behind such a bill.
-PASSED_BY_STATUS: dict[StatusCode, tuple[Chamber, int]] = {
+PASSED_BY_STATUS: dict[str, tuple[Chamber, int]] = {
     StatusCode.HOUSE_AT_3RD_READING: (Chamber.HOUSE, 2),
     StatusCode.HOUSE_BILL_WAITING_SENATE: (Chamber.HOUSE, 3),
     StatusCode.SENATE_AT_3RD_READING: (Chamber.SENATE, 2),
@@ -54,9 +54,9 @@ def _broken_rules(bill: Bill) -> Iterator[str]:
         yield f"{_short(later)}_before_{_short(earlier)}"
     if bill.royal_assent_on and not _passed_both(bill):
         yield "assent_without_passage"
-    if bill.royal_assent_on and bill.status_code is not StatusCode.ROYAL_ASSENT_GIVEN:
+    if bill.royal_assent_on and bill.status_code not in (StatusCode.ROYAL_ASSENT_GIVEN, UNKNOWN):
         yield "assent_against_status"
-    if bill.status_code is StatusCode.ROYAL_ASSENT_GIVEN and not bill.royal_assent_on:
+    if bill.status_code == StatusCode.ROYAL_ASSENT_GIVEN and not bill.royal_assent_on:
         yield "status_without_assent"
     need = PASSED_BY_STATUS.get(bill.status_code)
     if need and not bill.reinstated_from and getattr(bill, READINGS[need[0]][need[1] - 1]) is None:
@@ -83,7 +83,9 @@ def _short(name: str) -> str:
 
 
 # With these a bill is out of Parliament's hands, and no time runs on.
-OVER = frozenset({StatusCode.BILL_DEFEATED, StatusCode.WILL_NOT_BE_PROCEEDED_WITH, StatusCode.PRO_FORMA})
+OVER: frozenset[str] = frozenset(
+    {StatusCode.BILL_DEFEATED, StatusCode.WILL_NOT_BE_PROCEEDED_WITH, StatusCode.PRO_FORMA}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ class PoliticianDataset(Dataset):
         if rows:
             write_rows(db, insert(PoliticianMembershipRow), rows)
 
-    def complement(self, db: Session, records: Mapping[str, Record]) -> None:
+    def complement(self, db: Session, records: Mapping[str, Record], parsed: Mapping[str, Mapping[str, Any]]) -> None:
         """The number of a person is what OpenParliament says, or else what the bills say of the slug."""
         unknown = [key for key, record in records.items() if record.facts["person_id"] is None]
         for slug, person_id in _persons_of_slugs(db, unknown).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -22,7 +23,7 @@ class Fault:
 
     ``path`` is a regular expression on path and query. ``retry_after`` is sent as it is with ``rate_limit`` and
     ``error`` (seconds or an HTTP date), and not at all when it is None. ``status`` is for ``error``, ``seconds``
-    for ``slow``.
+    for ``slow``, ``share`` for ``new_status``: of how many bills in a hundred LEGISinfo's status has another name.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Fault:
     status: int = 503
     retry_after: int | str | None = None
     seconds: float = 1.0
+    share: int = 100
     spoiler: Spoiler | None = None
     id: int = 0
     matched: int = field(default=0, init=False)
@@ -123,6 +125,23 @@ def _emptied(fault: Fault, answer: Answer) -> Answer:
     return Answer(200, body, answer.content_type, answer.kind, delay=answer.delay)
 
 
+def _renamed(fault: Fault, answer: Answer) -> Answer:
+    """Each bill of the fault's share has a status of another name, the same ones in lists and details."""
+
+    def rename(match: re.Match[bytes]) -> bytes:
+        number = match["number"]
+        if zlib.crc32(number) % 100 >= fault.share:
+            return match[0]
+        return re.sub(_STATUS, rb"\g<1>" + NEW_STATUS.encode() + b'"', match[0])
+
+    # In both shapes a bill's number comes before its status, and each object has one of both.
+    return replace(answer, body=re.sub(_BILL, rename, answer.body), packed=None)
+
+
+NEW_STATUS = "At a stage that nobody knew"
+_STATUS = rb'("(?:StatusNameEn|CurrentStatusEn)": ?")[^"]*"'
+_BILL = rb'"(?:NumberCode|BillNumberFormatted)": ?"(?P<number>[^"]+)".*?' + _STATUS
+
 _SPOILERS: dict[str, Spoiler] = {
     "rate_limit": lambda fault, answer: _failure(fault, answer, 429, "Too Many Requests"),
     "error": lambda fault, answer: _failure(fault, answer, fault.status, "Server Error"),
@@ -132,5 +151,6 @@ _SPOILERS: dict[str, Spoiler] = {
     "garbage": _as_garbage,
     "empty_list": _emptied,
     "reset": lambda fault, answer: replace(answer, reset=True),
+    "new_status": _renamed,
 }
 KINDS = tuple(_SPOILERS)

@@ -190,6 +190,12 @@ class Finding(Enum):
     QUARANTINE_OPEN = Row(
         "quarantine", "warn", "documents or fields wait for a person's word", "see: parlex quarantine list"
     )
+    WORDS_UNKNOWN = Row(
+        "words",
+        "warn",
+        "a source uses a word, as a status, that neither the code nor a person has named",
+        "see: parlex words; to name it: parlex words add",
+    )
     MESSAGES_LOST = Row(
         "messages", "warn", "alerts that could not be delivered for a day", "see: parlex alerts, parlex alerts test"
     )

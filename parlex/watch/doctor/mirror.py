@@ -62,6 +62,10 @@ def examine(db: Session, overview: Overview, *, watched: bool) -> Iterator[Check
     for of, report in named:
         if report.quarantined:
             yield Finding.QUARANTINE_OPEN.check(f"{report.quarantined} of {report.dataset} to look at", of=of)
+    for of, report in named:
+        if report.unknown_words:
+            texts = ", ".join(repr(word.text) for word in report.unknown_words)
+            yield Finding.WORDS_UNKNOWN.check(f"nobody has named {texts}", of=of)
     _, given_up = notify.undelivered(db)
     if given_up:
         yield Finding.MESSAGES_LOST.check(f"{given_up} could not be delivered")

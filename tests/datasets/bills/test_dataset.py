@@ -24,7 +24,7 @@ from tests.statements import statements
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
 # Its rows need neither source.
-DATASET = BillDataset(None, None, Thresholds(0.1, 0.5, 5), {})  # type: ignore[arg-type]
+DATASET = BillDataset(None, None, None, Thresholds(0.1, 0.5, 5), {}, sample=20)  # type: ignore[arg-type]
 
 
 def bill(number: int, **changes: Any) -> Bill:

@@ -9,7 +9,7 @@ from parlex.datasets.bills.disagreements import Lag
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from tests.edited import Edited
-from tests.looking import SESSION, companion, execute, fetch
+from tests.looking import SESSION, companion, execute, fetch, fetch_all
 
 
 def differing(mirror: Resources, session: SessionId | None = None) -> dict[tuple[str, str], tuple[Any, Any]]:
@@ -28,7 +28,7 @@ def test_both_values_of_each_field_that_differs(source: Edited, mirror: Resource
     source.set(companion("C-2"), introduced="2025-06-04", law=True, home_chamber="Senate", legisinfo_id=7)
     source.edit(companion("C-3"), lambda bill: bill | {"name": {"en": "Another Act", "fr": bill["name"]["fr"]}})
     source.set(companion("C-5"), introduced=None)
-    fetch(mirror)
+    fetch_all(mirror)
 
     found = differing(mirror)
     assert found["C-2", "introduced_on"] == ("2025-06-03", "2025-06-04")
@@ -44,7 +44,7 @@ def test_both_values_of_each_field_that_differs(source: Edited, mirror: Resource
 
 def test_a_law_that_only_one_of_them_knows(source: Edited, mirror: Resources) -> None:
     source.set(companion("C-3"), law=None)
-    fetch(mirror)
+    fetch_all(mirror)
     assert differing(mirror) == {("C-3", "royal_assent_on"): ("2025-11-20", None)}
 
 
@@ -56,7 +56,7 @@ def test_quotes_dashes_and_blanks_are_no_difference(source: Edited, mirror: Reso
         return bill | {"name": name}
 
     source.edit(r"^/bills/45-1/", typed)
-    fetch(mirror)
+    fetch_all(mirror)
     assert differing(mirror) == {}
 
 
@@ -66,8 +66,31 @@ def test_what_one_of_them_lacks_is_no_difference(source: Edited, mirror: Resourc
         r"^/bills/45-1/",
         lambda bill: bill | {"short_title": blank, "text_url": None, "legisinfo_id": None, "status_code": ""},
     )
-    fetch(mirror)
+    fetch_all(mirror)
     assert differing(mirror) == {}
+
+
+def test_without_a_detail_the_line_of_the_list_speaks(source: Edited, mirror: Resources) -> None:
+    def edit(page: Any) -> Any:
+        for one in page["objects"]:
+            one |= {"C-2": {"introduced": None, "legisinfo_id": None}, "C-3": {"introduced": "2025-06-04"}}.get(
+                one["number"], {}
+            )
+        return page
+
+    source.edit(r"^/bills/\?", edit)
+    source.edit(r"^/bills/45-1/", lambda bill: None)
+    fetch(mirror)
+    assert differing(mirror) == {
+        ("C-2", "introduced_on"): ("2025-06-03", None),
+        ("C-3", "introduced_on"): ("2025-06-05", "2025-06-04"),
+    }
+
+
+def test_a_sponsor_whom_the_two_do_not_name_alike(source: Edited, mirror: Resources) -> None:
+    source.set(companion("C-2"), sponsor_politician_url="/politicians/mark-carney/")
+    fetch_all(mirror)
+    assert differing(mirror) == {("C-2", "sponsor_slug"): ("gary-anandasangaree", "mark-carney")}
 
 
 def test_bills_of_the_first_look_measure_no_lag(filled: Resources) -> None:

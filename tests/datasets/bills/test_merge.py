@@ -28,6 +28,7 @@ def spine(**changes: Any) -> LegisinfoBill:
         "status_fr": "En comité",
         "bill_type": BillType.PRIVATE_MEMBERS,
         "chamber": Chamber.HOUSE,
+        "is_government": False,
         "is_pro_forma": False,
         "milestones": NO_DAYS,
         "stages": (),
@@ -74,18 +75,9 @@ def test_without_a_companion_the_spine_alone_makes_a_bill() -> None:
     assert (merged.legisinfo_id, merged.summary_en, merged.text_url) == (9, "What it does", None)
 
 
-@pytest.mark.parametrize(
-    ("bill_type", "is_government"),
-    [
-        (BillType.HOUSE_GOVERNMENT, True),
-        (BillType.SENATE_GOVERNMENT, True),
-        (BillType.PRIVATE_MEMBERS, False),
-        (BillType.SENATE_PUBLIC, False),
-        (BillType.SENATE_PRIVATE, False),
-    ],
-)
-def test_government_bills_are_told_by_their_type(bill_type: BillType, is_government: bool) -> None:
-    assert merge(spine(bill_type=bill_type), None).is_government is is_government
+@pytest.mark.parametrize("is_government", [True, False])
+def test_government_bills_are_those_of_legisinfo(is_government: bool) -> None:
+    assert merge(spine(is_government=is_government), None).is_government is is_government
 
 
 def test_relatives_read_as_keys() -> None:

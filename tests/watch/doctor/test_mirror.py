@@ -169,6 +169,12 @@ def test_what_waits_in_quarantine(look: Look, db: Session, now: datetime, datase
     assert only(look(), Finding.QUARANTINE_OPEN).found == f"1 of {dataset} to look at"
 
 
+def test_a_word_that_nobody_named(look: Look, db: Session, now: datetime) -> None:
+    db.add(rows.bill("C-2", status_code="unknown", status_en="At a stage that nobody knew"))
+    found = only(look(), Finding.WORDS_UNKNOWN).found
+    assert found == "nobody has named 'At a stage that nobody knew'"
+
+
 def test_alerts_that_did_not_arrive(look: Look, db: Session, now: datetime) -> None:
     lost = {"occasion": "x", "target": "slack:1", "severity": "info", "title": "t", "body": "b"}
     db.add(NotificationRow(**lost, created_at=now, next_attempt_at=now, given_up_at=now))
