@@ -55,7 +55,7 @@ CASES = [
         detail=r"/legisinfo/en/bill/45-1/c-2/json",
         field="sponsor_name",
         blank={"SponsorPersonName": " "},
-        broken={"StatusNameEn": "At the printer's"},
+        broken={"StatusId": 341},
     ),
     Case(
         dataset="politicians",

@@ -117,7 +117,7 @@ def test_a_document_that_can_be_read_by_now_is_taken(source: Edited, filled: Res
 
 
 def test_a_document_that_still_cannot_be_read_changes_nothing(source: Edited, filled: Resources) -> None:
-    source.set(detail("C-2"), StatusNameEn="At the printer's")
+    source.set(detail("C-2"), StatusId=1)
     fetch_again(filled)
     assert replayed(filled, apply=True) == []
     assert rows(filled, "SELECT state FROM quarantine") == [("open",)]
@@ -126,7 +126,7 @@ def test_a_document_that_still_cannot_be_read_changes_nothing(source: Edited, fi
 def test_a_parked_document_is_read_from_the_archive(
     source: Edited, filled: Resources, make_resources: object, tmp_path: Path
 ) -> None:
-    source.set(detail("C-2"), StatusNameEn="At the printer's")
+    source.set(detail("C-2"), StatusId=1)
     fetch_again(filled)
     archived = make_resources(  # type: ignore[operator]
         legisinfo_url=source.url, openparliament_url=source.url, archive_url=str(tmp_path / "archive")

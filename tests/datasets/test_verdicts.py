@@ -265,10 +265,8 @@ def test_a_field_of_the_list_that_went_blank_stays_open_until_it_is_decided(sour
 
 
 def test_nothing_is_approved_that_cannot_be_read(source: Edited, filled: Resources) -> None:
-    source.set(detail("C-2"), StatusNameEn="At the printer's")
-    source.edit(
-        LIST, lambda found: [row | {"StatusNameEn": "?"} if row["NumberCode"] == "C-3" else row for row in found]
-    )
+    source.set(detail("C-2"), StatusId=1)
+    source.edit(LIST, lambda found: [row | {"LongTitleFr": ""} if row["NumberCode"] == "C-3" else row for row in found])
     fetch_again(filled)
     document, row = of(filled, "45-1 C-2"), of(filled, "45-1 C-3")
     assert (document.kind, row.kind) == ("document", "row")

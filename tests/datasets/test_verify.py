@@ -98,7 +98,7 @@ def test_a_list_that_was_refused(source: Edited, filled: Resources) -> None:
 
 def test_a_row_that_cannot_be_read_is_missing_until_it_can(source: Edited, mirror: Resources) -> None:
     def unknown(rows: list[dict[str, str]]) -> object:
-        rows[3]["StatusNameEn"] = "At the printer's"
+        rows[3]["LongTitleFr"] = ""
         return rows
 
     source.edit(LIST, unknown)

@@ -678,14 +678,14 @@ def test_one_malformed_bill_is_quarantined_and_its_neighbours_land(
 ) -> None:
     def one_bad(url: str, body: Any) -> None:
         if url.endswith("/c-4/json"):
-            body[0]["StatusNameEn"] = "Lost in the post"
+            body[0]["StatusId"] = 341
 
     mirror = edited(one_bad)
     run = fetch(mirror)
     assert (run.status, run.failed, run.error_count) == ("partial", 1, 1)
     assert run.created > 20
     assert parked(mirror) == [("document", "unreadable", "StatusNameEn")]
-    assert "Lost in the post" in value(mirror, "SELECT error FROM run_keys WHERE state = 'failed'")
+    assert "does not go with StatusId 341" in value(mirror, "SELECT error FROM run_keys WHERE state = 'failed'")
 
 
 # Several at once.
