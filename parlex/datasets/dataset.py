@@ -17,7 +17,7 @@ from parlex.answers import as_json, counted
 from parlex.datasets import due
 from parlex.datasets.kind import CURRENT, Kind
 from parlex.datasets.reading import Found, Reading, batches
-from parlex.datasets.record import Record, States, differences, with_held_parts, withheld
+from parlex.datasets.record import Comparison, Record, States, differences, with_held_parts, withheld
 from parlex.db import advisory
 from parlex.db.bulk import upsert_rows
 from parlex.errors import DocumentError, UnknownSession
@@ -484,15 +484,6 @@ class _Companion:
     judged: Judged | None
     shown: due.Shown
     error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What became of each key, the records to write, and the lines of history."""
-
-    outcomes: dict[str, Outcome]
-    to_write: list[Record]
-    changes: list[Change]
 
 
 def _by_scope_and_field(notes: Iterable[Noted]) -> Iterable[list[Noted]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from parlex.answers import as_json
+from parlex.mirror.history import Change
+from parlex.parliament import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,15 @@ class Record:
     def value(self, name: str) -> Any:
         """A fact, or a part as a whole, by its name."""
         return self.parts[name] if name in self.parts else self.facts[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What became of each key, the records to write, and the lines of history."""
+
+    outcomes: dict[str, Outcome]
+    to_write: list[Record]
+    changes: list[Change]
 
 
 def differences(held: Record, offered: Record) -> list[tuple[str, Any, Any]]:
