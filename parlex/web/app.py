@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
+from parlex.runs.run_log import Transactions
 from parlex.serving import formats, search
 from parlex.serving.changes import LINES
 from parlex.serving.problems import Problem
@@ -19,14 +20,18 @@ from parlex.serving.records import PREFIX
 from parlex.serving.runs import Runs
 from parlex.serving.state import told
 from parlex.settings import Settings
-from parlex.web import changes, documents, feeds, graph, lists, problems, records, runs, state
+from parlex.web import changes, documents, feeds, graph, lists, problems, records, runs, state, subscriptions
 from parlex.web.context import Context
 
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
 
 def application(
-    context: Context, datasets: Mapping[str, Dataset], settings: Settings, started: Runs | None = None
+    context: Context,
+    datasets: Mapping[str, Dataset],
+    settings: Settings,
+    db: Transactions,
+    started: Runs | None = None,
 ) -> ASGIApp:
     """What is held, served; and what an operator may start."""
     poller = context.poller
@@ -45,6 +50,7 @@ def application(
     app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(runs.router(started), prefix=PREFIX)
+    app.include_router(subscriptions.router(db, datasets, settings), prefix=PREFIX)
     found, searches, facts = APIRouter(), search.collections(datasets), told(context.poller, datasets, settings)
     for collection in searches:
         lists.add(context, found, "/search", collection, title="Found", tag="search")
