@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session
 from parlex import __version__
 from parlex.db import outbox
 from parlex.db.models import DeliveryRow, SubscriptionRow
-from parlex.follow import bodies, subscriptions, webhooks
+from parlex.follow import bodies, mails, subscriptions, webhooks
 from parlex.follow.bodies import Composed
 from parlex.follow.matching import Found, found
+from parlex.follow.subscriptions import WEBHOOK
 from parlex.follow.webhooks import Sent
 from parlex.mirror import history
 from parlex.resources import Resources
@@ -104,8 +105,10 @@ def _compose(
 ) -> tuple[Composed, str]:
     settings = resources.settings
     if news.more and subscription.caught_up:
-        return bodies.too_many(subscription, last, settings.follow_most, settings), "too_many"
-    return bodies.changes(db, subscription, news, resources.datasets, settings), "changes"
+        tell = bodies.too_many if subscription.kind == WEBHOOK else mails.too_many
+        return tell(subscription, last, settings.follow_most, settings), "too_many"
+    compose = bodies.changes if subscription.kind == WEBHOOK else mails.digest
+    return compose(db, subscription, news, resources.datasets, settings), "changes"
 
 
 def _take(resources: Resources, lane: _Lane, *, again: bool, now: datetime) -> int:
@@ -138,6 +141,8 @@ def _take(resources: Resources, lane: _Lane, *, again: bool, now: datetime) -> i
 
 def _send(settings: Settings, delivery: DeliveryRow, subscription: SubscriptionRow) -> Sent:
     now = datetime.now(UTC)
+    if subscription.kind != WEBHOOK:
+        return mails.send(settings, delivery, subscription, now)
     body, name, timestamp = (delivery.body or "").encode(), f"msg_{delivery.id.hex}", int(now.timestamp())
     contact = f" (+{settings.contact})" if settings.contact else ""
     headers = {

@@ -242,9 +242,10 @@ def by_link(db: Session, subscription: UUID, act: str, given: str) -> Subscripti
     return row
 
 
-def confirm(row: SubscriptionRow, *, now: datetime) -> None:
-    """Its owner agrees: news begin from here."""
+def confirm(db: Session, row: SubscriptionRow, *, now: datetime) -> None:
+    """Its owner agrees: news begin here, where no earlier line was asked for."""
     if row.confirmed_at is None:
+        row.cursor = history.last_seq(db) if row.caught_up else row.cursor
         row.confirmed_at, row.next_look_at = now, next_look(row.when, now)
 
 

@@ -51,6 +51,7 @@ def application(
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(runs.router(started), prefix=PREFIX)
     app.include_router(subscriptions.router(db, datasets, settings), prefix=PREFIX)
+    app.include_router(subscriptions.links(db), prefix=PREFIX)
     found, searches, facts = APIRouter(), search.collections(datasets), told(context.poller, datasets, settings)
     for collection in searches:
         lists.add(context, found, "/search", collection, title="Found", tag="search")

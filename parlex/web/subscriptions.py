@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Security
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from parlex.datasets.dataset import Dataset
 from parlex.db.api_keys import SUBSCRIBER
 from parlex.db.models import SubscriptionRow
-from parlex.follow import subscriptions
+from parlex.follow import mails, subscriptions
 from parlex.follow.subscriptions import Delivery, Subscription, Wanted
 from parlex.runs.run_log import Transactions
 from parlex.serving import questions
@@ -30,6 +30,7 @@ from parlex.web.problems import ANSWER
 from parlex.web.runs import body_of
 
 _THREADS = 2
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 Act = Callable[[Session, SubscriptionRow, datetime], Any]  # what it answers; None: nothing
 Change = Callable[[Session, str, datetime], Any]
 
@@ -137,6 +138,34 @@ def router(db: Transactions, datasets: Mapping[str, Dataset], settings: Settings
         lambda _, row, now: {"secret": subscriptions.rotate(row, now=now)})  # fmt: skip
     add("GET", "/{id}/deliveries", "deliveries", "What was sent lately, and what was answered.",
         lambda session, row, _: _list(subscriptions.deliveries(session, row)), sent)  # fmt: skip
+    return found
+
+
+def links(db: Transactions) -> APIRouter:
+    """Where the links of an e-mail lead. Reading one shows a button; only what is posted changes anything."""
+    found = APIRouter(prefix="/subscriptions")
+    threads = Threads(_THREADS)
+
+    async def answer(request: Request, id: UUID, act: Literal["confirm", "unsubscribe"], token: str) -> Response:
+        posted = request.method == "POST"
+
+        def make() -> str:
+            with db() as session:
+                row = subscriptions.by_link(session, id, act, token)
+                if posted and act == subscriptions.CONFIRM:
+                    subscriptions.confirm(session, row, now=datetime.now(UTC))
+                elif posted:
+                    session.delete(row)
+                return mails.page(row, act, done=posted)
+
+        try:
+            page = await threads.run(make)
+        except subscriptions.Unknown as error:
+            raise Problem(404, str(error)) from None
+        headers = {"Cache-Control": "no-store", "Content-Security-Policy": _POLICY}
+        return Response(page, headers=headers, media_type="text/html; charset=utf-8")
+
+    found.add_api_route("/{id}/{act}", answer, methods=["GET", "POST"], include_in_schema=False)
     return found
 
 
