@@ -11,7 +11,7 @@ from kombu import Exchange, Queue
 
 from parlex.errors import ConfigurationError
 from parlex.local.embedded import resolve
-from parlex.runs.queues import CONTROL, FETCH, PERSIST, QUEUES
+from parlex.runs.queues import CONTROL, DELIVER, FETCH, PERSIST, QUEUES
 from parlex.settings import UNREACHABLE, settings
 from workers.slots import OttawaTime
 
@@ -38,7 +38,7 @@ event_serializer = "json"
 timezone = "UTC"
 enable_utc = True
 
-# Three queues, so that a tick never waits behind a backfill and each can be scaled and watched alone.
+# Queues, so that a tick never waits behind a backfill and each can be scaled and watched alone.
 task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
 task_default_queue = CONTROL
 task_create_missing_queues = False  # a misspelt queue is an error, not a place where messages wait for ever
@@ -46,6 +46,7 @@ task_routes = {
     "parlex.fetch_bills": {"queue": FETCH},
     "parlex.persist_bills": {"queue": PERSIST},
     "parlex.read_again": {"queue": PERSIST},
+    "parlex.deliver": {"queue": DELIVER},
     "parlex.export": {"queue": PERSIST},  # it works on the database for as long as it takes
 }
 

@@ -40,7 +40,7 @@ EXAMPLE_PASSWORD = "change-me"  # how the passwords of an older .env.example beg
 HIDDEN = "***"  # in place of a secret
 
 _DRIVER = re.compile(r"^postgres(ql)?(\+psycopg2)?://")
-_MAIL = re.compile(r"[^@\s()<>]+@[^@\s()<>]+\.[^@\s()<>.]+")
+MAIL = re.compile(r"[^@\s()<>]+@[^@\s()<>]+\.[^@\s()<>.]+")
 _PAGE = re.compile(r"https?://[^/@\s()<>]+\.[^@\s()<>]+")
 _HOW_TO_WRITE = "in a name or password write @ as %40, : as %3A, / as %2F, # as %23, ? as %3F"
 
@@ -123,7 +123,13 @@ class Settings(BaseSettings):
     # Who may ask the server, how often (requests a minute; 0 = no limit), and by which proxies.
     web_rate: Annotated[int, Field(ge=0)] | None = None  # of a client without a key; unset: see web/door.py
     web_key_rate: Annotated[int, Field(ge=0)] = 6000
+    web_url: str | None = None  # where people reach the server, for the links in what is sent; unset: on this machine
     web_proxies: str | None = None  # addresses and networks whose X-Forwarded-For is believed, apart by commas
+
+    # What subscribers are sent (see parlex/follow).
+    follow_private: bool = False  # whether a receiver may be on a private address: for tests and intranets
+    follow_most: Positive = 5000  # lines that one look may find; for more, one message says where they are
+    smtp_url: SecretStr | None = None  # smtp://name:password@host:port, smtps://…; ?from= says who sends
 
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -138,7 +144,9 @@ class Settings(BaseSettings):
         "sentry_dsn",
         "flower_basic_auth",
         "flower_url_prefix",
+        "web_url",
         "web_proxies",
+        "smtp_url",
         mode="before",
     )
     @classmethod
@@ -198,7 +206,7 @@ class Settings(BaseSettings):
     @field_validator("contact")
     @classmethod
     def _address_or_page(cls, value: str | None) -> str | None:
-        if value and not (_MAIL.fullmatch(value) or _PAGE.fullmatch(value)):
+        if value and not (MAIL.fullmatch(value) or _PAGE.fullmatch(value)):
             raise ValueError("must be an e-mail address or a page, like you@example.org or https://example.org/about")
         return value
 
@@ -238,6 +246,24 @@ class Settings(BaseSettings):
         if any(network.prefixlen == 0 for network in networks):
             raise ValueError("must not be everybody: name the addresses of the proxies")
         return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        parts = _split_sign_in(value.get_secret_value())
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/"):
+            raise ValueError("must begin with smtp:// or smtps:// and name a host")
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if options.keys() - {"from"} or not MAIL.fullmatch(options.get("from", "a@b.c")):
+            raise ValueError("has one option, from, which is an e-mail address")
+        return value
+
+    @field_validator("web_url")
+    @classmethod
+    def _address_of_ours(cls, value: str | None) -> str | None:
+        return None if value is None else cls._origin_only(value)
 
     @field_validator("legisinfo_url", "openparliament_url")
     @classmethod

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-WORKERS = ("worker-control", "worker-fetch", "worker-persist")
+WORKERS = ("worker-control", "worker-fetch", "worker-persist", "worker-deliver")
 SERVICES = ("postgres", "redis", *WORKERS, "beat", "flower", "metrics", "web", "sandbox")
 IMAGE = "parlex:compose-test"
 
@@ -219,9 +219,9 @@ def test_a_fetch_ends_with_rows_in_the_database(stack: Stack) -> None:
 
 def test_flower_shows_workers_and_queues_to_those_who_sign_in(stack: Stack) -> None:
     workers = until(lambda: len(found := stack.flower("/api/workers?refresh=1")) == 3 and found, "three workers")
-    assert {name.split("@")[0] for name in workers} == {"control", "fetch", "persist"}
+    assert {name.split("@")[0] for name in workers} == {"control", "deliver", "fetch", "persist"}
     queues = stack.flower("/api/queues/length")["active_queues"]
-    assert {"control", "fetch", "persist"} <= {queue["name"] for queue in queues}
+    assert {"control", "deliver", "fetch", "persist"} <= {queue["name"] for queue in queues}
     with pytest.raises(urllib.error.HTTPError, match="401") as refused:
         stack.flower("/api/workers", signed_in=False)
     refused.value.close()

@@ -17,7 +17,7 @@ from parlex.settings import Settings
 from tests.test_structure import ROOT
 
 SYSTEMD = ROOT / "deploy" / "systemd"
-PROCESSES = {"worker-control", "worker-fetch", "worker-persist", "beat", "flower", "metrics", "web"}
+PROCESSES = {"worker-control", "worker-deliver", "worker-fetch", "worker-persist", "beat", "flower", "metrics", "web"}
 
 
 def plain(words: list[str]) -> list[str]:
@@ -61,7 +61,7 @@ def test_systemd_starts_what_the_procfile_starts() -> None:
             started[f"worker-{queue}" if queue else name] = [Path(words[0]).name, *plain(words[1:])]
     assert started.pop("migrate") == procfile()["release"]
     assert started == {name: procfile()[name] for name in PROCESSES}
-    wanted = set(re.findall(r"parlex-[\w@]+\.service", (SYSTEMD / "parlex.target").read_text()))
+    wanted = set(re.findall(r"parlex-[\w@-]+\.service", (SYSTEMD / "parlex.target").read_text()))
     assert len(wanted) == len(PROCESSES)
 
 

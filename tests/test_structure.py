@@ -42,6 +42,7 @@ FLOORS = [
     ["parlex.resources"],
     ["parlex.watch"],
     ["parlex.serving"],
+    ["parlex.follow"],
     ["parlex.web"],
     ["parlex.cli"],
     ["workers"],
@@ -68,7 +69,7 @@ READS_ENVIRONMENT = {"parlex.settings"}
 TOP_MODULES = 10  # files directly in parlex/
 LONGEST_MODULE = 500  # lines
 LONG_BY_NATURE = {"parlex.db.models"}
-QUEUES = {"control", "fetch", "persist"}
+QUEUES = {"control", "deliver", "fetch", "persist"}
 # The tasks without a route, which the default queue takes: they plan and look after, and are soon over.
 ON_CONTROL = {
     "parlex.archive_documents",
@@ -305,7 +306,7 @@ def declared_queues(config: Any) -> set[str]:
     return routed | declared | {config.task_default_queue}
 
 
-def test_the_queues_are_these_three(config: Any) -> None:
+def test_the_queues_are_these(config: Any) -> None:
     assert declared_queues(config) == QUEUES
 
 
@@ -324,7 +325,7 @@ def test_a_tick_never_waits_behind_a_backfill(procfile: dict[str, list[str]], co
 
 def test_procfile_processes_take_the_signals_themselves(procfile: dict[str, list[str]]) -> None:
     """A shell in between would swallow the TERM that a warm stop needs."""
-    workers = {"worker-control", "worker-fetch", "worker-persist"}
+    workers = {"worker-control", "worker-deliver", "worker-fetch", "worker-persist"}
     assert set(procfile) == {"release", *workers, "beat", "flower", "metrics", "web"}
     without = [name for name, words in procfile.items() if name != "release" and "exec" not in words]
     assert not without

@@ -22,6 +22,7 @@ from parlex.datasets.politicians.dataset import PoliticianDataset
 from parlex.datasets.votes.dataset import VoteDataset
 from parlex.db.models import RunRow
 from parlex.errors import Retryable, UsageError
+from parlex.follow import passes
 from parlex.mirror import export
 from parlex.parliament import SessionId
 from parlex.runs import run_keys
@@ -29,6 +30,7 @@ from parlex.runs.fetch_logs import Ended
 from parlex.runs.run_log import RETRY
 from parlex.runs.steps import LONGEST_COUNTDOWN, Again
 from parlex.runs.work import Request
+from parlex.settings import settings
 from parlex.watch import alerts, digest, monitor, notify, upkeep
 from workers import beat
 from workers.app import app, resources
@@ -176,6 +178,12 @@ def check_alerts() -> None:
     alerts.check(resources())
 
 
+@app.task(name="parlex.deliver", send_events=False)  # as often: whenever a run is over, and with each heartbeat
+def deliver() -> int:
+    """Tell subscribers what is news for them, and send again what is due. Answers how many messages arrived."""
+    return passes.run(resources())
+
+
 @app.task(name="parlex.prune", ignore_result=False)
 def prune() -> dict[str, int]:
     """Delete logs and documents that are older than the settings keep them. Answers how many of each."""
@@ -216,6 +224,7 @@ def keep_house(self: Task) -> None:
         read_again.apply_async(expires=READING.total_seconds())
     for tick in beat.missed(app.conf.beat_schedule, resources()):
         app.send_task(tick.task, kwargs=tick.kwargs, headers=tick.headers())
+    send_deliver()
 
 
 # Which task does the work of a request.
@@ -359,6 +368,12 @@ def finish(run: RunRow, leave_out: str | None = None) -> None:
     if ended is not None:
         waiters = tuple(task_id for task_id in ended.waiters if task_id != leave_out)
         _deliver(run.run_id, replace(ended, waiters=waiters))
+        send_deliver()
+
+
+def send_deliver() -> None:
+    """Have a worker look for news. Where none does in time, the next heartbeat has it look."""
+    deliver.apply_async(expires=settings().keep_house_seconds)
 
 
 def _deliver(run_id: UUID, ended: Ended) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import parlex
-from parlex.cli import backup, bills, hosts, mirror, operate, politicians, run, schedule, votes, web, words
+from parlex.cli import backup, bills, follow, hosts, mirror, operate, politicians, run, schedule, votes, web, words
 from parlex.cli.frame import LOOK, OPERATE, PROVE, Commands
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.add_typer(operate.alerts, name="alerts", rich_help_panel=OPERATE)
 app.add_typer(hosts.hosts, name="hosts", rich_help_panel=OPERATE)
 app.add_typer(schedule.schedule, name="schedule", rich_help_panel=OPERATE)
 app.add_typer(words.words, name="words", rich_help_panel=OPERATE)
+app.add_typer(follow.follow, name="follow", rich_help_panel=OPERATE)
 app.add_typer(web.keys, name="keys", rich_help_panel=OPERATE)
 app.add_typer(operate.db, name="db", rich_help_panel=OPERATE)
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from parlex.cli.frame import note
 from parlex.errors import ParlexError, UsageError
-from parlex.runs.queues import QUEUES
+from parlex.runs.queues import RUNS
 
 if TYPE_CHECKING:
     from parlex.cli.bars import Bar, Bars
@@ -106,8 +106,8 @@ def _look(resources: Resources, run_id: UUID, bar: Bar) -> Ended | UsageError | 
 
 
 def require_workers() -> None:
-    """ParlexError unless each queue has a worker that answers."""
-    missing = sorted(set(QUEUES) - queues_alive(quietly=False))
+    """ParlexError unless each queue of the runs has a worker that answers."""
+    missing = sorted(set(RUNS) - queues_alive(quietly=False))
     if missing:
         raise ParlexError(f"no worker for {', '.join(missing)}: start `parlex up`, or leave --dispatch out")
 

@@ -49,7 +49,8 @@ class Words(NamedTuple):
 class Filter:
     """A parameter of a list. ``where`` is the condition for a bound value; with ``several``, for an array of them.
 
-    ``example`` is a value that the sources have.
+    ``example`` is a value that the sources have. ``then``: the condition on a record as it was, where its fields have a
+    history: it is handed what says the value that a column had.
     """
 
     type: type = str
@@ -60,6 +61,7 @@ class Filter:
     choices: tuple[str, ...] = ()
     pattern: str | None = None
     example: Any = None
+    then: Callable[[Any, Callable[[Any], Expression]], Expression] | None = None
 
 
 @dataclass(frozen=True, slots=True)

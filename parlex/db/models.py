@@ -716,8 +716,24 @@ class AlertRow(Base):
     )
 
 
-class NotificationRow(Base):
-    """A message to one address, kept until it is delivered, and then for the record."""
+_OPEN = "delivered_at is null and given_up_at is null"
+_IN_ORDER = f"type <> 'test' and {_OPEN}"  # what arrives one after the other
+
+
+class Outgoing:
+    """The columns of a message that is kept until it is delivered, and then for the record: see ``outbox.py``."""
+
+    id: Mapped[Any]
+    created_at: Mapped[datetime]
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    next_attempt_at: Mapped[datetime]  # while it is being sent, the end of the sender's lease
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    error: Mapped[str | None]  # of the last attempt
+
+
+class NotificationRow(Outgoing, Base):
+    """A message to one address of the operator's."""
 
     __tablename__ = "notifications"
 
@@ -727,12 +743,6 @@ class NotificationRow(Base):
     severity: Mapped[str]
     title: Mapped[str]
     body: Mapped[str]
-    created_at: Mapped[datetime]
-    attempt: Mapped[int] = mapped_column(server_default=text("0"))
-    next_attempt_at: Mapped[datetime]
-    delivered_at: Mapped[datetime | None]
-    given_up_at: Mapped[datetime | None]
-    error: Mapped[str | None]  # of the last attempt
 
     __table_args__ = (
         CheckConstraint("severity in ('info', 'success', 'warning', 'failure')", name="severity"),
@@ -740,7 +750,7 @@ class NotificationRow(Base):
         Index(
             "ix_notifications_waiting",
             "next_attempt_at",
-            postgresql_where=text("delivered_at is null and given_up_at is null"),
+            postgresql_where=text(_OPEN),
         ),
     )
 
@@ -785,4 +795,61 @@ class ApiKeyRow(Base):
     __table_args__ = (
         CheckConstraint("role in ('reader', 'subscriber', 'operator')", name="role"),
         CheckConstraint("octet_length(secret_sha256) = 32", name="secret"),
+    )
+
+
+class SubscriptionRow(Base):
+    """A filter with a cursor of its own: up to there its receiver was told what matches. See ``parlex/follow``."""
+
+    __tablename__ = "subscriptions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    kind: Mapped[str]
+    address: Mapped[str]
+    filter: Mapped[dict[str, Any]]
+    when: Mapped[str]
+    language: Mapped[str]
+    key_id: Mapped[str | None]  # the key of the API that made it; null: a command or a page
+    secret: Mapped[bytes]  # what signs its deliveries and its links; read where something is signed, and nowhere else
+    old_secret: Mapped[bytes | None]  # signs too, for a day after the secret was rotated
+    rotated_at: Mapped[datetime | None]
+    cursor: Mapped[int] = mapped_column(BigInteger)
+    caught_up: Mapped[bool]  # the cursor was at the end of the history since the last failure
+    next_look_at: Mapped[datetime]  # when the history is looked through for it
+    made_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    confirmed_at: Mapped[datetime | None]  # null: an e-mail address whose owner has not agreed yet
+    failing_since: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
+    paused_because: Mapped[str | None]
+
+    __table_args__ = (
+        CheckConstraint("kind in ('webhook', 'email')", name="kind"),
+        CheckConstraint("\"when\" in ('now', 'daily', 'weekly')", name="when"),
+        CheckConstraint("language in ('en', 'fr')", name="language"),
+        Index(None, "key_id"),
+    )
+
+
+class DeliveryRow(Outgoing, Base):
+    """A message to a subscriber. ``after`` and ``to``: it tells of the lines after the one, up to the other."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    subscription_id: Mapped[UUID] = mapped_column(ForeignKey("subscriptions.id", ondelete="CASCADE"))
+    type: Mapped[str]
+    after: Mapped[int] = mapped_column(BigInteger)
+    to: Mapped[int] = mapped_column(BigInteger)
+    changes: Mapped[int]  # how many it tells of
+    body: Mapped[str | None]  # null once it has arrived
+    status: Mapped[int | None] = mapped_column(SmallInteger)  # what was answered last
+    answer: Mapped[str | None]
+    sent_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("type in ('changes', 'too_many', 'test', 'confirm')", name="type"),
+        Index(None, "subscription_id", "created_at"),
+        # One at a time, so that they arrive in their order.
+        Index("uq_deliveries_open", "subscription_id", unique=True, postgresql_where=text(_IN_ORDER)),
+        Index("ix_deliveries_waiting", "next_attempt_at", postgresql_where=text(_OPEN)),
     )

@@ -29,7 +29,7 @@ from parlex.errors import ConfigurationError
 from parlex.local import embedded
 from parlex.local.keeper import BACKOFF_SECONDS, GRACE_SECONDS, STEADY_SECONDS, Plan, Program, labelled
 from parlex.local.locks import held, is_held, usable, wait_until, write_private
-from parlex.runs.queues import CONTROL, FETCH, PERSIST
+from parlex.runs.queues import CONTROL, DELIVER, FETCH, PERSIST
 from parlex.settings import Settings, environment, load
 
 APP = "workers.app"
@@ -37,7 +37,7 @@ HOST = "127.0.0.1"
 READY_SECONDS = 60.0
 TICK_SECONDS = 0.2
 SERVERS_SECONDS = 1.0
-QUEUES = {CONTROL: 1, FETCH: 2, PERSIST: 1}  # queue: processes that work on it
+QUEUES = {CONTROL: 1, FETCH: 2, PERSIST: 1, DELIVER: 1}  # queue: processes that work on it
 
 _AWAY, _WRONG = os.EX_TEMPFAIL, os.EX_CONFIG  # how the migration's process ends where the database is at fault
 _WORKER_OPTIONS = ("--without-gossip", "--without-mingle")  # they cost connections; the heartbeat stays, for Flower
@@ -313,7 +313,9 @@ class Stack:
         level = f"--loglevel={self._settings.log_level}"
         for queue, processes in QUEUES.items():
             named = ("-Q", queue, "-n", f"{queue}@%h", "-c", str(processes))
-            yield Program(queue, "celery", (*celery, "worker", *named, *_WORKER_OPTIONS, level))
+            # What is sent waits for its receivers, in threads: a process of its own is enough, without children.
+            pool = ("-P", "threads") if queue == DELIVER else ()
+            yield Program(queue, "celery", (*celery, "worker", *named, *pool, *_WORKER_OPTIONS, level))
         if self._beat:
             yield Program("beat", "celery", (*celery, "beat", "--pidfile=", level))
         listen = (f"--address={HOST}", f"--port={self._flower_port}")

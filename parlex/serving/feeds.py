@@ -32,13 +32,13 @@ VALUE_LENGTH, TITLE_LENGTH = 300, 120
 LANGUAGES = Words._fields
 _TYPE = formats.MEDIA_TYPES[formats.ATOM]
 _NAMESPACE = "http://www.w3.org/2005/Atom"
-_KINDS = {
+KINDS = {
     "created": Words("New", "Nouveau"),
     "withdrawn": Words("Left the list", "Retiré de la liste"),
     "reappeared": Words("Back on the list", "De retour dans la liste"),
 }
-_OTHER = Words("Other facts", "Autres faits")
-_ALL = Words("What changed in Parliament", "Ce qui a changé au Parlement")
+OTHER = Words("Other facts", "Autres faits")
+ALL = Words("What changed in Parliament", "Ce qui a changé au Parlement")
 
 
 @dataclass(slots=True)
@@ -102,9 +102,9 @@ def _title(datasets: Mapping[str, Dataset], given: Mapping[str, Any], titles: Ma
     served = datasets[dataset].served if dataset else None
     told += [getattr(served.called, lang) if served and not key else None, given.get("session")]
     if "field" in given:
-        headings = (_headings(each, lang).get(_spoken(given["field"], lang)) for each in datasets.values())
+        headings = (headings_of(each, lang).get(spoken(given["field"], lang)) for each in datasets.values())
         told.append(next(heading for heading in headings if heading))
-    return ": ".join(["Parlex", _shortened(", ".join(filter(None, told)) or getattr(_ALL, lang), TITLE_LENGTH)])
+    return ": ".join(["Parlex", shortened(", ".join(filter(None, told)) or getattr(ALL, lang), TITLE_LENGTH)])
 
 
 def _write(
@@ -116,12 +116,12 @@ def _write(
     base: str,
     lang: str,
 ) -> None:
-    headings = _headings(dataset, lang) if dataset else {}
+    headings = headings_of(dataset, lang) if dataset else {}
     lines = sorted(entry.lines, key=lambda line: line.seq)
     news = [_news(line, headings, lang) for line in lines]
     _add(to, "id", uuid5(mirror, str(lines[0].seq)).urn)
-    told = ", ".join(dict.fromkeys(filter(None, news))) or getattr(_OTHER, lang)
-    _add(to, "title", f"{_shortened(f'{entry.key} {title}'.strip(), TITLE_LENGTH)}: {told}")
+    told = ", ".join(dict.fromkeys(filter(None, news))) or getattr(OTHER, lang)
+    _add(to, "title", f"{shortened(f'{entry.key} {title}'.strip(), TITLE_LENGTH)}: {told}")
     _add(to, "updated", as_json(entry.observed_at))
     _add(to, "published", as_json(entry.observed_at))
     if dataset is not None and dataset.served is not None:
@@ -147,7 +147,7 @@ def _entries(db: Session, given: Mapping[str, Any]) -> list[_Entry]:
             found[place] = _Entry(row.dataset, row.key, row.observed_at, [])
             last = transaction if len(found) == given["limit"] else None
         if place in found:
-            line = _Line(row.seq, row.kind, row.field, _told(row.old), _told(row.new))
+            line = _Line(row.seq, row.kind, row.field, value_of(row.old), value_of(row.new))
             found[place].lines.append(line)
     return list(found.values())
 
@@ -164,15 +164,15 @@ def _lines(given: Mapping[str, Any]) -> Select[Any]:
         if name in given:
             query = query.where(changes.LINES.filters[name].where(given[name]))
     if "field" in given:
-        query = query.where(row.field == _spoken(given["field"], lang), row.kind == "changed")
+        query = query.where(row.field == spoken(given["field"], lang), row.kind == "changed")
     return query.order_by(row.seq.desc())
 
 
-def _headings(dataset: Dataset, lang: str) -> dict[str, str]:
-    return {_spoken(name, lang): getattr(words, lang) for name, words in dataset.told_fields.items()}
+def headings_of(dataset: Dataset, lang: str) -> dict[str, str]:
+    return {spoken(name, lang): getattr(words, lang) for name, words in dataset.told_fields.items()}
 
 
-def _spoken(field: str, lang: str) -> str:
+def spoken(field: str, lang: str) -> str:
     """The field of that name in a language."""
     return f"{field.removesuffix('_en')}_{lang}" if field.endswith("_en") else field
 
@@ -180,17 +180,17 @@ def _spoken(field: str, lang: str) -> str:
 def _news(line: _Line, headings: Mapping[str, str], lang: str) -> str | None:
     """What a line is called, where it has a name."""
     if line.field is None:
-        return str(getattr(_KINDS[line.kind], lang))
+        return str(getattr(KINDS[line.kind], lang))
     return headings.get(line.field)
 
 
-def _told(value: Any) -> str:
+def value_of(value: Any) -> str:
     if value is None:
         return "—"
-    return _shortened(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), VALUE_LENGTH)
+    return shortened(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), VALUE_LENGTH)
 
 
-def _shortened(text: str, length: int) -> str:
+def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 

@@ -20,8 +20,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from parlex.answers import counted, span
+from parlex.db import outbox
 from parlex.db.errors import explain
-from parlex.db.models import AlertRow
+from parlex.db.models import AlertRow, NotificationRow
 from parlex.errors import Retryable
 from parlex.fetching import throttle
 from parlex.fetching.throttle import host_of
@@ -228,7 +229,7 @@ def alerts(db: Session, *, closed: bool = False, limit: int | None = None) -> li
 def prune(db: Session, cutoff: datetime) -> int:
     """Delete alerts that were over before ``cutoff``, and messages as old; how many."""
     gone = db.execute(delete(AlertRow).where(AlertRow.closed_at < cutoff).returning(AlertRow.id)).all()
-    return len(gone) + notify.prune(db, cutoff)
+    return len(gone) + outbox.prune(db, NotificationRow, cutoff)
 
 
 class Watch:

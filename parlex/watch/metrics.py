@@ -25,12 +25,13 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from parlex.db.models import HeartbeatRow, QuarantineRow, RunRow, SweepRow
+from parlex.db import outbox
+from parlex.db.models import HeartbeatRow, NotificationRow, QuarantineRow, RunRow, SweepRow
 from parlex.errors import Retryable
 from parlex.fetching.throttle import host_of, pause
 from parlex.mirror import history, identity
 from parlex.resources import Resources
-from parlex.watch import alerts, beats, broker, monitor, notify, rules
+from parlex.watch import alerts, beats, broker, monitor, rules
 
 log = structlog.get_logger(__name__)
 
@@ -190,7 +191,7 @@ def _open_alerts(db: Session) -> Metric:
 
 def _notifications(db: Session) -> Metric:
     found = _gauge("notifications_undelivered", "Messages to people that have not arrived.", "state")
-    for state, count in zip(("waiting", "given_up"), notify.undelivered(db), strict=True):
+    for state, count in zip(("waiting", "given_up"), outbox.counts(db, NotificationRow), strict=True):
         found.add_metric([state], count)
     return found
 

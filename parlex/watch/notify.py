@@ -19,10 +19,11 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from parlex.db import outbox
 from parlex.db.models import NotificationRow
 from parlex.errors import ConfigurationError
 from parlex.resources import Resources
@@ -97,7 +98,7 @@ def deliver(resources: Resources, to: Mapping[str, str], *, now: datetime) -> tu
     """Send what is due, oldest first; (arrived, failed). What fails is due again later."""
     arrived = failed = 0
     until = time.monotonic() + CALL_SECONDS
-    while time.monotonic() < until and (row := _claim(resources, now)) is not None:
+    while time.monotonic() < until and (row := _claim(resources, now)):
         error = send(to[row.target], _message(row)) if row.target in to else "the address is no longer configured"
         _note(resources, row, error, now, gone=row.target not in to)
         arrived, failed = arrived + (error is None), failed + (error is not None)
@@ -126,49 +127,20 @@ def waiting(db: Session) -> list[Waiting]:
     ]
 
 
-def undelivered(db: Session) -> tuple[int, int]:
-    """(messages still to be sent, messages given up)."""
-    row = NotificationRow
-    to_send = func.count().filter(row.given_up_at.is_(None))
-    given_up = func.count().filter(row.given_up_at.is_not(None))
-    counted = db.execute(select(to_send, given_up).where(row.delivered_at.is_(None))).one()
-    return counted[0], counted[1]
-
-
-def prune(db: Session, cutoff: datetime) -> int:
-    """Delete messages older than ``cutoff``; how many."""
-    gone = delete(NotificationRow).where(NotificationRow.created_at < cutoff).returning(NotificationRow.id)
-    return len(db.execute(gone).all())
-
-
 def _claim(resources: Resources, now: datetime) -> NotificationRow | None:
-    """Take the next message that is due into this caller's hands."""
-    row = NotificationRow
-    due = (
-        select(row.id)
-        .where(row.delivered_at.is_(None), row.given_up_at.is_(None), row.next_attempt_at <= now)
-        .order_by(row.created_at, row.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    claim = update(row).where(row.id == due).values(next_attempt_at=now + LEASE, attempt=row.attempt + 1)
     with resources.db() as db:
-        return db.scalars(claim.returning(row)).first()
+        return next(iter(outbox.claim(db, NotificationRow, now=now, lease=LEASE)), None)
 
 
 def _note(resources: Resources, row: NotificationRow, error: str | None, now: datetime, *, gone: bool) -> None:
-    values: dict[str, Any] = {"error": error}
-    if error is None:
-        values["delivered_at"] = now
-    elif gone or now - row.created_at >= GIVE_UP:
-        values["given_up_at"] = now
+    again = None
+    if error is not None and (gone or now - row.created_at >= GIVE_UP):
         log.error("notification given up", title=row.title, target=row.target, error=error, attempts=row.attempt)
-    else:
-        values["next_attempt_at"] = now + min(FIRST_RETRY * 2 ** min(row.attempt - 1, 10), LAST_RETRY)
+    elif error is not None:
+        again = min(FIRST_RETRY * 2 ** min(row.attempt - 1, 10), LAST_RETRY)
         log.warning("retry", what="notification", title=row.title, target=row.target, error=error, attempt=row.attempt)
     with resources.db() as db:
-        db.execute(update(NotificationRow).where(NotificationRow.id == row.id).values(**values))
+        outbox.note(db, row, error, now=now, again=again)
 
 
 def _apprise() -> Any:

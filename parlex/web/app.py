@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
+from parlex.runs.run_log import Transactions
 from parlex.serving import exports, formats, search
 from parlex.serving.changes import LINES
 from parlex.serving.problems import Problem
@@ -22,7 +23,7 @@ from parlex.serving.records import PREFIX
 from parlex.serving.runs import Runs
 from parlex.serving.state import told
 from parlex.settings import Settings
-from parlex.web import changes, documents, feeds, graph, lists, problems, records, routes, runs, state
+from parlex.web import changes, documents, feeds, graph, lists, problems, records, routes, runs, state, subscriptions
 from parlex.web.conditional import Answers, asked_by
 from parlex.web.context import Context
 
@@ -30,7 +31,11 @@ _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
 
 def application(
-    context: Context, datasets: Mapping[str, Dataset], settings: Settings, started: Runs | None = None
+    context: Context,
+    datasets: Mapping[str, Dataset],
+    settings: Settings,
+    db: Transactions,
+    started: Runs | None = None,
 ) -> ASGIApp:
     """What is held, served; and what an operator may start."""
     poller = context.poller
@@ -49,6 +54,8 @@ def application(
     app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(runs.router(started), prefix=PREFIX)
+    app.include_router(subscriptions.router(db, datasets, settings), prefix=PREFIX)
+    app.include_router(subscriptions.links(db), prefix=PREFIX)
     found, searches, facts = APIRouter(), search.collections(datasets), told(context.poller, datasets, settings)
     for collection in searches:
         lists.add(context, found, "/search", collection, title="Found", tag="search")

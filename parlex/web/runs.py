@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from parlex.db.api_keys import OPERATOR
@@ -17,6 +17,8 @@ from parlex.serving.keys import require
 from parlex.serving.problems import Problem
 from parlex.serving.runs import LONGEST_KEY, Runs, Wanted
 from parlex.web.problems import ANSWER
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def router(runs: Runs | None) -> APIRouter:
@@ -39,7 +41,7 @@ def router(runs: Runs | None) -> APIRouter:
     )  # fmt: skip
     async def start(request: Request) -> Response:
         key = require(getattr(request.state, "key", None), OPERATOR)
-        wanted, once = await _wanted(request), request.headers.get("Idempotency-Key")
+        wanted, once = await body_of(request, Wanted), request.headers.get("Idempotency-Key")
         if once is not None and not (0 < len(once) <= LONGEST_KEY and once.isprintable()):
             raise Problem(422, f"Idempotency-Key must have 1 to {LONGEST_KEY} characters")
         if runs is None:
@@ -51,11 +53,12 @@ def router(runs: Runs | None) -> APIRouter:
     return found
 
 
-async def _wanted(request: Request) -> Wanted:
+async def body_of(request: Request, model: type[M]) -> M:
+    """The body as a model has it. Problem 415 for what is no JSON by its type, 422 for what does not fit."""
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "the body must be application/json")
     try:
-        return Wanted.model_validate_json(await request.body())
+        return model.model_validate_json(await request.body())
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from None

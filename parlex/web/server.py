@@ -57,7 +57,9 @@ def prepared(
     runs = dispatch and Runs(resources.db, resources.datasets, resources.pipeline, resources.redis, dispatch)
     limits = Limits(None if resources.addresses.redis_url == UNREACHABLE else resources.redis)
     rates = Rates(settings.web_rate, settings.web_key_rate)
-    app = Door(application(context, resources.datasets, settings, runs), limits, Keys(resources.db), rates)
+    app = Door(
+        application(context, resources.datasets, settings, resources.db, runs), limits, Keys(resources.db), rates
+    )
     config = _config(app, settings, host, port, patience)
     server = Server(config, stopping=context.poller.stop, started=started)
     limits.start()

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # How long an event may take, in seconds: no test passes or fails by it, however busy the machine is.
 BOUND = 240.0
 RESTART_AFTER = 0.3  # seconds; a supervisor takes its time too
-WORKERS = {"control": 1, "fetch": 2, "persist": 1}  # queue: processes that work on it
+WORKERS = {"control": 1, "fetch": 2, "persist": 1, "deliver": 1}  # queue: processes that work on it
 
 
 class Member:
@@ -144,6 +144,7 @@ class Crew:
     def hire_worker(self, queue: str, processes: int | None = None, **environment: str) -> None:
         name = ["-Q", queue, "-n", f"{queue}@{self._host}", "-c", str(processes or WORKERS[queue])]
         options = ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
+        options += ["-P", "threads"] if queue == "deliver" else []
         self._hire(queue, ["-A", "workers.app", "worker", *name, *options], environment)
 
     def hire_beat(self, name: str, app: str = "tests.chaos.housekeeping") -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
+from parlex.db import outbox
 from parlex.db.models import AlertRow, HeartbeatRow, NotificationRow, QuarantineRow, RunRow
 from parlex.errors import ConfigurationError
 from parlex.fetching.throttle import host_of
@@ -346,7 +347,7 @@ def test_what_is_given_up_after_a_day_stays_to_be_seen(resources: Resources, db:
     [lost] = notify.waiting(db)
     assert (lost.given_up, lost.attempt) == (True, 3)
     assert [line["log_level"] for line in lines] == ["warning", "warning", "error"]
-    assert notify.undelivered(db) == (0, 1)
+    assert outbox.counts(db, NotificationRow) == (0, 1)
 
 
 def test_a_sender_that_died_is_followed_by_the_next(resources: Resources, db: Session, webhook: Webhook) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
+from typing import Any
 
 from sqlalchemy import Integer, Text, and_, any_, cast, collate, func, literal, literal_column, or_, select
 
@@ -222,6 +223,19 @@ _NOTES = {
     for name in ("notes_en", "notes_fr")
 }
 
+
+def _as_it_stands(column: Any) -> Expression:
+    return column  # type: ignore[no-any-return]
+
+
+def _has_status(value: Any, of: Callable[[Any], Expression] = _as_it_stands) -> Expression:
+    return of(BillRow.status_code) == any_(value)
+
+
+def _has_sponsor(value: Any, of: Callable[[Any], Expression] = _as_it_stands) -> Expression:
+    return or_(of(BillRow.sponsor_slug) == value, contains(of(BillRow.sponsor_name))(value))
+
+
 SERVED = Served(
     one="bill",
     called=Words("bills", "projets de loi"),
@@ -242,7 +256,8 @@ SERVED = Served(
             "session": session_filter(BillRow),
             "status": Filter(
                 help="the status, like HouseInCommittee",
-                where=lambda value: BillRow.status_code == any_(value),
+                where=_has_status,
+                then=_has_status,
                 several=True,
                 choices=(*StatusCode, UNKNOWN),
             ),
@@ -259,7 +274,8 @@ SERVED = Served(
             ),
             "sponsor": Filter(
                 help="the sponsor's slug, or a part of the name",
-                where=lambda value: or_(BillRow.sponsor_slug == value, contains(BillRow.sponsor_name)(value)),
+                where=_has_sponsor,
+                then=_has_sponsor,
             ),
             "number": Filter(
                 help="the number, like C-2",

@@ -174,6 +174,21 @@ SERVED = Served(
         filters={
             "session": session_filter(VoteRow),
             "bill": Filter(help="the number of the bill, like C-2", where=lambda value: VoteRow.bill_number == value),
+            "politician": Filter(
+                help="with a ballot of this member, by the slug",
+                where=lambda value: (
+                    select(BallotRow.slug)
+                    .where(
+                        BallotRow.parliament == VoteRow.parliament,
+                        BallotRow.session == VoteRow.session,
+                        BallotRow.number == VoteRow.number,
+                        BallotRow.slug == value,
+                    )
+                    .correlate_except(BallotRow)
+                    .exists()
+                ),
+                example="mark-carney",
+            ),
             "result": Filter(help="how it ended", where=lambda value: VoteRow.result == value, choices=tuple(Result)),
             "from": Filter(type=date, help="on that day or later", where=lambda value: VoteRow.held_on >= value),
             "to": Filter(type=date, help="on that day or earlier", where=lambda value: VoteRow.held_on <= value),

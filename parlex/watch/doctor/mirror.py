@@ -8,11 +8,13 @@ from datetime import timedelta
 from redis import Redis
 from sqlalchemy.orm import Session
 
+from parlex.db import outbox
+from parlex.db.models import NotificationRow
 from parlex.fetching import throttle
 from parlex.mirror import identity
 from parlex.runs import schedule
 from parlex.runs.queues import QUEUES
-from parlex.watch import beats, notify
+from parlex.watch import beats
 from parlex.watch.doctor.findings import Check, Finding, State, well
 from parlex.watch.monitor import Overview, Report
 
@@ -66,7 +68,7 @@ def examine(db: Session, overview: Overview, *, watched: bool) -> Iterator[Check
         if report.unknown_words:
             texts = ", ".join(repr(word.text) for word in report.unknown_words)
             yield Finding.WORDS_UNKNOWN.check(f"nobody has named {texts}", of=of)
-    _, given_up = notify.undelivered(db)
+    _, given_up = outbox.counts(db, NotificationRow)
     if given_up:
         yield Finding.MESSAGES_LOST.check(f"{given_up} could not be delivered")
 
