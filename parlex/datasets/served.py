@@ -49,7 +49,7 @@ class Words(NamedTuple):
 class Filter:
     """A parameter of a list. ``where`` is the condition for a bound value; with ``several``, for an array of them.
 
-    ``example`` is a value that the sources have.
+    ``example`` is a value that the sources have. ``covers``: the other datasets that the condition asks.
     """
 
     type: type = str
@@ -60,6 +60,7 @@ class Filter:
     choices: tuple[str, ...] = ()
     pattern: str | None = None
     example: Any = None
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

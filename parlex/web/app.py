@@ -15,6 +15,7 @@ from parlex.datasets.dataset import Dataset
 from parlex.settings import Settings
 from parlex.web import changes, documents, feeds, formats, graph, problems, records, runs, search, state
 from parlex.web.context import PREFIX, Context
+from parlex.web.pages import routes as pages
 from parlex.web.problems import Problem
 from parlex.web.runs import Runs
 
@@ -45,6 +46,8 @@ def application(
     facts = state.told(context, datasets, settings)
     app.include_router(graph.router(context, datasets, [*search.collections(datasets), changes.LINES], facts))
     app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
+
+    pages.install(app, context, datasets, settings)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -80,48 +80,54 @@ def install(app: FastAPI) -> None:
         return found
 
     app.openapi = described  # type: ignore[method-assign]
-    app.add_exception_handler(Problem, _told)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _unprocessable)
-    app.add_exception_handler(UsageError, _wrong)
-    app.add_exception_handler(SQLAlchemyError, _database)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind in _PROBLEMS:
+        app.add_exception_handler(kind, _answer)
 
 
-def _told(request: Request, error: Any) -> Response:
-    response: Response = error.response()
-    return response
+def _answer(request: Request, error: Exception) -> Response:
+    return problem_of(request, error).response()
 
 
-def _http(request: Request, error: Any) -> Response:
+def problem_of(request: Request, error: Exception) -> Problem:
+    """The problem that an error of a request is; what nobody expected is logged."""
+    made = next(of for kind, of in _PROBLEMS.items() if isinstance(error, kind))
+    return made(request, error)
+
+
+def _told(request: Request, error: Any) -> Problem:
+    problem: Problem = error
+    return problem
+
+
+def _http(request: Request, error: Any) -> Problem:
     words = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not allowed here"}
-    return Problem(error.status_code, words.get(error.status_code, str(error.detail)), headers=error.headers).response()
+    return Problem(error.status_code, words.get(error.status_code, str(error.detail)), headers=error.headers)
 
 
-def _unprocessable(request: Request, error: Any) -> Response:
+def _unprocessable(request: Request, error: Any) -> Problem:
     found = [{"parameter": _parameter(one["loc"]), "detail": one["msg"]} for one in error.errors()]
     detail = "; ".join(f"{one['parameter']}: {one['detail']}" for one in found[:5])
-    return Problem(422, detail, errors=found).response()
+    return Problem(422, detail, errors=found)
 
 
 def _parameter(place: tuple[Any, ...]) -> str:
     return ".".join(str(part) for part in place[1:]) or str(place[0])
 
 
-def _wrong(request: Request, error: Any) -> Response:
+def _wrong(request: Request, error: Any) -> Problem:
     if isinstance(error, WrongCursor):
-        return Problem(409, str(error), kind="wrong-cursor").response()
-    return Problem(422, str(error)).response()
+        return Problem(409, str(error), kind="wrong-cursor")
+    return Problem(422, str(error))
 
 
-def _database(request: Request, error: Any) -> Response:
+def _database(request: Request, error: Any) -> Problem:
     if is_too_slow(error):
-        return Problem(503, "the question takes too long: ask for less at once").response()
+        return Problem(503, "the question takes too long: ask for less at once")
     if not _is_away(error):
         return _unexpected(request, error)
     log.warning("database", path=request.url.path, error=str(error).splitlines()[0])
     detail = "the database does not answer, or too many ask at once"
-    return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}).response()
+    return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def is_too_slow(error: Exception) -> bool:
@@ -134,6 +140,16 @@ def _is_away(error: Any) -> bool:
     return isinstance(error, OperationalError | TimeoutError) or getattr(error, "connection_invalidated", False)
 
 
-def _unexpected(request: Request, error: Any) -> Response:
+def _unexpected(request: Request, error: Any) -> Problem:
     log.error("request failed", path=request.url.path, exc_info=error)
-    return Problem(500, "the server failed; the log says more").response()
+    return Problem(500, "the server failed; the log says more")
+
+
+_PROBLEMS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
+    Problem: _told,
+    HTTPException: _http,
+    RequestValidationError: _unprocessable,
+    UsageError: _wrong,
+    SQLAlchemyError: _database,
+    Exception: _unexpected,
+}

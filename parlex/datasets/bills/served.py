@@ -31,7 +31,7 @@ from parlex.datasets.served import (
     withdrawn_filter,
 )
 from parlex.datasets.votes.reads import VoteRecord
-from parlex.db.models import BillRow, BillStageRow, ChangeRow, PoliticianRow, VoteRow
+from parlex.db.models import BillRow, BillStageRow, ChangeRow, PoliticianMembershipRow, PoliticianRow, VoteRow
 from parlex.parliament import BillKey, Chamber, SessionId
 
 _NUMBER = (func.left(BillRow.number, 1), cast(func.substring(BillRow.number, r"\d+"), Integer), BillRow.number)
@@ -103,6 +103,18 @@ _SPONSOR = Include(
     help="the politician who sponsors it",
     covers=("politicians",),
 )
+_PARTY = Include(
+    column=select(PoliticianMembershipRow.party)
+    .join(PoliticianRow, PoliticianRow.slug == PoliticianMembershipRow.slug)
+    .where(sponsors(), PoliticianMembershipRow.start_on <= func.coalesce(BillRow.introduced_on, BillRow.first_seen_at))
+    .order_by(*_SPONSOR_FIRST, PoliticianMembershipRow.start_on.desc())
+    .limit(1)
+    .correlate(BillRow.__table__)
+    .scalar_subquery(),
+    type=str | None,
+    help="the sponsor's party when it was introduced; a senator has none",
+    covers=("politicians",),
+)
 _VOTES = Include(
     column=many(
         nested(_DIVISIONS.fields, VoteRow, *_OF_BILL, of=BillRow).order_by(
@@ -158,6 +170,12 @@ SERVED = Served(
                 help="the sponsor's slug, or a part of the name",
                 where=lambda value: or_(BillRow.sponsor_slug == value, contains(BillRow.sponsor_name)(value)),
             ),
+            "party": Filter(
+                help="the sponsor's party when it was introduced",
+                where=lambda value: _PARTY.column == value,
+                example="Liberal",
+                covers=_PARTY.covers,
+            ),
             "number": Filter(
                 help="the number, like C-2",
                 where=lambda value: BillRow.number == any_(value),
@@ -176,7 +194,7 @@ SERVED = Served(
             "withdrawn": withdrawn_filter(BillRow),
             **_SEARCHED.filters(),
         },
-        includes={"stages": _STAGES, "sponsor": _SPONSOR, "votes": _VOTES, **_SUMMARY},
+        includes={"stages": _STAGES, "sponsor": _SPONSOR, "party": _PARTY, "votes": _VOTES, **_SUMMARY},
         scope="session",
     ),
     path="{session}/{number}",

@@ -1,0 +1,94 @@
+"""The page of a bill: where it stands, how it got there, who voted how, what was changed, and how it stood on a day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any
+
+from parlex.answers import as_json
+from parlex.datasets.bills import lineage, past, stages
+from parlex.datasets.bills.bill import CLOSED, Bill
+from parlex.datasets.served import CHECKED
+from parlex.parliament import OTTAWA, BillKey, moment_of
+from parlex.web.pages import asked, changes
+from parlex.web.pages.site import View, Visit
+from parlex.web.pages.votes import party_lines
+from parlex.web.problems import Problem
+
+LINES = 25  # of the history on the page itself; all of it is one address further
+
+
+def read(visit: Visit) -> View:
+    dataset = visit.site.datasets["bills"]
+    moment = visit.query.get("as_of") or None
+    key, bill = asked.record(visit, dataset, "sponsor", "votes")
+    values: dict[str, Any] = {"moment": None}
+    if moment is not None:
+        values["moment"], bill = moment, _past(visit, key, moment)
+    else:
+        values |= {"parties": party_lines(visit, bill["votes"]), "line": _line(visit, key, bill)}
+    history = changes.of_record(visit, "bills", key, LINES, until=moment)
+    label = visit.writing.said(bill, "short_title", "title").striptags()
+    return View(
+        "bill.html",
+        f"{bill['number']} · {label}",
+        visit.record_paths(dataset, key),
+        values
+        | {
+            "key": key,
+            "session": key.partition(" ")[0],
+            "bill": bill,
+            "lanes": lanes(bill["stages"]),
+            "spans": spans(visit, BillKey.parse(key), bill) if moment is None else (),
+            "history": history,
+        },
+        {"as_of": moment} if moment else {},
+        about=f"{bill[f'status_{visit.lang}']}. {label}",
+        feed=f"bills/{key.replace(' ', '/')}.atom?lang={visit.lang}",
+        json=f"bills/{key.replace(' ', '/')}",
+        found=moment is None,
+    )
+
+
+def _past(visit: Visit, key: str, moment: str) -> dict[str, Any]:
+    story = past.as_of(visit.db, BillKey.parse(key), moment_of(moment))
+    if story is None:
+        raise Problem(404, str(visit.tongue.say("bill.unknown_then", key=key, day=moment)))
+    found: dict[str, Any] = as_json({name: value for name, value in story.as_json().items() if name != CHECKED})
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The stages of a chamber, in their order."""
+
+    chamber: str
+    stages: list[Mapping[str, Any]]
+
+
+def lanes(stages: Sequence[Mapping[str, Any]]) -> list[Lane]:
+    """The stages by chamber, in the order in which the source gives the chambers; the assent is of neither."""
+    order = dict.fromkeys(stage["chamber"] for stage in stages if stage["chamber"])
+    return [Lane(name, [stage for stage in stages if stage["chamber"] == name]) for name in order]
+
+
+def spans(visit: Visit, key: BillKey, bill: Mapping[str, Any]) -> Sequence[stages.TimeInStage]:
+    """How long the bill stood after each of its days; up to today while its session lasts."""
+    over = past.is_over(visit.db, key.session, visit.now)
+    return stages.times_in_stage(_domain(key, bill), None if over else visit.now.astimezone(OTTAWA).date())
+
+
+def _domain(key: BillKey, bill: Mapping[str, Any]) -> Bill:
+    """The bill of its JSON, without its stages."""
+    facts = {each.name: bill[each.name] for each in fields(Bill) if each.name not in ("key", "stages")}
+    days = {name: date.fromisoformat(facts[name]) for name in facts if name.endswith("_on") and facts[name]}
+    closed = {name: kind(facts[name]) for name, kind in CLOSED.items()}
+    return Bill(key=key, stages=(), **(facts | days | closed))
+
+
+def _line(visit: Visit, key: str, bill: Mapping[str, Any]) -> Any:
+    """Its lives before and after, where it has any."""
+    found = lineage.lineage(visit.db, BillKey.parse(key))
+    return found if len(found.line) > 1 else None
