@@ -41,6 +41,7 @@ FLOORS = [
     ["parlex.local"],
     ["parlex.resources"],
     ["parlex.watch"],
+    ["parlex.serving"],
     ["parlex.web"],
     ["parlex.cli"],
     ["workers"],
@@ -57,6 +58,7 @@ FORBIDDEN = [
     ("parlex.fetching.*", ["sqlalchemy", "parlex.db"], "asking knows no rows"),
     ("parlex.local.sandbox.*", ["parlex.db", "parlex.settings"], "it stands in, alone"),
     ("parlex.watch.*", ["httpx", "parlex.fetching.http"], "who watches reads rows, and asks no source"),
+    ("parlex.serving.*", ["fastapi", "starlette", "uvicorn"], "only parlex.web knows a web framework"),
     ("workers.*", ["parlex.fetching.http", "httpx"], "tasks are doors, not rooms"),
 ]
 # Who may build a client, an engine, a throttle, a source. demo and doctor are commands of cli, in files of their own.

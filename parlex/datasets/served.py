@@ -77,7 +77,7 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """Whose history a body is covered by: a dataset, a scope of it, or one key of it. See ``parlex/web/tags.py``."""
+    """Whose history a body is covered by: a dataset, a scope of it, or one key of it. See serving/tags.py."""
 
     dataset: str
     scope: str | None = None

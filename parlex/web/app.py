@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
+from parlex.serving import formats, search
+from parlex.serving.changes import LINES
+from parlex.serving.problems import Problem
+from parlex.serving.records import PREFIX
+from parlex.serving.runs import Runs
+from parlex.serving.state import told
 from parlex.settings import Settings
-from parlex.web import changes, documents, feeds, formats, graph, problems, records, runs, search, state
-from parlex.web.context import PREFIX, Context
+from parlex.web import changes, documents, feeds, graph, lists, problems, records, runs, state
+from parlex.web.context import Context
 from parlex.web.pages import routes as pages
-from parlex.web.problems import Problem
-from parlex.web.runs import Runs
 
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
@@ -42,10 +46,12 @@ def application(
     app.include_router(changes.router(context, datasets), prefix=PREFIX)
     app.include_router(records.router(context, datasets), prefix=PREFIX)
     app.include_router(runs.router(started), prefix=PREFIX)
-    app.include_router(search.router(context, datasets), prefix=PREFIX)
-    facts = state.told(context, datasets, settings)
-    app.include_router(graph.router(context, datasets, [*search.collections(datasets), changes.LINES], facts))
-    app.include_router(state.router(context, datasets, settings), prefix=PREFIX)
+    found, searches, facts = APIRouter(), search.collections(datasets), told(context.poller, datasets, settings)
+    for collection in searches:
+        lists.add(context, found, "/search", collection, title="Found", tag="search")
+    app.include_router(found, prefix=PREFIX)
+    app.include_router(graph.router(context, datasets, [*searches, LINES], facts))
+    app.include_router(state.router(context, datasets, facts), prefix=PREFIX)
 
     pages.install(app, context, datasets, settings)
 

@@ -18,9 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parlex import logs
 from parlex.answers import counted
-from parlex.web.keys import Key, Keys
-from parlex.web.limits import WINDOW, Limits, Verdict, client_of, is_local
-from parlex.web.problems import Problem
+from parlex.serving.keys import Key, Keys
+from parlex.serving.limits import WINDOW, Limits, Verdict, client_of, is_local
+from parlex.serving.problems import Problem
+from parlex.web.problems import response
 
 log = structlog.get_logger(__name__)
 
@@ -123,18 +124,19 @@ class Door:
                 receive = await _whole(receive)
             await self._app(asked.scope, receive, send)
         except Problem as problem:
-            await problem.response()(asked.scope, receive, send)
+            await response(problem)(asked.scope, receive, send)
         except _Gone:
             return
         except asyncio.CancelledError:
             # Only the end of the server does that, to what takes longer than its grace.
             if asked.status is None:
-                await Problem(503, "the server ends").response()(asked.scope, receive, send)
+                await response(Problem(503, "the server ends"))(asked.scope, receive, send)
         except Exception as error:
             # What the application has answered, it has logged too.
             if asked.status is None:
                 log.error("request failed", path=asked.scope["path"], exc_info=error)
-                await Problem(500, "the server failed; the log says more").response()(asked.scope, receive, send)
+                failed = Problem(500, "the server failed; the log says more")
+                await response(failed)(asked.scope, receive, send)
             elif not asked.complete:
                 raise
 

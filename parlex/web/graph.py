@@ -1,36 +1,21 @@
-"""GraphQL at ``POST /graphql``: what the datasets declare, read only, a statement for each level that is asked for.
-
-Everything happens in a thread of those that ask the database, within limits that are checked before anything is read.
-"""
+"""GraphQL at ``POST /graphql``, in a thread of those that ask the database."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
-from graphql import (
-    DocumentNode,
-    ExecutionResult,
-    GraphQLError,
-    OperationDefinitionNode,
-    execute_sync,
-    get_operation_ast,
-)
 from starlette.responses import Response
 
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import Collection
-from parlex.web import graph_limits, graph_types
+from parlex.serving.graph import Graph
+from parlex.serving.graph_limits import BYTES
+from parlex.serving.state import Fact
 from parlex.web.context import Context
-from parlex.web.graph_limits import BYTES, SECONDS, Measure, Refused
-from parlex.web.graph_rows import Reading, Stop, TooSlow
-from parlex.web.state import Fact
-
-_KEPT = 32  # documents; one of a thousand tokens takes about a megabyte
 
 
 def router(
@@ -38,67 +23,16 @@ def router(
 ) -> APIRouter:
     """The route. ``lists`` and ``facts``: what can be asked for beside the datasets."""
     found = APIRouter()
-    graph = _Graph(context, graph_types.schema([d.served for d in datasets.values() if d.served], lists, facts))
-    found.add_api_route("/graphql", graph.answer, methods=["POST"], include_in_schema=False)
+    graph = Graph(context.engine, [d.served for d in datasets.values() if d.served], lists, facts)
+
+    @found.post("/graphql", include_in_schema=False)
+    async def answer(request: Request) -> Response:
+        body = await request.body()  # which the door has bounded
+        if len(body) > BYTES:
+            return _response(400, {"errors": [{"message": f"the body is larger than {BYTES} bytes"}]})
+        return _response(*await context.in_thread(partial(graph.answer, body)))
+
     return found
-
-
-class _Graph:
-    def __init__(self, context: Context, schema: Any) -> None:
-        self._context, self._schema = context, schema
-        self._document = lru_cache(maxsize=_KEPT)(partial(graph_limits.document, schema))
-
-    async def answer(self, request: Request) -> Response:
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > BYTES:
-                return _response(400, {"errors": [{"message": f"the body is larger than {BYTES} bytes"}]})
-        status, told = await self._context.in_thread(partial(self._answer, bytes(body)))
-        return _response(status, told)
-
-    def _answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
-        until = time.monotonic() + SECONDS
-        try:
-            result = self._execute(*_question(body), until)
-        except Refused as refused:
-            return 400, {"errors": [error.formatted for error in refused.errors]}
-        except Stop as stop:
-            if not isinstance(stop.cause, TooSlow):
-                raise stop.cause from None
-            return 400, {"errors": [{"message": f"it takes longer than {SECONDS:g} seconds: ask for less at once"}]}
-        for error in result.errors or ():
-            if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
-                raise error.original_error
-        return 200 if result.data is not None else 400, dict(result.formatted)
-
-    def _execute(self, text: str, variables: dict[str, Any], name: str | None, until: float) -> ExecutionResult:
-        document: DocumentNode = self._document(text)
-        operation = get_operation_ast(document, name)
-        if isinstance(operation, OperationDefinitionNode):
-            Measure(document, variables).check(self._schema, operation)
-        with self._context.engine.connect() as db:
-            return execute_sync(
-                self._schema,
-                document,
-                context_value=Reading(db, until),
-                variable_values=variables,
-                operation_name=name,
-                field_resolver=graph_types.plain,
-            )
-
-
-def _question(body: bytes) -> tuple[str, dict[str, Any], str | None]:
-    """The document, the variables and the operation's name that a body asks with. Refused where it is none."""
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refused(GraphQLError("the body is no JSON")) from None
-    found = given if isinstance(given, dict) else {}
-    text, variables, name = (found.get(part) for part in ("query", "variables", "operationName"))
-    if not isinstance(text, str) or not isinstance(variables, dict | None) or not isinstance(name, str | None):
-        raise Refused(GraphQLError('the body is not like {"query": "…", "variables": {…}, "operationName": "…"}'))
-    return text, variables or {}, name
 
 
 def _response(status: int, told: Mapping[str, Any]) -> Response:

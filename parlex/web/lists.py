@@ -9,10 +9,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from parlex.datasets.served import Collection, Served
-from parlex.web import formats, queries, questions, routes
-from parlex.web.bodies import Body
-from parlex.web.context import Context, address_with, key_of, require_held
-from parlex.web.queries import Asked
+from parlex.serving import formats, queries, questions
+from parlex.serving.bodies import Body
+from parlex.serving.queries import Asked
+from parlex.serving.records import key_of, require_held
+from parlex.web import routes
+from parlex.web.context import Context, address_with
 
 FORMATS = (formats.JSON, formats.NDJSON, formats.CSV)
 
@@ -32,7 +34,7 @@ def add(
     columns = list(collection.fields)
 
     async def answer(request: Request, query: Any) -> Response:
-        question = questions.asked(collection, query, key_of(above, request) if above else None)
+        question = questions.asked(collection, query, key_of(above, request.path_params) if above else None)
         shown = [name for name in columns if question.fields is None or name in question.fields]
         shown += [name for name in question.include if name not in shown]
         format = context.format(request, *FORMATS)

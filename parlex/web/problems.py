@@ -1,51 +1,22 @@
-"""Errors as ``application/problem+json`` (RFC 9457). Nothing of ours that could be secret is in one."""
+"""Every error of the application as a problem, in its answers and in the documents."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from parlex.errors import UsageError
-from parlex.web.queries import WrongCursor
+from parlex.serving.problems import MEDIA_TYPE, Problem, away, is_too_slow
+from parlex.serving.queries import WrongCursor
 
 log = structlog.get_logger(__name__)
-
-MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 5  # after which a database that was away may be asked again
-_CANCELLED = "57014"  # query_canceled: statement_timeout
-
-
-class Problem(Exception):
-    """An answer that is an error. ``about`` is more of it, as the parameter and what is allowed."""
-
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        *,
-        kind: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        **about: Any,
-    ) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.kind, self.about = status, detail, kind, about
-        self.headers = dict(headers or {})
-
-    def response(self) -> Response:
-        title = HTTPStatus(self.status).phrase
-        told = {"type": self.kind or "about:blank", "title": title, "status": self.status, "detail": self.detail}
-        body = json.dumps({**told, **self.about}, ensure_ascii=False).encode()
-        return Response(body, self.status, {"Cache-Control": "no-store", **self.headers}, MEDIA_TYPE)
-
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -85,7 +56,12 @@ def install(app: FastAPI) -> None:
 
 
 def _answer(request: Request, error: Exception) -> Response:
-    return problem_of(request, error).response()
+    return response(problem_of(request, error))
+
+
+def response(problem: Problem) -> Response:
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return Response(problem.content, problem.status, headers, MEDIA_TYPE)
 
 
 def problem_of(request: Request, error: Exception) -> Problem:
@@ -126,13 +102,7 @@ def _database(request: Request, error: Any) -> Problem:
     if not _is_away(error):
         return _unexpected(request, error)
     log.warning("database", path=request.url.path, error=str(error).splitlines()[0])
-    detail = "the database does not answer, or too many ask at once"
-    return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
-
-
-def is_too_slow(error: Exception) -> bool:
-    """Whether a statement took longer than it may."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _CANCELLED
+    return away("the database does not answer, or too many ask at once")
 
 
 def _is_away(error: Any) -> bool:

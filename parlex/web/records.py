@@ -10,15 +10,12 @@ from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from parlex.answers import as_json
-from parlex.datasets import provenance
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.served import CHECKED, Cover, Served, Told
-from parlex.parliament import moment_of
-from parlex.web import formats, lists, queries, questions, routes
-from parlex.web.bodies import Body
-from parlex.web.context import Context, json_body, key_of, not_held, require_held
-from parlex.web.problems import Problem
+from parlex.datasets.served import Cover, Served, Told
+from parlex.serving import formats, questions, records
+from parlex.serving.bodies import Body
+from parlex.web import lists, routes
+from parlex.web.context import Context
 from parlex.web.routes import Answer
 
 
@@ -63,14 +60,16 @@ class _Routes:
         includes = {name: each for name, each in served.list.includes.items() if name not in served.detail}
 
         async def answer(request: Request, query: Any) -> Response:
-            key = key_of(self._served, request)
+            key, engine = self._key(request), self._context.engine
             moment = getattr(query, "as_of", None)
             if moment is not None:
-                return await self._context.answers.uncovered(partial(self._past, key, moment.isoformat()))
+                made = partial(records.past, engine, served, key, moment.isoformat())
+                return await self._context.answers.uncovered(made)
             include = questions.split(getattr(query, "include", None)) or ()
             others = [Cover(name) for each in include for name in includes[each].covers]
             covers = [Cover(self._dataset.name, key=key), *others]
-            return await self._context.answers.covered(request, covers, partial(self._record, request, key, include))
+            made = partial(records.whole, engine, self._dataset, served, key, include)
+            return await self._context.answers.covered(request, covers, made)
 
         more = {name: each.type for name, each in {**served.detail, **includes}.items()}
         self._get(
@@ -81,39 +80,18 @@ class _Routes:
             model=questions.model_of(f"Whole{self._title}", served.list.record, *more.items()),
         )
 
-    def _record(self, request: Request, key: str, include: tuple[str, ...]) -> Body:
-        with self._context.engine.connect() as db:
-            found = queries.record(db, self._served, key, self._dataset.decides, include)
-            if found is None:
-                raise not_held(key)
-            body, checked = found
-        headers = {"Parlex-Checked-At": as_json(checked)} if checked else {}
-        return Body(body.encode(), headers=headers)
-
-    def _past(self, key: str, moment: str) -> Body:
-        assert self._served.past is not None
-        with Session(self._context.engine) as db:
-            require_held(db.connection(), self._served, key)
-            found = self._served.past(db, key, moment_of(moment))
-        if found is None:
-            raise Problem(404, f"the mirror did not know {key} then", kind="not-known-yet")
-        return json_body({name: value for name, value in found.as_json().items() if name != CHECKED})
-
     def _told(self, told: Told) -> Answer:
         async def answer(request: Request, query: Any) -> Response:
-            made = partial(self._read, request, told.read, key_of(self._served, request))
             covers = [Cover(name) for name in (self._dataset.name, *told.covers)]
-            return await self._context.answers.covered(request, covers, made)
+            return await self._context.answers.covered(request, covers, self._read(request, told.read))
 
         return answer
 
     async def _origins(self, request: Request, query: Any) -> Response:
-        def read(db: Session, key: str) -> Any:
-            return {"data": tuple(provenance.provenance(db, self._dataset, key)), "next": None}
+        return await self._context.answers.uncovered(self._read(request, records.origins(self._dataset)))
 
-        return await self._context.answers.uncovered(partial(self._read, request, read, key_of(self._served, request)))
+    def _read(self, request: Request, read: Callable[[Session, str], Any]) -> Callable[[], Body]:
+        return partial(records.told, self._context.engine, self._served, self._key(request), read)
 
-    def _read(self, request: Request, read: Callable[[Session, str], Any], key: str) -> Body:
-        with Session(self._context.engine) as db:
-            require_held(db.connection(), self._served, key)
-            return json_body(as_json(read(db, key)))
+    def _key(self, request: Request) -> str:
+        return records.key_of(self._served, request.path_params)

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from parlex.web import formats
+from parlex.serving import formats
+from parlex.serving.questions import Parameters
 from parlex.web.problems import ANSWER
-from parlex.web.questions import Parameters
 
 Answer = Callable[[Request, Any], Awaitable[Response]]  # of a request and its parameters
 

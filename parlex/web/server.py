@@ -12,14 +12,14 @@ import uvicorn
 from parlex.db.engine import build_reading_engine
 from parlex.db.migrate import head
 from parlex.resources import Resources
+from parlex.serving.keys import Keys
+from parlex.serving.limits import Limits
+from parlex.serving.runs import Dispatch, Runs
+from parlex.serving.tags import Poller
 from parlex.settings import UNREACHABLE, Settings
 from parlex.web.app import application
 from parlex.web.context import THREADS, Context
 from parlex.web.door import Door, Rates
-from parlex.web.keys import Keys
-from parlex.web.limits import Limits
-from parlex.web.runs import Dispatch, Runs
-from parlex.web.tags import Poller
 from parlex.web.wire import USUAL_PATIENCE, Connection, Patience, Server
 
 STATEMENT_SECONDS = 3.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,9 +12,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from parlex.datasets.served import Cover
+from parlex.serving.changes import Part
+from parlex.serving.formats import EVENTS, MEDIA_TYPES, one_line
+from parlex.serving.problems import RETRY_SECONDS, Problem
 from parlex.web.context import Context
-from parlex.web.formats import EVENTS, MEDIA_TYPES, one_line
-from parlex.web.problems import RETRY_SECONDS, Problem
+from parlex.web.problems import response
 
 log = structlog.get_logger(__name__)
 
@@ -23,15 +24,6 @@ PART = 100  # lines read at once
 AGAIN_SECONDS = 30  # after which one may ask again where there are too many
 
 _HEADERS = {"Cache-Control": "no-store", "Vary": "Accept", "X-Accel-Buffering": "no"}
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Lines as JSON, and the number to go on from. ``more``: there is more now."""
-
-    rows: list[str]
-    next_after: int
-    more: bool
 
 
 class EventStream(StreamingResponse):
@@ -49,7 +41,7 @@ class EventStream(StreamingResponse):
         if streams.open >= streams.most:
             again = {"Retry-After": str(AGAIN_SECONDS)}
             full = Problem(503, f"{streams.most} streams are open, and more are not: ask again later", headers=again)
-            await full.response()(scope, receive, send)
+            await response(full)(scope, receive, send)
             return
         streams.open += 1
         try:

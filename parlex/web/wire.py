@@ -19,8 +19,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from parlex.errors import ConfigurationError
+from parlex.serving.problems import Problem
 from parlex.web.door import URL_BYTES, headers_of
-from parlex.web.problems import Problem
+from parlex.web.problems import response
 
 HEAD_BYTES = 64 * 1024
 BACKLOG = 1024
@@ -125,10 +126,10 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
             return
-        response = Problem(status, _WORDS[status]).response()
-        told = [*headers_of(response), (b"connection", b"close")]
+        answer = response(Problem(status, _WORDS[status]))
+        told = [*headers_of(answer), (b"connection", b"close")]
         lines = [name + b": " + value + b"\r\n" for name, value in told]
-        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", bytes(response.body)]))
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", bytes(answer.body)]))
         self.transport.close()
 
 

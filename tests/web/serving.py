@@ -15,9 +15,9 @@ from parlex.mirror import history
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
+from parlex.serving.tags import Poller
 from parlex.web.context import Streams
 from parlex.web.server import prepared
-from parlex.web.tags import Poller
 
 LAST = "2026-07-24"  # the sandbox's last day
 

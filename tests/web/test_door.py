@@ -17,9 +17,9 @@ from sqlalchemy import make_url, text
 from starlette.types import Receive, Scope, Send
 
 from parlex.resources import Resources
+from parlex.serving.keys import Keys
+from parlex.serving.limits import Limits
 from parlex.web.door import BODY_BYTES, URL_BYTES, Door, Rates
-from parlex.web.keys import Keys
-from parlex.web.limits import Limits
 from tests.web.serving import serving
 
 BILLS = "/api/v1/bills"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy import text
 
 from parlex.resources import Resources
-from parlex.web import graph_limits
+from parlex.serving import graph_limits
 from tests.statements import statements
 from tests.web.serving import Served
 

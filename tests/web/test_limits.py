@@ -14,8 +14,8 @@ from redis import Redis
 from parlex.db import api_keys
 from parlex.local.locks import wait_until
 from parlex.resources import Resources
+from parlex.serving.limits import WINDOW, Limits, client_of
 from parlex.settings import UNREACHABLE
-from parlex.web.limits import WINDOW, Limits, client_of
 from tests.web.serving import serving
 from tests.web.test_door import PROBLEM, asking
 

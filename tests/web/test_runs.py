@@ -61,6 +61,7 @@ WANTED: list[tuple[dict[str, Any], Request]] = [
     ({"dataset": "bills", "limit": 7}, Request("fetch_latest_bills", "bills", limit=7)),
     ({"dataset": "votes", "session": "45-1"}, Request("fetch_session_votes", "votes", scope="45-1")),
     ({"session": "44-1", "limit": 3}, Request("fetch_session_bills", "bills", scope="44-1", limit=3)),
+    ({"session": "45-10"}, Request("fetch_session_bills", "bills", scope="45-10")),
     ({"dataset": "politicians"}, Request("fetch_latest_politicians", "politicians")),
     ({"dataset": None, "session": None, "limit": None}, Request("fetch_latest_bills", "bills", limit=50)),
 ]

@@ -13,8 +13,8 @@ from parlex.local.sandbox import Sandbox
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
-from parlex.web.bodies import Bodies, Body
-from parlex.web.tags import Line, Seqs
+from parlex.serving.bodies import Bodies, Body
+from parlex.serving.tags import Line, Seqs
 from tests.statements import statements
 from tests.web.serving import Served, serving
 

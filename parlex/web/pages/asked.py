@@ -13,11 +13,10 @@ from starlette.datastructures import QueryParams
 
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import Collection, Expression
-from parlex.web import queries, questions
-from parlex.web.context import not_held
+from parlex.serving import queries, questions, records
+from parlex.serving.problems import Problem
+from parlex.serving.queries import Asked, Compiled
 from parlex.web.pages.site import Visit
-from parlex.web.problems import Problem
-from parlex.web.queries import Asked, Compiled
 
 ROWS = 50
 
@@ -70,13 +69,10 @@ def whole(visit: Visit, collection: Collection, parent: str, **fixed: Any) -> li
 def record(visit: Visit, dataset: Dataset, *include: str) -> tuple[str, dict[str, Any]]:
     """The record that the address names, and its key. Problem 404 where it names none."""
     assert dataset.served is not None
-    try:
-        key = dataset.served.key(visit.parts)
-    except ValueError as error:
-        raise Problem(404, str(error)) from None
+    key = records.key_of(dataset.served, visit.parts)
     found = queries.record(visit.db.connection(), dataset.served, key, dataset.decides, include)
     if found is None:
-        raise not_held(key)
+        raise visit.nothing(key)
     return key, json.loads(found[0])
 
 

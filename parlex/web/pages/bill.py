@@ -12,10 +12,10 @@ from parlex.datasets.bills import lineage, past, stages
 from parlex.datasets.bills.bill import CLOSED, Bill
 from parlex.datasets.served import CHECKED
 from parlex.parliament import OTTAWA, BillKey, moment_of
+from parlex.serving.problems import Problem
 from parlex.web.pages import asked, changes
 from parlex.web.pages.site import View, Visit
 from parlex.web.pages.votes import party_lines
-from parlex.web.problems import Problem
 
 LINES = 25  # of the history on the page itself; all of it is one address further
 

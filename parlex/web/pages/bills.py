@@ -8,7 +8,7 @@ from typing import Any
 
 from parlex.datasets.served import Expression
 from parlex.db.models import BillRow
-from parlex.web import queries
+from parlex.serving import queries
 from parlex.web.pages import asked
 from parlex.web.pages.site import View, Visit
 

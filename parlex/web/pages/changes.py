@@ -14,8 +14,8 @@ from parlex.datasets.served import LANGUAGES
 from parlex.db.models import ChangeRow
 from parlex.errors import UsageError
 from parlex.parliament import OTTAWA, SessionId, moment_of, start_of
+from parlex.serving.problems import Problem
 from parlex.web.pages.site import View, Visit
-from parlex.web.problems import Problem
 
 LINES = 150  # of a page; a day or a record is never cut in silence, what follows has an address
 DAYS = 14  # that a person may choose of

@@ -17,12 +17,12 @@ from starlette.routing import Route
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import LANGUAGES, Cover
 from parlex.errors import UsageError
+from parlex.serving.problems import Problem
 from parlex.settings import Settings
 from parlex.web import problems
 from parlex.web.context import Context
 from parlex.web.pages import bill, bills, front, paths
 from parlex.web.pages.site import MEDIA_TYPE, Covers, Read, Site, View
-from parlex.web.problems import Problem
 
 _YEAR = "public, max-age=31536000, immutable"
 LISTS: dict[str, Read] = {"bills": bills.read}

@@ -21,13 +21,15 @@ from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import LANGUAGES, Cover
 from parlex.mirror import sweeps
 from parlex.parliament import OTTAWA, SessionId
+from parlex.serving.bodies import Body
+from parlex.serving.problems import Problem
+from parlex.serving.records import PREFIX
 from parlex.settings import Settings
-from parlex.web.bodies import SMALLEST_GZIP, Body, accepts_gzip
-from parlex.web.context import PREFIX, Context
+from parlex.web.conditional import SMALLEST_GZIP, accepts_gzip
+from parlex.web.context import Context
 from parlex.web.pages import paths
 from parlex.web.pages.words import Tongue
 from parlex.web.pages.written import Writing, cleaned, foreign, shortened, web
-from parlex.web.problems import Problem
 
 # The style sheet and the mark are ours, a form asks us; nothing else is loaded, and no script runs at all.
 POLICY = (

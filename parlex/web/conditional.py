@@ -1,55 +1,20 @@
-"""Bodies: made once, kept by their tag, compressed once; and the answers that are made of them."""
+"""Answers with a tag: 304 for who has the body, else the body, kept by its tag and compressed once."""
 
 from __future__ import annotations
 
 import gzip
-import threading
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from parlex.datasets.served import Cover
-from parlex.web.tags import Poller
+from parlex.serving.bodies import Bodies, Body
+from parlex.serving.tags import Poller
 
-KEPT_BYTES = 64 * 1024 * 1024
 SMALLEST_GZIP = 500  # bytes; less is not worth it
 COVERED = "public, max-age=0, must-revalidate"
 UNKEPT = "no-store"
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    content: bytes
-    media_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Bodies:
-    """An LRU of bodies by address, tag and encoding."""
-
-    def __init__(self, most: int = KEPT_BYTES) -> None:
-        self._most, self._size = most, 0
-        self._kept: OrderedDict[tuple[str, str, str], Body] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, address: str, tag: str, encoding: str) -> Body | None:
-        with self._lock:
-            found = self._kept.get((address, tag, encoding))
-            if found is not None:
-                self._kept.move_to_end((address, tag, encoding))
-            return found
-
-    def keep(self, address: str, tag: str, encoding: str, body: Body) -> None:
-        with self._lock:
-            before = self._kept.pop((address, tag, encoding), None)
-            self._size += len(body.content) - (len(before.content) if before else 0)
-            self._kept[address, tag, encoding] = body
-            while self._size > self._most:
-                _, old = self._kept.popitem(last=False)
-                self._size -= len(old.content)
 
 
 class Answers:

@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
-from anyio import CapacityLimiter, fail_after, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from parlex.db import api_keys
 from parlex.db.api_keys import Held
 from parlex.runs.run_log import Transactions
-from parlex.web.problems import RETRY_SECONDS, Problem
+from parlex.serving.problems import Problem, away
+from parlex.serving.threads import Threads
 
 KNOWN_SECONDS = 3.0  # for which a key is believed without a look; so long a revoked one goes on
 MOST_KNOWN = 1000
@@ -35,7 +35,7 @@ class Keys:
     def __init__(self, db: Transactions) -> None:
         self._db = db
         self._known: dict[str, tuple[float, Held | None]] = {}
-        self._limiter: CapacityLimiter | None = None
+        self._threads = Threads(THREADS, PATIENCE)
 
     async def whose(self, authorization: str) -> Key | None:
         """Whose key it is; None for another scheme than ours, which may be a proxy's. Problem 401 for a wrong key, 503
@@ -54,14 +54,10 @@ class Keys:
         at, held = self._known.get(key_id, (0.0, None))
         if now - at <= KNOWN_SECONDS:
             return held
-        self._limiter = self._limiter or CapacityLimiter(THREADS)
         try:
-            with fail_after(PATIENCE):
-                look = partial(self._find, key_id)
-                held = await to_thread.run_sync(look, limiter=self._limiter, abandon_on_cancel=True)
+            held = await self._threads.run(partial(self._find, key_id))
         except (SQLAlchemyError, TimeoutError):
-            detail = "keys cannot be looked up now: the database does not answer"
-            raise Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}) from None
+            raise away("keys cannot be looked up now: the database does not answer") from None
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
         self._known[key_id] = now, held

@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from parlex.web.bodies import Body
+from parlex.serving.bodies import Body
+from parlex.serving.problems import Problem
 
 JSON, NDJSON, CSV, ATOM, EVENTS = "json", "ndjson", "csv", "atom", "events"
 MEDIA_TYPES = {
@@ -17,6 +18,14 @@ MEDIA_TYPES = {
     CSV: "text/csv; charset=utf-8",
     ATOM: "application/atom+xml",
     EVENTS: "text/event-stream",
+}
+
+_ACCEPTED = {
+    "application/json": JSON,
+    "application/x-ndjson": NDJSON,
+    "text/csv": CSV,
+    "application/atom+xml": ATOM,
+    "text/event-stream": EVENTS,
 }
 
 
@@ -79,3 +88,26 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def accepted(accept: str, offered: tuple[str, ...]) -> str:
+    """What Accept prefers (RFC 9110, 12.5.1), the first offered where it does not care. Problem 406 for none."""
+    best: tuple[float, str] | None = None
+    for each in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in each.split(";"))
+        weight = next((_weight(one[2:]) for one in parameters if one.startswith("q=")), 1.0)
+        chosen = _ACCEPTED.get(name)
+        if name in ("*/*", "application/*"):
+            chosen = offered[0]
+        if chosen in offered and weight > 0 and (best is None or weight > best[0]):
+            best = (weight, str(chosen))
+    if best is None:
+        raise Problem(406, f"none of {accept:.200} is offered; there is: {', '.join(offered)}")
+    return best[1]
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

@@ -34,11 +34,11 @@ from pydantic import ValidationError
 
 from parlex.answers import Record
 from parlex.datasets.served import CHECKED, Collection, Expression, Filter, Include, Served
-from parlex.web import questions
-from parlex.web.graph_rows import Reading, Row, Shape
-from parlex.web.problems import Problem
-from parlex.web.queries import Asked, WrongCursor, cursor_of
-from parlex.web.state import Fact
+from parlex.serving import questions
+from parlex.serving.graph_rows import Reading, Row, Shape
+from parlex.serving.problems import Problem
+from parlex.serving.queries import Asked, WrongCursor, cursor_of
+from parlex.serving.state import Fact
 
 Info = GraphQLResolveInfo
 _JSON = GraphQLScalarType("JSON", description="A value as JSON has it.")

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastapi import APIRouter
 from sqlalchemy import BindParameter, Text, bindparam, func, literal, select, true, union_all
 
 from parlex.answers import Record
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import Collection, Filter, Searched, Served, Sort
-from parlex.web import lists
-from parlex.web.context import PREFIX, Context
+from parlex.serving.records import PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +23,6 @@ class Found(Record):
     title: str | None
     url: str
     rank: int
-
-
-def router(context: Context, datasets: Mapping[str, Dataset]) -> APIRouter:
-    found = APIRouter()
-    for collection in collections(datasets):
-        lists.add(context, found, "/search", collection, title="Found", tag="search")
-    return found
 
 
 def collections(datasets: Mapping[str, Dataset]) -> tuple[Collection, ...]:

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import as_json
 from parlex.datasets.served import Collection, Expression, Served
-from parlex.web.problems import is_too_slow
-from parlex.web.queries import (
+from parlex.serving.problems import is_too_slow
+from parlex.serving.queries import (
     Asked,
     Compiled,
     Held,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from parlex.answers import Record
 from parlex.datasets.served import CHECKED, Collection, Cover, Filter, Include
-from parlex.web.queries import Asked
+from parlex.serving.queries import Asked
 
 USUAL, MOST = 50, 500  # rows of a page
 _LONGEST = 500  # characters of a parameter

@@ -25,7 +25,7 @@ from graphql import (
     visit,
 )
 
-from parlex.web.questions import USUAL
+from parlex.serving.questions import USUAL
 
 BYTES = 16 * 1024  # of a request's body
 TOKENS = 1_000
