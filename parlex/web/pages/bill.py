@@ -11,13 +11,12 @@ from parlex.answers import as_json
 from parlex.datasets.bills import lineage, past, stages
 from parlex.datasets.bills.bill import CLOSED, Bill
 from parlex.datasets.served import CHECKED
+from parlex.datasets.votes import reads as votes
+from parlex.datasets.votes.vote import VoteKey
 from parlex.parliament import OTTAWA, BillKey, moment_of
 from parlex.serving.problems import Problem
 from parlex.web.pages import asked, changes
 from parlex.web.pages.site import View, Visit
-from parlex.web.pages.votes import party_lines
-
-LINES = 25  # of the history on the page itself; all of it is one address further
 
 
 def read(visit: Visit) -> View:
@@ -28,8 +27,10 @@ def read(visit: Visit) -> View:
     if moment is not None:
         values["moment"], bill = moment, _past(visit, key, moment)
     else:
-        values |= {"parties": party_lines(visit, bill["votes"]), "line": _line(visit, key, bill)}
-    history = changes.of_record(visit, "bills", key, LINES, until=moment)
+        divided = [VoteKey.parse(f"{one['parliament']}-{one['session']} {one['number']}") for one in bill["votes"]]
+        line = lineage.lineage(visit.db, BillKey.parse(key))
+        values |= {"parties": votes.parties_of(visit.db, divided), "line": line if len(line.line) > 1 else None}
+    history = changes.of_record(visit, "bills", key, changes.FEW, until=moment)
     label = visit.writing.said(bill, "short_title", "title").striptags()
     return View(
         "bill.html",
@@ -86,9 +87,3 @@ def _domain(key: BillKey, bill: Mapping[str, Any]) -> Bill:
     days = {name: date.fromisoformat(facts[name]) for name in facts if name.endswith("_on") and facts[name]}
     closed = {name: kind(facts[name]) for name, kind in CLOSED.items()}
     return Bill(key=key, stages=(), **(facts | days | closed))
-
-
-def _line(visit: Visit, key: str, bill: Mapping[str, Any]) -> Any:
-    """Its lives before and after, where it has any."""
-    found = lineage.lineage(visit.db, BillKey.parse(key))
-    return found if len(found.line) > 1 else None

@@ -66,7 +66,7 @@ def read(visit: Visit) -> View:
             "given": given,
             "asked": given | ({"cursor": question.cursor} if question.cursor else {}),
             "sorts": SORTS,
-            "sessions": [str(each) for each in visit.sessions()],
+            "sessions": visit.sessions(),
         },
         given,
         about=str(visit.tongue.say("bills.about", session=session)),

@@ -17,6 +17,7 @@ from parlex.parliament import OTTAWA, SessionId, moment_of, start_of
 from parlex.serving.problems import Problem
 from parlex.web.pages.site import View, Visit
 
+FEW = 25  # lines of a record's history on its own page
 LINES = 150  # of a page; a day or a record is never cut in silence, what follows has an address
 DAYS = 14  # that a person may choose of
 
@@ -132,9 +133,8 @@ def read(visit: Visit) -> View:
             "history": found,
             "by_day": by_day,
             "days": days,
-            "asked": asked,
-            "sessions": [str(each) for each in visit.sessions()],
-            "datasets": list(visit.site.datasets),
+            "given": {name: value for name, value in asked.items() if name != "before"},
+            "sessions": visit.sessions(),
         },
         {name: value for name, value in asked.items() if name != "before"},
         about=str(visit.tongue.say("changes.about")),

@@ -13,7 +13,7 @@ from parlex.datasets.dataset import Dataset
 from parlex.datasets.sessions import HeldRecord
 from parlex.db.models import ChangeRow, ListingRow
 from parlex.web.pages import asked
-from parlex.web.pages.site import View, Visit, current_session
+from parlex.web.pages.site import View, Visit
 
 WEEK = timedelta(days=7)
 ROWS = 8  # of each group; the rest is on the page of changes, and said so
@@ -30,7 +30,7 @@ class Group:
 
 
 def read(visit: Visit) -> View:
-    session = current_session(visit)
+    session = visit.current
     return View(
         "front.html",
         str(visit.tongue.say("front.title")),

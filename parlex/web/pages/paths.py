@@ -17,6 +17,7 @@ PATHS = {
     "follow": Words("follow", "suivre"),
     "data": Words("data", "donnees"),
     "mirror": Words("mirror", "miroir"),
+    "survey": Words("mirror/disagreements/{session}", "miroir/desaccords/{session}"),
 }
 # Where the records of a dataset are; one that is not here is called alike in both languages.
 LISTS = {
@@ -36,6 +37,11 @@ def record_path(lang: str, dataset: Dataset, key: str, below: str | None = None)
     """The address of a record's page, or of what is below it."""
     parts = [quote(part, safe="") for part in key.split(" ")]
     return "/".join([list_path(lang, dataset), *parts, *([getattr(BELOW[below], lang)] if below else [])])
+
+
+def pattern(lang: str, name: str) -> str:
+    """The route of a page, below its language."""
+    return f"/{getattr(PATHS[name], lang)}"
 
 
 def path(lang: str, name: str, **parts: str) -> str:

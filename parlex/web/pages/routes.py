@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -21,12 +22,38 @@ from parlex.serving.problems import Problem
 from parlex.settings import Settings
 from parlex.web import problems
 from parlex.web.context import Context
-from parlex.web.pages import bill, bills, front, paths
-from parlex.web.pages.site import MEDIA_TYPE, Covers, Read, Site, View
+from parlex.web.pages import (
+    bill,
+    bills,
+    changes,
+    figures,
+    front,
+    members,
+    mirror,
+    paths,
+    records,
+    simple,
+    sitemap,
+    votes,
+)
+from parlex.web.pages.site import MEDIA_TYPE, Covers, Read, Site, View, current_session
 
 _YEAR = "public, max-age=31536000, immutable"
-LISTS: dict[str, Read] = {"bills": bills.read}
-RECORDS: dict[str, Read] = {"bills": bill.read}
+# The pages of our own making; every other dataset has those of records.py.
+_LISTS: dict[str, Read] = {
+    "bills": bills.read,
+    "votes": records.list_of("votes", "votes.html"),
+    "politicians": records.list_of("politicians", "members.html"),
+}
+_RECORDS: dict[str, Read] = {"bills": bill.read, "votes": votes.read, "politicians": members.read}
+_PAGES: dict[str, Read] = {
+    "front": front.read,
+    "search": simple.find,
+    "follow": simple.follow,
+    "data": simple.data,
+    "mirror": mirror.read,
+    "survey": mirror.survey,
+}
 # Datasets beside its own that a record's page tells of.
 _TOLD = {"bills": ("votes", "politicians"), "votes": ("politicians", "bills"), "politicians": ("votes", "bills")}
 
@@ -52,6 +79,7 @@ def install(app: FastAPI, context: Context, datasets: Mapping[str, Dataset], set
     app.add_route("/", choice, include_in_schema=False)
     app.add_route("/icon.svg", icon, include_in_schema=False)
     app.add_route("/style.{look}.css", style, include_in_schema=False)
+    sitemap.install(app, site)
 
 
 def _redirect(to: str) -> Any:
@@ -67,20 +95,41 @@ def _application(site: Site, lang: str) -> Starlette:
     def add(path: str, read: Read, covers: Covers | None = None) -> None:
         found.append(Route(path, site.endpoint(lang, read, covers)))
 
-    add("/", front.read)
-    for dataset in site.datasets.values():
-        served = dataset.served
-        assert served is not None
+    for name, read in _PAGES.items():
+        add(paths.pattern(lang, name), read)
+    everything = [Cover(name) for name in site.datasets]
+    add(paths.pattern(lang, "changes"), changes.read, lambda parts, query: everything)
+    add(paths.pattern(lang, "session"), figures.read, lambda parts, query: [Cover("bills")])
+    for name, dataset in site.datasets.items():
+        served = records.served(dataset)
         base = paths.list_path(lang, dataset).removeprefix(f"/{lang}")
         scoped = served.list.scope is not None
-        if dataset.name in LISTS:
-            add(f"{base}/{{session}}" if scoped else base, LISTS[dataset.name], _of_list(dataset))
-        if dataset.name in RECORDS:
-            add(f"{base}/{served.path}", RECORDS[dataset.name], _of_record(dataset))
+        if scoped:
+            found.append(Route(base, _to_current(site, lang, dataset)))
+        add(f"{base}/{{session}}" if scoped else base, _LISTS.get(name, records.list_of(name)), _of_list(dataset))
+        one = f"{base}/{served.path}"
+        add(one, _RECORDS.get(name, records.record_of(name)), _of_record(dataset))
+        add(f"{one}/{getattr(paths.BELOW['history'], lang)}", records.history_of(name), _of_record(dataset))
+        add(f"{one}/{getattr(paths.BELOW['sources'], lang)}", records.sources_of(name))
     handlers: dict[Any, Any] = {}
     for kind in (HTTPException, Problem, UsageError, SQLAlchemyError, Exception):
         handlers[kind] = _failed(site, lang)
     return Starlette(routes=found, exception_handlers=handlers)
+
+
+def _to_current(site: Site, lang: str, dataset: Dataset) -> Any:
+    """A list without its session is that of the current one: an address that moves on, and no page."""
+
+    def session() -> str | None:
+        with Session(site.context.engine) as db:
+            return current_session(db, site.datasets.values())
+
+    async def redirect(request: Request) -> Response:
+        found: str | None = await site.context.in_thread(session)
+        base = paths.list_path(lang, dataset)
+        return RedirectResponse(f"{base}/{found}" if found else f"/{lang}/", 307, {"Cache-Control": "no-store"})
+
+    return redirect
 
 
 def _of_list(dataset: Dataset) -> Covers:

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -21,6 +21,7 @@ from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import LANGUAGES, Cover
 from parlex.mirror import sweeps
 from parlex.parliament import OTTAWA, SessionId
+from parlex.serving import search
 from parlex.serving.bodies import Body
 from parlex.serving.problems import Problem
 from parlex.serving.records import PREFIX
@@ -81,13 +82,23 @@ class Visit:
     def record_paths(self, dataset: Dataset, key: str, below: str | None = None) -> dict[str, str]:
         return {lang: paths.record_path(lang, dataset, key, below) for lang in LANGUAGES}
 
+    @property
+    def current(self) -> str | None:
+        return current_session(self.db, self.site.datasets.values())
+
     def list_paths(self, dataset: Dataset) -> dict[str, str]:
         return {lang: paths.list_path(lang, dataset) for lang in LANGUAGES}
 
-    def sessions(self) -> list[SessionId]:
-        """The sessions of which anything is listed, the newest first."""
-        kinds = [dataset for dataset in self.site.datasets.values() if dataset.by_session]
-        return sorted({SessionId.parse(scope) for kind in kinds for scope in kind.scopes(self.db)}, reverse=True)
+    def sessions(self) -> list[str]:
+        return sessions(self.db, self.site.datasets.values())
+
+    @property
+    def session(self) -> SessionId:
+        """The session that the address names. Problem 404 for what is none."""
+        try:
+            return SessionId.parse(self.parts["session"])
+        except ValueError as error:
+            raise Problem(404, str(error)) from None
 
     def titles(self, named: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """What records are called in the page's language, by dataset and key."""
@@ -120,6 +131,7 @@ class Site:
     def __init__(self, context: Context, datasets: Mapping[str, Dataset], settings: Settings) -> None:
         self.context, self.settings = context, settings
         self.datasets = {name: dataset for name, dataset in datasets.items() if dataset.served is not None}
+        self.searches = search.collections(self.datasets)
         self.tongues = {lang: Tongue(lang) for lang in LANGUAGES}
         self.writings = {lang: Writing(tongue) for lang, tongue in self.tongues.items()}
         self.style, self.icon = (
@@ -192,12 +204,21 @@ class Site:
             "list_path": lambda name: paths.list_path(lang, self.datasets[name]),
             "query_of": paths.query_of,
             "web": web,
+            "largest": lambda rows: max((r["yes"] + r["no"] + r["paired"] + r["absent"] for r in rows), default=1),
+            "list_of_api": lambda name: records_of(self.datasets[name]),
+            "seconds": lambda seconds: timedelta(seconds=seconds),
+            "flags": (bool,),
             "lists": list(self.datasets),
             "api": PREFIX,
             "look": self._look,
             "title_length": TITLE_LENGTH,
         }
         return made
+
+
+def records_of(dataset: Dataset) -> str:
+    """What the API calls the list of a dataset."""
+    return dataset.served.list.name if dataset.served else dataset.name
 
 
 def _file(name: str) -> bytes:
@@ -214,8 +235,13 @@ def _digest() -> str:
     return found.hexdigest()[:8]
 
 
-def current_session(visit: Visit) -> str | None:
+def sessions(db: Session, datasets: Iterable[Dataset]) -> list[str]:
+    """The sessions of which anything is listed, the newest first."""
+    found = {SessionId.parse(scope) for one in datasets if one.by_session for scope in one.scopes(db)}
+    return [str(each) for each in sorted(found, reverse=True)]
+
+
+def current_session(db: Session, datasets: Iterable[Dataset]) -> str | None:
     """The session that the sources list as the current one, else the newest that anything is held of."""
-    current = sweeps.current_session(visit.db)
-    found = [current] if current is not None else visit.sessions()
-    return str(found[0]) if found else None
+    current = sweeps.current_session(db)
+    return str(current) if current is not None else next(iter(sessions(db, datasets)), None)

@@ -1,35 +1,42 @@
-"""The page of a division: its result, how the parties voted, who broke ranks, and each ballot."""
+"""A division: its result, how the parties voted, who broke ranks, and each ballot."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from sqlalchemy import and_, func, select, tuple_
-
 from parlex.datasets.votes.vote import Choice
-from parlex.db.models import BallotRow, PoliticianMembershipRow
-from parlex.web.pages.site import Visit
+from parlex.web.pages import asked
+from parlex.web.pages.site import View, Visit
+
+_SIDES = (Choice.YES, Choice.NO)
 
 
-def party_lines(visit: Visit, votes: Sequence[Mapping[str, Any]]) -> dict[int, list[Any]]:
-    """How the parties voted in each of some divisions of a session, by its number, the largest party first."""
-    if not votes:
-        return {}
-    ballot, membership = BallotRow, PoliticianMembershipRow
-    counts = [func.count().filter(ballot.choice == choice).label(choice.name.lower()) for choice in Choice]
-    query = (
-        select(ballot.number, membership.party, *counts)
-        .outerjoin(membership, and_(membership.slug == ballot.slug, membership.id == ballot.membership_id))
-        .where(
-            tuple_(ballot.parliament, ballot.session, ballot.number).in_(
-                [(vote["parliament"], vote["session"], vote["number"]) for vote in votes]
-            )
-        )
-        .group_by(ballot.number, membership.party)
-        .order_by(ballot.number, func.count().desc(), membership.party)
+def read(visit: Visit) -> View:
+    dataset = visit.site.datasets["votes"]
+    assert dataset.served is not None
+    key, vote = asked.record(visit, dataset, "bill")
+    below = {each.name: each for each in dataset.served.below}
+    parties = asked.whole(visit, below["parties"], key)
+    ballots = asked.whole(visit, below["ballots"], key)
+    sides = {row["party"]: row["position"] for row in parties if row["position"] in _SIDES}
+    sided = [one for one in ballots if one["ballot"] in _SIDES]
+    rebels = [one for one in sided if sides.get(one["party"], one["ballot"]) != one["ballot"]]
+    counted = {choice: sum(one["ballot"] == choice for one in ballots) for choice in Choice}
+    label = visit.tongue.say("vote.no", number=vote["number"])
+    told = visit.writing.said(vote, "description").striptags()
+    return View(
+        "vote.html",
+        f"{label} · {told}",
+        visit.record_paths(dataset, key),
+        {
+            "key": key,
+            "session": key.partition(" ")[0],
+            "vote": vote,
+            "parties": parties,
+            "ballots": ballots,
+            "rebels": rebels,
+            "sides": sides,
+            "counted": counted,
+        },
+        about=f"{visit.tongue.named('result', vote['result'])}. {told}",
+        feed=f"votes/{key.replace(' ', '/')}.atom?lang={visit.lang}",
+        json=f"votes/{key.replace(' ', '/')}",
     )
-    found: dict[int, list[Any]] = {}
-    for row in visit.db.execute(query):
-        found.setdefault(row.number, []).append(row)
-    return found
