@@ -154,10 +154,9 @@ def parties_of(db: Session, votes: Iterable[VoteKey]) -> dict[str, list[PartyRec
         .order_by(*numbers, func.count().desc(), membership.party)
     )
     found: dict[str, list[PartyRecord]] = {}
-    for parliament, session, number, party, *counted in db.execute(statement) if wanted else ():
-        found.setdefault(f"{parliament}-{session} {number}", []).append(
-            PartyRecord(*rest, position=None, disagreement=None)
-        )
+    for parliament, session, number, party, yes, no, paired, absent in db.execute(statement) if wanted else ():
+        record = PartyRecord(party, yes, no, paired, absent, None, None)
+        found.setdefault(f"{parliament}-{session} {number}", []).append(record)
     return found
 
 

@@ -20,7 +20,7 @@ CODE = {each.name: each.read_text() for each in PAGES.iterdir() if each.name.end
 # Sections whose names are codes: what a code of the sources is called.
 CODES = {
     "dataset", "chamber", "stage", "short", "state", "state_short", "type", "party", "committee", "province", "result",
-    "ballot", "kind", "relation", "field", "sort", "nav", "ago",
+    "ballot", "kind", "relation", "field", "sort", "nav", "ago", "filter", "source", "run",
 }  # fmt: skip
 
 
@@ -42,6 +42,7 @@ def said() -> set[str]:
     for text in (*TEMPLATES.values(), *CODE.values()):
         found |= set(re.findall(r'(?:say|count)\(\s*f?"([\w.-]+)"', text))
         found |= set(re.findall(r"say\('([\w.-]+)'", text))
+        found |= set(re.findall(r'count\("([\w.]+)"', text))
         found |= {name for pair in re.findall(r'say\("([\w.]+)" if .*? else "([\w.]+)"', text) for name in pair}
     return {name for name in found if not name.endswith(".")}
 
@@ -52,7 +53,8 @@ def test_every_text_that_is_asked_for_is_there() -> None:
 
 
 def test_every_text_is_asked_for() -> None:
-    prefixes = tuple(re.findall(r'say\("([\w.]+\.)" ~', "".join(TEMPLATES.values())))
+    prefixes = ("session.introduced", "session.second", "session.passed", "session.both", "session.assent")
+    prefixes += tuple(re.findall(r'say\("([\w.]+\.)" ~', "".join(TEMPLATES.values())))
     prefixes += tuple(re.findall(r'say\(f"([\w.]+\.)\{', "".join(CODE.values())))
     unused = {
         name
