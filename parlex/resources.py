@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from redis import Redis
 from sqlalchemy import Engine
@@ -28,11 +29,13 @@ from parlex.fetching import pages
 from parlex.fetching.http import Client
 from parlex.fetching.throttle import RedisThrottle, Throttle, host_of
 from parlex.local.embedded import Addresses
-from parlex.mirror.archive import Archive, open_archive
 from parlex.mirror.guards import Thresholds
 from parlex.runs.pipeline import Pipeline
 from parlex.runs.run_log import Patience
 from parlex.settings import Settings
+
+if TYPE_CHECKING:
+    from parlex.mirror.archive import Archive
 
 
 def _bills(of: Resources) -> Dataset:
@@ -111,7 +114,11 @@ class Resources:
     def archive(self) -> Archive | None:
         """The long-term store of documents; None where the operator named none."""
         url = self.settings.archive_url
-        return open_archive(url.get_secret_value()) if url else None
+        if url is None:
+            return None
+        from parlex.mirror.archive import open_archive  # five megabytes, for who has an archive
+
+        return open_archive(url.get_secret_value())
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:

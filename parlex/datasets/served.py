@@ -193,12 +193,13 @@ _asked_lang: Any = bindparam("f_lang", None, type_=Text())  # the value of the f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """``path`` names the parts of a key, ``{session}/{number}``; ``key`` makes it of them, ValueError where they make
-    none. ``identity`` is the column of the whole key. ``detail`` is what one record has beyond its line in the list.
-    ``past``: the record as it stood at a moment; None where it was not known yet. ``searched``: what a search
-    finds it by."""
+    """``one`` is what a single one is called in addresses, ``called`` what all are called in titles. ``path`` names the
+    parts of a key, ``{session}/{number}``; ``key`` makes it of them, ValueError where they make none. ``identity`` is
+    the column of the whole key. ``detail`` is what one record has beyond its line in the list. ``past``: the record as
+    it stood at a moment; None where it was not known yet. ``searched``: what a search finds it by."""
 
     one: str
+    called: Words
     list: Collection
     path: str
     key: Callable[[Mapping[str, str]], str]

@@ -589,13 +589,15 @@ class NotificationRow(Base):
 
 
 class MirrorRow(Base):
-    """The one row that says which mirror this database holds. A copy of the database is the same mirror."""
+    """The one row that says which mirror this database holds. A copy of the database is the same mirror; a restored
+    one is in another ``epoch``, since the numbers of its history begin again where the backup ended."""
 
     __tablename__ = "mirror"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
     made_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     single: Mapped[bool] = mapped_column(unique=True, server_default=text("true"))
+    epoch: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
 
     __table_args__ = (CheckConstraint("single", name="single"),)
 

@@ -40,6 +40,7 @@ _RELATIONS = text("""
     where n.nspname !~ '^(pg_|information_schema$)' and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
     and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
 """)
+_EPOCHS = "0016"  # the schema from which on a mirror has an epoch
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 
 
@@ -115,6 +116,10 @@ def restore(settings: Settings, database_url: str, source: Path) -> Manifest:
         *("--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges"),
         str(source / DUMP),
     )
+    if manifest.schema >= _EPOCHS:
+        # An older schema gets its first one when it is upgraded.
+        with build_patient_engine(database_url).begin() as connection:
+            connection.execute(text("update mirror set epoch = gen_random_uuid()"))
     return manifest
 
 

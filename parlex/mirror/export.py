@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import obstore
@@ -424,13 +424,26 @@ FORMATS: dict[str, Callable[[Snapshot, Path], Iterator[File]]] = {
 # Where it goes.
 
 
+def read_manifest(place: str) -> bytes | None:
+    """The manifest of the export that is at a place; None where there is none. Retryable where a bucket is away."""
+    if (folder := archive.folder_of(place)) is not None:
+        try:
+            return (folder / MANIFEST).read_bytes()
+        except FileNotFoundError:
+            return None
+    try:
+        return bytes(obstore.get(archive.open_bucket(place, "the export's URL"), MANIFEST).bytes())
+    except FileNotFoundError:
+        return None
+    except (BaseError, OSError) as error:
+        raise archive.refusal(error, "the bucket of the exports") from error
+
+
 def _place(to: str) -> tuple[Callable[[Path], None], Path | None]:
     """How to put a finished file there, and where the private folder is best made."""
-    parts = urlsplit(to)
-    if parts.scheme == "s3":
+    if urlsplit(to).scheme == "s3":
         return _to_bucket(to), None
-    if parts.scheme in ("", "file") and not parts.netloc:
-        folder = Path(unquote(parts.path) if parts.scheme else to)
+    if (folder := archive.folder_of(to)) is not None:
         return _to_folder(folder), folder
     raise ConfigurationError("an export goes to a folder or to s3://bucket/prefix")
 

@@ -62,7 +62,8 @@ LINES = Collection(
 @dataclass(frozen=True, slots=True)
 class Question:
     """``wanted``: what a line must be of to be told. ``covers``: what the tag and ``next_after`` are made of.
-    ``served``: of the record that must be held; None for the history as a whole."""
+    ``served``: of the record that must be held; None for the history as a whole. ``epoch``: in which ``after`` was
+    told, where the client says so."""
 
     after: int
     limit: int
@@ -70,15 +71,17 @@ class Question:
     wanted: tuple[Cover, ...]
     covers: tuple[Cover, ...]
     served: Served | None = None
+    epoch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Lines as JSON, and the number to go on from. ``more``: there is more now."""
+    """Lines as JSON, and the number to go on from, in which epoch. ``more``: there is more now."""
 
     rows: list[str]
     next_after: int
     more: bool
+    epoch: str | None
 
 
 def parameters(datasets: Mapping[str, Dataset]) -> type[Parameters]:
@@ -86,7 +89,10 @@ def parameters(datasets: Mapping[str, Dataset]) -> type[Parameters]:
     after = Field(0, ge=0, le=2**63 - 1, description="only what came after the line of this number")
     limit = Field(USUAL, ge=1, le=MOST, description="lines of a page")
     wait = Field(0, ge=0, le=LONGEST_WAIT, description="where there is nothing: wait so many seconds for it")
+    help = "the epoch in which `after` was told, from Parlex-Epoch: where the mirror was restored since, 409"
+    epoch = Field(None, pattern="^[0-9a-f]{8}$", description=help)
     found: dict[str, Any] = {"after": (int, after), "limit": (int, limit), "wait": (int, wait)}
+    found["epoch"] = (str | None, epoch)
     if datasets:
         found |= filters(datasets)
     title = "ChangesParameters" if datasets else "RecordChangesParameters"
@@ -115,14 +121,14 @@ def of_all(query: Any, datasets: Mapping[str, Dataset]) -> Question:
         wanted = (Cover(name, given["session"]) for name in among)
     asked = {name: value for name, value in given.items() if value is not None}
     # Covered by all lines, since ``next_after`` moves on with each: a filter that nothing matches moves on too.
-    return Question(query.after, query.limit, asked, tuple(wanted), ())
+    return Question(query.after, query.limit, asked, tuple(wanted), (), epoch=query.epoch)
 
 
 def of_record(query: Any, served: Served, key: str) -> Question:
     """The question that the parameters make of one record."""
     dataset = served.list.dataset
     of = (Cover(dataset, key=key),)
-    return Question(query.after, query.limit, {"dataset": dataset, "key": key}, of, of, served)
+    return Question(query.after, query.limit, {"dataset": dataset, "key": key}, of, of, served, query.epoch)
 
 
 def newest(engine: Engine) -> int:
@@ -134,7 +140,7 @@ def newest(engine: Engine) -> int:
 
 def read(engine: Engine, poller: Poller, question: Question) -> Part:
     """The lines of a question. Problem 404 where it is of a record that is not held."""
-    seen = poller.newest(question.covers)  # before the read, which finds all up to there
+    seen, epoch = poller.newest(question.covers), poller.epoch  # before the read, which finds all up to there
     asked = Asked(limit=question.limit, filters={**question.filters, "after": question.after}, sort="seq")
     with engine.connect() as db:
         found = page(db, LINES, asked)
@@ -142,4 +148,4 @@ def read(engine: Engine, poller: Poller, question: Question) -> Part:
             require_held(db, question.served, question.filters["key"])
     last: int = json.loads(found.rows[-1])["seq"] if found.rows else question.after
     more = found.next is not None
-    return Part(found.rows, last if more else max(last, seen), more)
+    return Part(found.rows, last if more else max(last, seen), more, epoch)

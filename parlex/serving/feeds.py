@@ -99,7 +99,8 @@ def feed(
 def _title(datasets: Mapping[str, Dataset], given: Mapping[str, Any], titles: Mapping[tuple[str, str], str]) -> str:
     lang, dataset, key = given["lang"], given.get("dataset"), given.get("key")
     told = [key, titles.get((dataset, key), "")] if dataset and key else [key]
-    told += [dataset if not key else None, given.get("session")]
+    served = datasets[dataset].served if dataset else None
+    told += [getattr(served.called, lang) if served and not key else None, given.get("session")]
     if "field" in given:
         headings = (_headings(each, lang).get(_spoken(given["field"], lang)) for each in datasets.values())
         told.append(next(heading for heading in headings if heading))

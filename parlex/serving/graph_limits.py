@@ -27,7 +27,6 @@ from graphql import (
 
 from parlex.serving.questions import USUAL
 
-BYTES = 16 * 1024  # of a request's body
 TOKENS = 1_000
 ALIASES = 30
 DEPTH = 6  # of fields within fields

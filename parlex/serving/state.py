@@ -78,7 +78,7 @@ def told(poller: Poller, datasets: Mapping[str, Dataset], settings: Settings) ->
     def status(db: Session) -> Any:
         now = datetime.now(UTC)
         judged = monitor.overview(db, now - JUDGED, now, datasets, settings).to_dict()
-        mirror = {"mirror": poller.mirror, "seq": poller.last, "version": __version__}
+        mirror = {"mirror": poller.mirror, "epoch": poller.epoch, "seq": poller.last, "version": __version__}
         return as_json({**mirror, **judged})
 
     held = partial(sessions.sessions, datasets=list(datasets.values()))

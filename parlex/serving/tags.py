@@ -28,6 +28,7 @@ from parlex.db.models import ChangeRow, MirrorRow
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
+_EPOCH = 8  # digits of it that are told
 FRESH_SECONDS = 10.0  # so long ago at most the history was read, where all is well
 
 
@@ -41,8 +42,9 @@ class Line:
 class Seqs:
     """The newest number by key, by scope, by dataset, and of all."""
 
-    def __init__(self, mirror: UUID) -> None:
-        self.mirror = mirror
+    def __init__(self, mirror: UUID, epoch: UUID) -> None:
+        self.mirror, self.epoch = mirror, epoch
+        self.place = f"{mirror.hex[:12]}.{epoch.hex[:_EPOCH]}"  # where the numbers are of
         self.last = 0
         self._of: dict[tuple[str, str | None, str | None], int] = {}
 
@@ -115,10 +117,15 @@ class Poller:
     def mirror(self) -> UUID | None:
         return self._seqs.mirror if self._seqs else None
 
+    @property
+    def epoch(self) -> str | None:
+        """In which life of the mirror a number of the history stands; None before it was first read."""
+        return self._seqs.epoch.hex[:_EPOCH] if self._seqs else None
+
     def tag(self, covers: Iterable[Cover], variant: str = "") -> str | None:
         """The weak tag of a body; None before the history was first read: then nothing may be kept."""
         seqs = self._seqs
-        return f'W/"{seqs.mirror.hex[:12]}.{self._code}.{seqs.newest(covers)}{variant}"' if seqs else None
+        return f'W/"{seqs.place}.{self._code}.{seqs.newest(covers)}{variant}"' if seqs else None
 
     async def news(self, seconds: float) -> None:
         """Wait for new lines of the history, so long at most; or until the server stops."""
@@ -143,11 +150,11 @@ class Poller:
 
     def _read(self) -> None:
         with self._engine.connect() as db:
-            mirror, last, self._found = db.execute(select(MirrorRow.id, _LAST, _SCHEMA)).one()
+            *of, last, self._found = db.execute(select(MirrorRow.id, MirrorRow.epoch, _LAST, _SCHEMA)).one()
             seqs = self._seqs
-            if seqs is None or seqs.mirror != mirror or last < seqs.last:
+            if seqs is None or [seqs.mirror, seqs.epoch] != of or last < seqs.last:
                 # At the start, or another mirror is in the place of this one, or an older state of it.
-                seqs = Seqs(mirror)
+                seqs = Seqs(*of)
                 seqs.absorb(Line(*row) for row in db.execute(_NEWEST))
                 self._seqs = seqs
             elif last > seqs.last:

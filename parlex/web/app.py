@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parlex import __version__
 from parlex.datasets.dataset import Dataset
-from parlex.serving import formats, search
+from parlex.serving import exports, formats, search
 from parlex.serving.changes import LINES
 from parlex.serving.problems import Problem
 from parlex.serving.records import PREFIX
 from parlex.serving.runs import Runs
 from parlex.serving.state import told
 from parlex.settings import Settings
-from parlex.web import changes, documents, feeds, graph, lists, problems, records, runs, state
+from parlex.web import changes, documents, feeds, graph, lists, problems, records, routes, runs, state
+from parlex.web.conditional import Answers, asked_by
 from parlex.web.context import Context
 from parlex.web.pages import routes as pages
 
@@ -53,6 +57,11 @@ def application(
     app.include_router(graph.router(context, datasets, [*searches, LINES], facts))
     app.include_router(state.router(context, datasets, facts), prefix=PREFIX)
 
+    async def manifest(request: Request, query: Any) -> Response:
+        return await context.answers.uncovered(partial(exports.manifest, settings))
+
+    help = "The files of the newest export with their sums, and the change that they go to."
+    routes.get(app.router, "/export/manifest.json", manifest, help=help, tag=state.TAG)
     pages.install(app, context, datasets, settings)
 
     @app.get("/docs", include_in_schema=False)
@@ -70,21 +79,26 @@ def application(
             raise Problem(503, lacking)
         return Response("ready\n", media_type="text/plain")
 
-    return Front(app)
+    return Front(app, context.answers)
 
 
 class Front:
-    """The suffix of an address says the format, and HEAD is GET without a body."""
+    """The suffix of an address says the format, and HEAD is GET without a body. What was asked before and has not
+    changed is answered here."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, answers: Answers) -> None:
+        self._app, self._answers = app, answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            reads = scope["method"] in ("GET", "HEAD")
+            if reads and (answer := self._answers.at_once(scope)) is not None:
+                await answer(scope, receive, send)
+                return
             path: str = scope["path"]
             stem, dot, suffix = path.rpartition(".")
             format = _SUFFIXES.get(dot + suffix) if path.startswith(PREFIX) else None
-            told = {"format": format, "head": scope["method"] == "HEAD"}
+            told = {"format": format, "head": scope["method"] == "HEAD", "asked": asked_by(scope, Headers(scope=scope))}
             scope = {**scope, "state": {**scope.get("state", {}), **told}}
             if format is not None:
                 scope["path"], scope["raw_path"] = stem, stem.encode()

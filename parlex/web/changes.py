@@ -64,11 +64,13 @@ class _Changes:
         format = self._context.format(request, *WRITTEN_AS)
         if format == formats.EVENTS:
             return await self._stream(request, question)
-        await self._require_known(question.after)
+        await self._require_known(question)
         await self._news(question, query.wait)
         variant = "" if format == formats.JSON else f".{format}"
         made = partial(self._page, request, question, format)
-        return await self._context.answers.covered(request, question.covers, made, variant)
+        # A remembered answer would not wait, nor look whether there is a line of that number.
+        answers = self._context.answers
+        return await answers.covered(request, question.covers, made, variant, remembered=False)
 
     async def _stream(self, request: Request, question: Question) -> Response:
         last = request.headers.get("Last-Event-ID")
@@ -76,7 +78,7 @@ class _Changes:
             if not last.isascii() or not last.isdecimal() or int(last) >= 2**63:
                 raise Problem(422, f"Last-Event-ID: {last[:50]!r} is no number of a line")
             question = replace(question, after=int(last))
-        await self._require_known(question.after)
+        await self._require_known(question)
         if question.served is not None:
             await self._context.in_thread(partial(self._read, question))
 
@@ -85,8 +87,12 @@ class _Changes:
 
         return EventStream(self._context, part, question.wanted, question.after)
 
-    async def _require_known(self, after: int) -> None:
+    async def _require_known(self, question: Question) -> None:
         """Refuse a number that the history does not have yet: it is of another mirror, or of a newer state of this."""
+        after, epoch = question.after, self._context.poller.epoch
+        if question.epoch is not None and epoch is not None and question.epoch != epoch:
+            detail = f"the mirror was restored: it is in the epoch {epoch}, and {after} is a number of {question.epoch}"
+            raise Problem(409, detail, kind="other-mirror", epoch=epoch)
         if after > self._context.poller.newest(()):
             newest = await self._context.in_thread(partial(changes.newest, self._context.engine))
             if after > newest:
@@ -103,7 +109,8 @@ class _Changes:
     def _page(self, request: Request, question: Question, format: str) -> Body:
         found = self._read(question)
         address = address_with(request, after=found.next_after) if found.more else None
-        return formats.listed(found.rows, address, format, changes.NAMES, next_after=found.next_after)
+        body = formats.listed(found.rows, address, format, changes.NAMES, next_after=found.next_after)
+        return replace(body, headers={**body.headers, "Parlex-Epoch": found.epoch}) if found.epoch else body
 
     def _read(self, question: Question) -> changes.Part:
         return changes.read(self._context.engine, self._context.poller, question)

@@ -38,7 +38,10 @@ SECURITY = (
     (b"cross-origin-resource-policy", b"cross-origin"),
 )
 _READS = ("GET", "HEAD", "OPTIONS")
-_EXPOSED = b"ETag, Link, Parlex-Checked-At, Parlex-Seq, RateLimit, RateLimit-Policy, Request-Id, Retry-After"
+_EXPOSED = (
+    b"Content-Encoding, ETag, Link, Parlex-Checked-At, Parlex-Epoch, Parlex-Next-After, Parlex-Seq, "
+    b"RateLimit, RateLimit-Policy, Request-Id, Retry-After, Vary"
+)
 _CORS = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED))
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",

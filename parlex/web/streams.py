@@ -52,7 +52,8 @@ class EventStream(StreamingResponse):
     async def _events(self) -> AsyncIterator[str]:
         context, clock = self._context, asyncio.get_running_loop().time
         poller, due = context.poller, 0.0
-        while not poller.stopping:
+        epoch = poller.epoch
+        while not poller.stopping and poller.epoch == epoch:  # who asks again after a restore is told of it
             seen = poller.newest(())
             if poller.newest(self._wanted) > self._after:
                 try:

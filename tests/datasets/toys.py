@@ -92,6 +92,7 @@ class WheelRecord(Answer):
 _NAME = (func.to_tsvector(literal_column("'simple'::regconfig"), func.parlex_words(ToyRow.name)), "simple")
 SERVED = Served(
     one="toy",
+    called=Words("toys", "jouets"),
     list=Collection(
         name="toys",
         help="The toys.",

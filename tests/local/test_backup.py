@@ -13,7 +13,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
 from parlex.db import migrate
-from parlex.db.engine import build_engine
+from parlex.db.engine import build_engine, build_patient_engine
 from parlex.errors import ConfigurationError, UsageError
 from parlex.local.backup import MANIFEST, backup, find_program, restore
 from parlex.local.sandbox import Sandbox
@@ -46,6 +46,11 @@ def taken(held: Settings, tmp_path: Path) -> Path:
     return tmp_path / "backups" / "one"
 
 
+def mirror_of(database_url: str, column: str = "id") -> str:
+    with build_patient_engine(database_url).connect() as connection:
+        return str(connection.execute(text(f"select {column} from mirror")).scalar_one())
+
+
 def test_what_is_restored_is_what_was_held(
     make_settings: Callable[..., Settings], sandbox: Sandbox, empty_database: str, tmp_path: Path
 ) -> None:
@@ -68,6 +73,8 @@ def test_what_is_restored_is_what_was_held(
         before, after = run(here, *command), run(there, *command)
         assert (after.returncode, after.stdout) == (before.returncode, before.stdout)
         assert before.stdout
+    assert mirror_of(url_of(there)) == mirror_of(url_of(here))
+    assert mirror_of(url_of(there), "epoch") != mirror_of(url_of(here), "epoch")
 
 
 def test_a_database_that_holds_anything_is_left_alone(held: Settings, taken: Path, empty_database: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from parlex.datasets.dataset import Dataset
 from parlex.local.locks import wait_until
@@ -144,6 +145,25 @@ def test_a_number_beyond_the_history_is_of_another_mirror(
     for accept in ("application/json", "text/event-stream"):
         answer = asking.get("/changes?after=4", headers={"Accept": accept})
         assert (answer.status_code, answer.json()["type"], answer.json()["newest"]) == (409, "other-mirror", 3)
+
+
+def test_a_mirror_that_was_restored_says_so(mirror: Resources, asking: httpx.Client, server: Served) -> None:
+    say(mirror, "45-1 C-2", count=3)
+    server.wait_for(mirror)
+    feed, page = asking.get("/changes.atom"), asking.get("/changes?after=1")
+    epoch = page.headers["parlex-epoch"]
+    assert asking.get("/status").json()["epoch"] == epoch
+    assert asking.get(f"/changes?after=1&epoch={epoch}").json()["next_after"] == 3
+    with mirror.db() as db:
+        db.execute(text("update mirror set epoch = gen_random_uuid()"))
+    assert wait_until(lambda: server.poller.epoch != epoch, 10)
+    for accept in ("application/json", "text/event-stream"):
+        answer = asking.get(f"/changes?after=1&epoch={epoch}", headers={"Accept": accept})
+        assert (answer.status_code, answer.json()["type"]) == (409, "other-mirror")
+        assert answer.json()["epoch"] == server.poller.epoch
+    # The bodies are tagged anew, and a feed has the same entries for its readers.
+    assert asking.get("/changes?after=1", headers={"If-None-Match": page.headers["etag"]}).status_code == 200
+    assert asking.get("/changes.atom").text == feed.text
 
 
 def test_a_page_has_a_tag_that_costs_no_statement(mirror: Resources, server: Served, asking: httpx.Client) -> None:

@@ -51,6 +51,7 @@ def test_every_answer_is_closed_to_scripts_and_open_to_readers(client: httpx.Cli
     assert "access-control-allow-credentials" not in answer.headers
     exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
     ours = {"etag", "link", "parlex-seq", "parlex-checked-at", "ratelimit", "ratelimit-policy", "retry-after"}
+    ours |= {"parlex-next-after", "parlex-epoch"}
     assert ours < set(exposed)
     assert "server" not in answer.headers
 

@@ -137,6 +137,8 @@ def test_a_feed_keeps_to_what_it_is_of(mirror: Resources, server: Served, asking
     royal = read(asking.get("/changes.atom?field=royal_assent_on").text)
     assert [entry.id for entry in royal.entries] == [urn(mirror, law)]
     assert royal.feed.title == "Parlex: Royal assent"
+    french = read(asking.get("/bills.atom?session=45-1&lang=fr").text)
+    assert french.feed.title == "Parlex: projets de loi, 45-1"
     assert newest("/changes.atom?dataset=bills&key=45-1 C-2&session=45-1") == urn(mirror, law - 1)
 
 

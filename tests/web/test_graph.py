@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy import text
 
 from parlex.resources import Resources
-from parlex.serving import graph_limits
+from parlex.web.graph import BYTES
 from tests.statements import statements
 from tests.web.serving import Served
 
@@ -199,7 +199,7 @@ def test_a_body_that_asks_nothing_is_refused(client: httpx.Client, body: bytes) 
 
 
 def test_a_body_that_is_too_large_is_refused(client: httpx.Client) -> None:
-    query = "{bills(first: 1) {number}} #" + "x" * graph_limits.BYTES
+    query = "{bills(first: 1) {number}} #" + "x" * BYTES
     assert "larger than 16384 bytes" in refused(client, query)
 
 

@@ -116,7 +116,7 @@ def test_a_record_tells_when_its_source_was_asked(client: httpx.Client, held: Re
 def test_the_newest_number_of_what_is_covered() -> None:
     from uuid import uuid4
 
-    seqs = Seqs(uuid4())
+    seqs = Seqs(uuid4(), uuid4())
     seqs.absorb([Line(1, "bills", "45-1 C-2"), Line(2, "bills", "44-1 C-2"), Line(3, "politicians", "mark-carney")])
     assert seqs.newest([Cover("bills", key="45-1 C-2")]) == 1
     assert seqs.newest([Cover("bills", "45-1")]) == 1

@@ -20,6 +20,7 @@ from parlex.datasets.served import (
     Sort,
     Survey,
     Told,
+    Words,
     answers,
     by_day,
     contains,
@@ -139,6 +140,7 @@ _SUMMARY = {
 
 SERVED = Served(
     one="bill",
+    called=Words("bills", "projets de loi"),
     list=Collection(
         name="bills",
         help="The bills that are held. What has left its source's list is there with `withdrawn: true`.",

@@ -24,6 +24,7 @@ from parlex.datasets.served import (
     Searched,
     Served,
     Sort,
+    Words,
     answers,
     by_day,
     contains,
@@ -117,6 +118,7 @@ _SEARCHED = Searched(vectors={"en": _NAME, "fr": _NAME}, titles={"en": Politicia
 
 SERVED = Served(
     one="politician",
+    called=Words("politicians", "parlementaires"),
     list=Collection(
         name="politicians",
         help="The politicians that are held, by family name.",

@@ -19,6 +19,7 @@ from parlex.datasets.served import (
     Searched,
     Served,
     Sort,
+    Words,
     answers,
     by_day,
     nested,
@@ -158,6 +159,7 @@ _BILL = Include(
 
 SERVED = Served(
     one="vote",
+    called=Words("votes", "votes"),
     list=Collection(
         name="votes",
         help="The divisions of the House that are held, newest first.",
