@@ -44,6 +44,7 @@ task_create_missing_queues = False  # a misspelt queue is an error, not a place 
 task_routes = {
     "parlex.fetch_bills": {"queue": FETCH},
     "parlex.persist_bills": {"queue": PERSIST},
+    "parlex.read_again": {"queue": PERSIST},
     "parlex.export": {"queue": PERSIST},  # it works on the database for as long as it takes
 }
 

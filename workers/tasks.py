@@ -36,6 +36,7 @@ from workers.app import app, resources
 MOST_KEYS = 1000  # in one message; ours have at most 250
 LONGEST_KEY = 100
 MOST_HOURS = 24 * 366 * 100
+READING = timedelta(seconds=45)  # of what stands, again; a batch more at most, which is well within a task's limit
 
 
 @app.task(bind=True, name="parlex.fetch_latest_bills", ignore_result=False)
@@ -172,6 +173,12 @@ def archive_documents(most: int = 2000) -> int:
     return upkeep.archive(resources(), most=most)
 
 
+@app.task(name="parlex.read_again", ignore_result=False)
+def read_again() -> int:
+    """Read again, offline, what an older version read for less. Answers how many records; the rest is for the next."""
+    return upkeep.read_again(resources(), within=READING)
+
+
 @app.task(bind=True, name="parlex.keep_house", send_events=False)
 def keep_house(self: Task) -> None:
     """Send again what is overdue, close what is dead, run missed slots, and leave a heartbeat."""
@@ -189,6 +196,8 @@ def keep_house(self: Task) -> None:
         finish(run)
     for run in pipeline.undelivered():
         finish(run)
+    if upkeep.to_read_again(resources()):
+        read_again.apply_async(expires=READING.total_seconds())
     for tick in beat.missed(app.conf.beat_schedule, resources()):
         app.send_task(tick.task, kwargs=tick.kwargs, headers=tick.headers())
 

@@ -300,6 +300,17 @@ def looking() -> Iterator[Resources]:
             resources.close()
 
 
+def read_again(resources: Resources) -> None:
+    """Read again, offline, what an older version of this program read for less."""
+    from parlex.answers import counted
+    from parlex.watch import upkeep
+
+    behind = upkeep.to_read_again(resources)
+    if behind:
+        note(f"{counted(behind, 'record')} of an older version: what is held of them is read again, offline")
+        upkeep.read_again(resources)
+
+
 @contextmanager
 def reading() -> Iterator[Session]:
     """A database session to read with; what it writes is kept at the end. Needs no Redis."""

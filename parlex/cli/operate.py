@@ -26,6 +26,7 @@ from parlex.cli.frame import (
     looking,
     note,
     print_json,
+    read_again,
     reading,
     require_database,
     require_known,
@@ -245,7 +246,7 @@ def _until_told() -> Iterator[Event]:
 
 @command(db, name="upgrade")
 def upgrade() -> None:
-    """Bring the schema to the newest version.
+    """Bring the schema to the newest version, and fill what is new in it from the documents that are held.
 
     Example: parlex db upgrade
     """
@@ -256,6 +257,8 @@ def upgrade() -> None:
         require_known(migrate.current(database_url), migrate.head())
         migrate.upgrade(database_url)
         note(f"the schema is at {migrate.head()}, the newest")
+    with looking() as resources:
+        read_again(resources)
 
 
 @command(db, name="grant-web")

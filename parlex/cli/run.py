@@ -34,6 +34,7 @@ from parlex.cli.frame import (
     page,
     print_json,
     print_records,
+    read_again,
     reading,
     session_id,
     working,
@@ -267,6 +268,8 @@ def _seen_through(
     """What each request came to. Ctrl-C and TERM are one line that says what is saved and how it goes on."""
     sent: dict[str, UUID] = {}
     told, stopped = "", None
+    if not dispatch:
+        read_again(resources)
     with showing as bars:
         try:
             if dispatch:

@@ -204,6 +204,7 @@ class Dataset(Kind):
         context: Context,
     ) -> Sequence[Saved]:
         self.lock(db, keys)
+        ours = self.catch_up(db, keys, now=context.now)
         reading = self.read(db, offered)
         records = {key: self.record(key, parsed) for key, parsed in reading.whole.items()}
         self.complement(db, records)
@@ -214,8 +215,21 @@ class Dataset(Kind):
         self._mark(db, keys, reading, context)
         run_id, now = context.run_id, context.now
         opened = quarantine.park(db, [*parked, *reading.parked], dataset=self.name, run_id=run_id, now=now)
+        history.append(db, self.name, ours, now=now, run_id=None)
         history.append(db, self.name, result.changes, now=now, run_id=run_id)
         return list(self._saved(keys, result, reading, opened))
+
+    def catch_up(self, db: Session, keys: Iterable[str], *, now: datetime) -> Sequence[Change]:
+        """Make those rows again that an older reading made of what stands. The changes to append, which are no news."""
+        behind = documents.read_before(db, self.name, self.reading, keys)
+        if not behind:
+            return ()
+        reading = Reading(self.parse, self.decides)
+        reading.fill(documents.standing_documents(db, self.name, behind))
+        held, result = self.reread(db, reading, "reparsed")
+        self.write(db, result.to_write, held, now=now)
+        documents.mark_read(db, self.name, self.reading, behind)
+        return result.changes
 
     def lock(self, db: Session, keys: Iterable[str]) -> None:
         """Keep other writers of these keys out until commit."""
@@ -340,6 +354,7 @@ class Dataset(Kind):
         """Note which documents stand now, and for which line each record was fetched."""
         good: dict[tuple[str, str], Document | None] = {pair: reading.documents[pair] for pair in reading.fresh}
         documents.mark_checked(db, self.name, good, context.now)
+        documents.mark_read(db, self.name, self.reading, {key for key, _ in good})
         fresh = {key for key, source in reading.fresh if source in self.decides}
         told = {key: parsed for key, parsed in reading.whole.items() if key in fresh}
         unfinished = self.unfinished(db, told)

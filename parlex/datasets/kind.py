@@ -50,6 +50,7 @@ class Kind(ABC):
     paged: ClassVar[frozenset[str]] = frozenset()  # the sources whose list comes in several pages
     field_sources: ClassVar[Mapping[str, str]] = {}  # whose word a fact or a part is, where not ``list_source``'s
     derived: ClassVar[tuple[str, ...]] = ()  # facts that are our own remark, and no word of a source
+    reading: ClassVar[int] = 1  # one more whenever its documents are read for more: what stands is then read again
 
     # How it is listed and fetched.
     by_session: ClassVar[bool]  # whether its lists are of one session each, so that a request may name one

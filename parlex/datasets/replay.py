@@ -87,6 +87,21 @@ def replay(
             yield rebuild(db, dataset, batch, apply=apply, archived=archived, now=now)
 
 
+def catch_up(
+    transaction: Callable[[], AbstractContextManager[Session]], dataset: Dataset, *, now: datetime
+) -> Iterator[Replayed]:
+    """Make the rows again that an older reading made (see ``Kind.reading``), batch by batch; nothing where there are
+    none. Whoever begins anew goes on where it was left, and of two at once the later finds less to do."""
+    with transaction() as db:
+        behind = sorted(documents.read_before(db, dataset.name, dataset.reading), key=dataset.rank)
+    for batch in batches(behind):
+        with transaction() as db:
+            dataset.lock(db, batch)
+            still = documents.read_before(db, dataset.name, dataset.reading, batch)
+            part = rebuild(db, dataset, sorted(still, key=dataset.rank), apply=True, now=now)
+        yield part
+
+
 def rebuild(
     db: Session,
     dataset: Dataset,
@@ -109,6 +124,7 @@ def rebuild(
     if apply:
         dataset.write(db, result.to_write, held, now=now)
         _settle(db, dataset, news, now)
+        documents.mark_read(db, dataset.name, dataset.reading, chosen)
         history.append(db, dataset.name, result.changes, now=now, run_id=None)
     differences = tuple(Difference.of(dataset.name, change) for change in result.changes)
     return Replayed(len(reading.parsed), differences, tuple(map(str, reading.errors.values())))

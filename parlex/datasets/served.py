@@ -196,7 +196,8 @@ class Served:
     """``one`` is what a single one is called in addresses, ``called`` what all are called in titles. ``path`` names the
     parts of a key, ``{session}/{number}``; ``key`` makes it of them, ValueError where they make none. ``identity`` is
     the column of the whole key. ``detail`` is what one record has beyond its line in the list. ``past``: the record as
-    it stood at a moment; None where it was not known yet. ``searched``: what a search finds it by."""
+    it stood at a moment; None where it was not known yet. ``searched``: what a search finds it by. ``beside``: further
+    lists of the dataset, of which no row has a key of its own."""
 
     one: str
     called: Words
@@ -207,6 +208,7 @@ class Served:
     identity: Expression
     detail: Mapping[str, Include]
     below: Sequence[Collection] = ()
+    beside: Sequence[Collection] = ()
     told: Mapping[str, Told] = field(default_factory=dict)
     past: Callable[[Session, str, datetime], Record | None] | None = None
     searched: Searched | None = None

@@ -93,6 +93,27 @@ class BillRow(Base):
     text_url: Mapped[str | None]
     summary_en: Mapped[str | None]
     summary_fr: Mapped[str | None]
+    # Null also where the documents were not read again yet since these are kept.
+    bill_type_fr: Mapped[str | None]
+    form: Mapped[str | None]
+    form_en: Mapped[str | None]
+    form_fr: Mapped[str | None]
+    ongoing_stage: Mapped[str | None]
+    ongoing_stage_en: Mapped[str | None]
+    ongoing_stage_fr: Mapped[str | None]
+    last_event_on: Mapped[date | None]
+    last_event_en: Mapped[str | None]
+    last_event_fr: Mapped[str | None]
+    sponsor_title_en: Mapped[str | None]
+    sponsor_title_fr: Mapped[str | None]
+    sponsor_riding_en: Mapped[str | None]
+    sponsor_riding_fr: Mapped[str | None]
+    is_in_pre_study: Mapped[bool | None]
+    pre_study_committee: Mapped[str | None]
+    is_dropped: Mapped[bool | None]  # from the Senate's order paper
+    was_debated_last: Mapped[bool | None]  # considered at the last sitting before it was looked at
+    notes_en: Mapped[str | None]
+    notes_fr: Mapped[str | None]
     flags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
     withdrawn: Mapped[bool] = mapped_column(server_default=text("false"))
     first_seen_at: Mapped[datetime]
@@ -133,6 +154,120 @@ class BillStageRow(Base):
             ondelete="CASCADE",
         ),
     )
+
+
+class _OfBill:
+    """A row that belongs to a bill; ``entry`` is the name by which the history knows it."""
+
+    parliament: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    session: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    entry: Mapped[str] = mapped_column(primary_key=True)
+
+
+def _of_bill() -> ForeignKeyConstraint:
+    there = ["bills.parliament", "bills.session", "bills.number"]
+    return ForeignKeyConstraint(["parliament", "session", "number"], there, ondelete="CASCADE")
+
+
+class BillEventRow(_OfBill, Base):
+    """What happened to a bill, one row a thing: see :mod:`parlex.datasets.bills.events`."""
+
+    __tablename__ = "bill_events"
+
+    kind: Mapped[str]
+    chamber: Mapped[str]
+    stage: Mapped[str | None]
+    day: Mapped[date]
+    sitting_number: Mapped[str | None]
+    name_en: Mapped[str | None]
+    name_fr: Mapped[str | None]
+    type_id: Mapped[int | None] = mapped_column(BigInteger)
+    committee: Mapped[str | None]
+    meeting_number: Mapped[str | None]
+    report_number: Mapped[int | None] = mapped_column(BigInteger)
+    division_number: Mapped[int | None] = mapped_column(BigInteger)
+    result_en: Mapped[str | None]
+    result_fr: Mapped[str | None]
+    method_en: Mapped[str | None]
+    method_fr: Mapped[str | None]
+    note_en: Mapped[str | None]
+    note_fr: Mapped[str | None]
+    url_en: Mapped[str | None]
+    url_fr: Mapped[str | None]
+    key: Mapped[str] = _key()
+
+    __table_args__ = (
+        Index(None, "key"),
+        Index(None, "chamber", "day"),
+        CheckConstraint("kind in ('sitting', 'event', 'decision', 'meeting', 'message', 'ruling')", name="kind"),
+        CheckConstraint("chamber in ('house', 'senate')", name="chamber"),
+        _of_bill(),
+    )
+
+
+class BillPublicationRow(_OfBill, Base):
+    """The printed versions of a bill."""
+
+    __tablename__ = "bill_publications"
+
+    version: Mapped[str]
+    publication_id: Mapped[int] = mapped_column(BigInteger)
+    name_en: Mapped[str | None]
+    name_fr: Mapped[str | None]
+    xml_url_en: Mapped[str | None]
+    xml_url_fr: Mapped[str | None]
+    pdf_url: Mapped[str | None]
+    viewer_url: Mapped[str]
+    key: Mapped[str] = _key()
+
+    __table_args__ = (Index(None, "key"), _of_bill())
+
+
+class BillLinkRow(_OfBill, Base):
+    """The web references of a bill."""
+
+    __tablename__ = "bill_links"
+
+    kind: Mapped[str | None]
+    kind_fr: Mapped[str | None]
+    title_en: Mapped[str | None]
+    title_fr: Mapped[str | None]
+    url_en: Mapped[str | None]
+    url_fr: Mapped[str | None]
+    key: Mapped[str] = _key()
+
+    __table_args__ = (Index(None, "key"), _of_bill())
+
+
+class SimilarBillRow(_OfBill, Base):
+    """The bills that LEGISinfo calls similar to a bill; most are of other sessions, and may not be held."""
+
+    __tablename__ = "similar_bills"
+
+    similar_key: Mapped[str]
+    key: Mapped[str] = _key()
+
+    __table_args__ = (Index(None, "key"), Index(None, "similar_key"), _of_bill())
+
+
+class SittingRow(Base):
+    """The days on which a chamber sat: a view, of what the bills and the divisions say; no table of ours, so that
+    nobody makes one of it.
+
+    ``number`` is null where only a division or the end of a stage tells that the chamber sat. ``source``: whose word it
+    is.
+    """
+
+    metadata = MetaData()
+    __tablename__ = "sittings"
+
+    parliament: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    session: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    chamber: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    number: Mapped[str | None] = mapped_column(primary_key=True, nullable=True)
+    source: Mapped[str]
 
 
 class ChangeRow(Base):
@@ -396,6 +531,9 @@ class LatestDocumentRow(Base):
     source: Mapped[str] = mapped_column(primary_key=True)
     checked_at: Mapped[datetime]  # last answer, be it a document or a 404
     sha256: Mapped[str | None]  # the good document that the row was made from; null: none yet
+    reading: Mapped[int] = mapped_column(
+        SmallInteger, server_default=text("1")
+    )  # the row was made by: see Kind.reading
     url: Mapped[str | None]
     fetched_at: Mapped[datetime | None]  # when it brought that document
     failed_at: Mapped[datetime | None]  # last failure to answer since the last answer

@@ -240,6 +240,19 @@ def mean_sizes(db: Session, dataset: str) -> dict[str, float]:
     return {source: float(mean) for source, mean in db.execute(query)}
 
 
+def read_before(db: Session, dataset: str, reading: int, keys: Iterable[str] | None = None) -> set[str]:
+    """Those of ``keys``, or of all, of which a document stands that an older reading read last."""
+    latest = LatestDocumentRow
+    query = select(latest.key).where(latest.dataset == dataset, latest.sha256.is_not(None), latest.reading < reading)
+    return set(db.scalars(query if keys is None else query.where(latest.key.in_(list(keys)))))
+
+
+def mark_read(db: Session, dataset: str, reading: int, keys: Iterable[str]) -> None:
+    """Note that this reading read what stands of these keys."""
+    mine = update(LatestDocumentRow).where(LatestDocumentRow.dataset == dataset, LatestDocumentRow.key.in_(list(keys)))
+    db.execute(mine.where(LatestDocumentRow.reading < reading).values(reading=reading))
+
+
 def mark_checked(db: Session, dataset: str, good: dict[tuple[str, str], Document | None], checked_at: datetime) -> None:
     """Record that a source answered on each (key, source): with the good document given, or (None) with nothing new.
 

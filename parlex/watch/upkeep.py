@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from parlex.datasets import replay
 from parlex.db.models import HeartbeatRow
 from parlex.mirror import documents
 from parlex.parliament import SessionId
@@ -36,6 +38,26 @@ def session_requests(resources: Resources) -> list[Request]:
             sessions = map(SessionId.parse, dataset.scopes(db)) if dataset.by_session else ()
             found += [resources.pipeline.session_request(session, dataset=dataset.name) for session in sessions]
     return found
+
+
+def read_again(resources: Resources, *, within: timedelta | None = None) -> int:
+    """Read again what stands of records that an older version of this program read for less; how many.
+
+    Offline. Once ``within`` is over no further batch is begun; the next call goes on from there.
+    """
+    began, count = time.monotonic(), 0
+    for dataset in resources.datasets.values():
+        for part in replay.catch_up(resources.db, dataset, now=datetime.now(UTC)):
+            count += part.records
+            if within is not None and time.monotonic() - began >= within.total_seconds():
+                return count
+    return count
+
+
+def to_read_again(resources: Resources) -> int:
+    """How many records an older version of this program read for less."""
+    with resources.db() as db:
+        return sum(len(documents.read_before(db, each.name, each.reading)) for each in resources.datasets.values())
 
 
 def prune(resources: Resources) -> dict[str, int]:

@@ -54,7 +54,8 @@ def application(
     for collection in searches:
         lists.add(context, found, "/search", collection, title="Found", tag="search")
     app.include_router(found, prefix=PREFIX)
-    app.include_router(graph.router(context, datasets, [*searches, LINES], facts))
+    beside = [each for dataset in datasets.values() if dataset.served for each in dataset.served.beside]
+    app.include_router(graph.router(context, datasets, [*beside, *searches, LINES], facts))
     app.include_router(state.router(context, datasets, facts), prefix=PREFIX)
 
     async def manifest(request: Request, query: Any) -> Response:

@@ -37,6 +37,9 @@ class _Routes:
     def add(self) -> None:
         served, name = self._served, self._served.list.name
         lists.add(self._context, self._router, f"/{name}", served.list, title=self._title, tag=name)
+        for beside in served.beside:
+            row = beside.record.__name__.removesuffix("Record")
+            lists.add(self._context, self._router, f"/{beside.name}", beside, title=row, tag=name)
         self._one()
         for below in served.below:
             path, title = f"{self._path}/{below.name}", f"{self._title}{below.name.title()}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -15,12 +16,15 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
+from parlex.datasets.bills.bill import PARTICULARS
+from parlex.db.models import BillRow
 from parlex.local.embedded import resolve
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
 from parlex.settings import Settings
+from parlex.watch import upkeep
 from tests.conformance.conftest import StandIn
 
 DAYS = {
@@ -57,10 +61,12 @@ SELECT count(*), count(*) FILTER (WHERE chamber = 'house'), count(*) FILTER (WHE
        min(introduced_on)::text, max(introduced_on)::text
 FROM bills WHERE parliament = :parliament AND session = :session
 """
+MOVING = ("first_seen_at", "last_changed_at", "key")
 Key = tuple[str, str]
 Published = tuple[dict[Key, Any], dict[Key, Any]]
 
-TABLES = ("bills", "bill_stages", "changes", "listings", "latest_documents", "documents", "quarantine")
+PARTS = ("bill_events", "bill_publications", "bill_links", "similar_bills")
+TABLES = ("bills", "bill_stages", *PARTS, "changes", "listings", "latest_documents", "documents", "quarantine")
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +179,36 @@ def test_every_stage_of_every_bill(mirror: Resources, published: Published) -> N
     assert sum(map(len, held.values())) > 1000
 
 
+@pytest.mark.parametrize("table", PARTS)
+def test_every_row_of_what_belongs_to_a_bill(mirror: Resources, published: Published, table: str) -> None:
+    columns, expected_of = WHOLE[table]
+    with mirror.db() as db:
+        query = f"SELECT parliament || '-' || session, number, {columns} FROM {table}"
+        held = Counter(map(tuple, db.execute(text(query))))
+    spines, _ = published
+    wanted = Counter((*key, *row) for key, spine in spines.items() for row in expected_of(spine))
+    assert held == wanted
+    assert sum(wanted.values()) > 1000
+
+
+def test_the_days_on_which_the_chambers_sat(mirror: Resources, published: Published) -> None:
+    """As numbered by the details; and each day of a division or of the end of a stage that they do not number."""
+    numbered, others = set(), set()
+    for (session, _), spine in published[0].items():
+        for chamber, stage in stages_of(spine):
+            numbered |= {(session, chamber, day(row["Date"]), row["Number"]) for row in stage["Sittings"]}
+            others |= {(session, chamber, day(stage["StateAsOfDate"]))} if stage["State"] == 4 else set()
+            divided = [row["DecisionSittingDate"] for row in stage["Decisions"] if row["DivisionNumber"] is not None]
+            others |= {(session, "house", day(moment)) for moment in divided}
+    with mirror.db() as db:
+        query = "SELECT parliament || '-' || session, chamber, day, number, source FROM sittings"
+        held = [tuple(row) for row in db.execute(text(query))]
+    assert len(held) == len(set(held))
+    assert {row[:4] for row in held if row[3] is not None} == numbered
+    assert {row[:3] for row in held if row[3] is None} == others - {row[:3] for row in numbered}
+    assert {row[4] for row in held} == {"legisinfo"}  # no division is held here
+
+
 def test_a_second_run_writes_no_row_and_asks_for_one_list(
     whole: StandIn, mirror: Resources, backfill: dict[str, Figures]
 ) -> None:
@@ -205,6 +241,37 @@ def test_another_shape_of_the_list_changes_nothing(
     after = snapshot(mirror)
     after.pop("documents")
     assert after == before
+
+
+def test_an_upgrade_fills_what_is_new_by_itself(
+    whole: StandIn, mirror: Resources, backfill: dict[str, Figures]
+) -> None:
+    """As an older version left it: without the new tables and columns, every document read by its reading."""
+    new = [name for name in PARTICULARS if name not in ("events", "publications", "links", "similar")]
+    columns = ", ".join(name for name in BillRow.__table__.columns.keys() if name not in MOVING)  # noqa: SIM118
+    told = f"SELECT md5(({columns})::text) FROM bills ORDER BY 1"
+    with mirror.db() as db:
+        before = {table: list(db.scalars(text(f"SELECT md5(t::text) FROM {table} t ORDER BY 1"))) for table in PARTS}
+        before["bills"] = list(db.scalars(text(told)))
+        last = db.scalar(text("SELECT max(seq) FROM changes"))
+        for table in PARTS:
+            db.execute(text(f"DELETE FROM {table}"))
+        db.execute(text(f"UPDATE bills SET {', '.join(f'{name} = NULL' for name in new)}"))
+        db.execute(text("UPDATE latest_documents SET reading = 1"))
+    whole.forget()
+
+    assert upkeep.read_again(mirror, within=timedelta()) == 200  # one batch, and the next call goes on
+    assert upkeep.read_again(mirror) == sum(run.created for run in backfill.values()) - 200
+    with mirror.db() as db:
+        after = {table: list(db.scalars(text(f"SELECT md5(t::text) FROM {table} t ORDER BY 1"))) for table in PARTS}
+        after["bills"] = list(db.scalars(text(told)))
+        kinds = list(db.scalars(text("SELECT DISTINCT kind FROM changes WHERE seq > :last"), {"last": last}))
+    assert (whole.asked("legisinfo"), whole.asked("openparliament")) == ({}, {})
+    assert after == before
+    assert kinds == ["reparsed"]
+    again = snapshot(mirror)
+    assert upkeep.read_again(mirror) == 0
+    assert snapshot(mirror) == again
 
 
 # What the stand-in says, read by the rules of the sources' description and nothing of parlex.
@@ -270,6 +337,18 @@ def expected(spine: dict[str, Any], companion: dict[str, Any] | None, codes: dic
         "text_url": text_url(spine["Publications"]) or other.get("text_url"),
         "summary_en": words(spine["ShortLegislativeSummaryEn"]),
         "summary_fr": words(spine["ShortLegislativeSummaryFr"]),
+        "bill_type_fr": spine["BillDocumentTypeNameFr"],
+        "form": {10: "regular", 13: "appropriation", 15: "pro_forma", 16: "ways_and_means"}[spine["BillFormId"]],
+        "ongoing_stage_fr": words(spine["OngoingStageNameFr"]),
+        "last_event_on": day(spine["LatestBillEventDateTime"]),
+        "last_event_en": words(spine["LatestBillEventTypeNameEn"]),
+        "sponsor_title_fr": words(spine["SponsorAffiliationTitleFr"]),
+        "sponsor_riding_en": words(spine["SponsorConstituencyNameEn"]),
+        "is_in_pre_study": spine["IsInSenatePreStudy"],
+        "pre_study_committee": words((spine["SenatePreStudyCommitteeDetails"] or {}).get("CommitteeAcronym")),
+        "is_dropped": spine["IsDroppedFromSenateOrderPaper"],
+        "was_debated_last": spine["ConsideredDuringPreviousSitting"],
+        "notes_fr": words(spine["NotesFr"]),
     }
 
 
@@ -284,6 +363,74 @@ def expected_stages(spine: dict[str, Any]) -> list[tuple[Any, ...]]:
     ]
     assent = day(spine["ReceivedRoyalAssentDateTime"])
     return chambers + [(None, assent, acronym(stage), len(stage["Sittings"])) for stage in parts["RoyalAssent"]]
+
+
+def stages_of(spine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each stage with its chamber; royal assent is given in the Senate."""
+    for name, stages in (spine["BillStages"] or {}).items():
+        if name not in ("BillId", "InterChamberMessages"):
+            for stage in stages:
+                yield "house" if name.startswith("House") else "senate", stage
+
+
+EVENTS = "kind, chamber, day, sitting_number, name_en, name_fr, division_number, report_number, committee"
+
+
+def expected_events(spine: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    for chamber, stage in stages_of(spine):
+        for row in stage["Sittings"]:
+            yield ("sitting", chamber, day(row["Date"]), row["Number"], *named(row, "Name"), None, None, None)
+        for row in stage["SignificantEvents"]:
+            report = row["CommitteeReportNumber"]
+            at_work = acronym(stage) if report else None
+            told = day(row["EventDateTime"]), None, *named(row, "EventName")
+            yield ("event", chamber, *told, None, report, at_work)
+        for row in stage["Decisions"]:
+            told = day(row["DecisionSittingDate"]), row["DecisionSittingNumber"], *named(row, "DecisionMotionTitle")
+            yield ("decision", chamber, *told, row["DivisionNumber"], None, None)
+        for row in stage["CommitteeMeetings"]:
+            told = day(row["Date"]), None, *named(row, "CommitteeName")
+            yield ("meeting", chamber, *told, None, None, row["CommitteeAcronym"])
+    for row in (spine["BillStages"] or {}).get("InterChamberMessages", []):
+        yield ("message", at(row), day(row["Date"]), row["MeetingNumber"], *named(row, "EventName"), None, None, None)
+    for row in (spine["HouseRulingAndStatements"] or []) + (spine["SenateRulingAndStatements"] or []):
+        told = day(row["RulingStatementDateTime"]), str(row["MeetingNumber"]), *named(row, "EventTypeName")
+        yield ("ruling", at(row), *told, None, None, None)
+
+
+def expected_publications(spine: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    number, session = spine["NumberCode"], f"{spine['ParliamentNumber']}{spine['SessionNumber']}"
+    folder = "Government" if spine["IsGovernmentBill"] else "Private"
+    for row in spine["Publications"]:
+        version = row["PublicationTypeId"] - 80700
+        file = f"https://www.parl.ca/Content/Bills/{session}/{folder}/{number}/{number}_{version}/{number}"
+        yield (row["PublicationId"], *named(row, "PublicationTypeName"), f"{file}_F.xml", f"{file}_{version}.PDF")
+
+
+def expected_links(spine: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    for row in spine["WebReferences"]:
+        yield (*named(row, "WebReferenceTypeName"), *named(row, "Title"), *named(row, "Url"))
+
+
+def expected_similar(spine: dict[str, Any]) -> Iterator[tuple[str]]:
+    for row in spine["SimilarBills"] or []:
+        yield (f"{row['ParliamentNumber']}-{row['SessionNumber']} {row['NumberCode']}",)
+
+
+WHOLE: dict[str, tuple[str, Callable[[dict[str, Any]], Iterator[tuple[Any, ...]]]]] = {
+    "bill_events": (EVENTS, expected_events),
+    "bill_publications": ("publication_id, name_en, name_fr, xml_url_fr, pdf_url", expected_publications),
+    "bill_links": ("kind, kind_fr, title_en, title_fr, url_en, url_fr", expected_links),
+    "similar_bills": ("similar_key", expected_similar),
+}
+
+
+def at(row: dict[str, Any]) -> str:
+    return {1: "house", 2: "senate"}[row["ChamberOrganizationId"]]
+
+
+def named(row: dict[str, Any], key: str) -> tuple[str | None, str | None]:
+    return words(row[f"{key}En"]), words(row[f"{key}Fr"])
 
 
 def acronym(stage: dict[str, Any]) -> str | None:

@@ -94,7 +94,7 @@ def test_a_user_with_few_rights_makes_the_role_and_works_in_it(
     user = f"few_{name}"
     with engine.begin() as db:
         db.execute(text("create role " + user + " login createrole password 'few'"))
-        for table in [*Base.metadata.tables, "alembic_version"]:
+        for table in [*Base.metadata.tables, "sittings", "alembic_version"]:
             db.execute(text("alter table " + table + " owner to " + user))
         db.execute(text("grant create on schema public to " + user))
     few = make_url(database).set(username=user, password="few").render_as_string(hide_password=False)

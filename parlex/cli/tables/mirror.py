@@ -12,7 +12,8 @@ from parlex.answers import counted
 from parlex.cli.tables.layout import Facts, Sheet, cell, counts, line, numbers, span, text, whole, words
 
 if TYPE_CHECKING:
-    from parlex.datasets.bills.disagreements import Disagreement, Lag
+    from parlex.datasets.bills.contradictions import Disagreement
+    from parlex.datasets.bills.disagreements import Lag
     from parlex.datasets.replay import Difference
     from parlex.datasets.verify import Completeness, Sample
     from parlex.mirror.history import ChangeRecord
@@ -123,7 +124,7 @@ def differences(found: Sequence[Difference]) -> Sheet:
 def disagreements(found: Sequence[Disagreement]) -> Sheet:
     sheet = Sheet(None, whole("Bill"), text("Field"), text("LEGISinfo", 2), text("OpenParliament", 2))
     for item in found:
-        key = f"{item.parliament}-{item.session} {item.number}"
+        key = f"{item.parliament}-{item.session} {item.number or ''}".rstrip()
         sheet.add(key, item.field, item.legisinfo, item.openparliament)
     return sheet
 

@@ -7,10 +7,11 @@ an error for a person to look at, never a new member made up on the spot.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from enum import StrEnum
 
+from parlex.datasets.bills.events import Event, Link, Publication, Similar
 from parlex.errors import DocumentError
 from parlex.parliament import BillKey, Chamber
 
@@ -171,8 +172,57 @@ def fold(text: str | None) -> str:
 _FOLD = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " ", "\u202f": " "})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Particulars:
+    """What LEGISinfo alone says of a bill and nothing is decided by. Null: it does not say.
+
+    ``form`` and ``ongoing_stage`` are codes, ``unknown`` for a new one; their texts are the source's.
+    """
+
+    bill_type_fr: str | None
+    form: str | None
+    form_en: str | None
+    form_fr: str | None
+    ongoing_stage: str | None
+    ongoing_stage_en: str | None
+    ongoing_stage_fr: str | None
+    last_event_on: date | None
+    last_event_en: str | None
+    last_event_fr: str | None
+    sponsor_title_en: str | None  # at the time, as "Minister of Justice"
+    sponsor_title_fr: str | None
+    sponsor_riding_en: str | None
+    sponsor_riding_fr: str | None
+    is_in_pre_study: bool | None
+    pre_study_committee: str | None
+    is_dropped: bool | None  # from the Senate's order paper
+    was_debated_last: bool | None  # considered at the last sitting before it was looked at
+    notes_en: str | None
+    notes_fr: str | None
+    events: tuple[Event, ...]
+    publications: tuple[Publication, ...]
+    links: tuple[Link, ...]
+    similar: tuple[Similar, ...]
+
+
+PARTICULARS = tuple(field.name for field in fields(Particulars))
+
+
 @dataclass(frozen=True, slots=True)
-class LegisinfoBill:
+class NamedDivision:
+    """A division of the House as the detail of its bill names it. The totals count members."""
+
+    number: int
+    held_on: date
+    yeas: int | None
+    nays: int | None
+    paired: int | None
+    result: str | None
+    subject: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LegisinfoBill(Particulars):
     """What LEGISinfo's detail says of a bill. Texts are stripped at the ends; blank texts are null.
 
     ``odd`` has an error for each part that could not be read; what is told here stands without it.
@@ -201,6 +251,7 @@ class LegisinfoBill:
     summary_en: str | None
     summary_fr: str | None
     stages: tuple[Stage, ...]
+    divisions: tuple[NamedDivision, ...]
     odd: tuple[DocumentError, ...] = ()
 
 
@@ -223,7 +274,7 @@ class OpenParliamentBill:
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(Particulars):
     """A bill as the mirror holds it, merged from its sources. Its field names are the columns of ``bills``."""
 
     key: BillKey

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import as_json, plain
 from parlex.datasets.bills import legisinfo, merge, openparliament, stages
-from parlex.datasets.bills.bill import CLOSED, Bill, LegisinfoBill, Listing, Milestones, fold
+from parlex.datasets.bills.bill import CLOSED, PARTICULARS, Bill, LegisinfoBill, Listing, Milestones, fold
+from parlex.datasets.bills.events import PARTS
 from parlex.datasets.bills.legisinfo import Legisinfo
 from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.bills.openparliament import CompanionListing, OpenParliament
@@ -26,7 +27,7 @@ from parlex.datasets.kind import CURRENT, Flagged
 from parlex.datasets.record import Record
 from parlex.datasets.served import Words
 from parlex.db.bulk import write_rows
-from parlex.db.models import BillRow, BillStageRow, ListingRow
+from parlex.db.models import BillRow, BillStageRow, ListingRow, SittingRow
 from parlex.errors import ParlexError
 from parlex.fetching.document import Document
 from parlex.mirror.documents import Fetched, Held
@@ -38,7 +39,8 @@ from parlex.runs.work import Asking, Request, Survey
 
 _DAYS = tuple(field.name for field in fields(Milestones))
 _TITLES = ("title_en", "title_fr", "short_title_en", "short_title_fr")
-_FACTS = tuple(field.name for field in fields(Bill) if field.name not in ("key", "stages"))
+_NO_FACTS = ("key", "stages", *PARTS)
+_FACTS = tuple(sorted((f.name for f in fields(Bill) if f.name not in _NO_FACTS), key=PARTICULARS.__contains__))
 
 
 class BillDataset(Dataset):
@@ -71,10 +73,18 @@ class BillDataset(Dataset):
         "summary_fr",
         "reinstated_from",
         "reinstated_as",
+        "bill_type_fr",
+        "form_en",
+        "ongoing_stage_en",
+        "last_event_on",
+        "sponsor_title_en",
+        "sponsor_riding_en",
+        "notes_en",
     )
+    reading = 2
     table = BillRow
     served = SERVED
-    tables = (BillRow, BillStageRow)
+    tables = (BillRow, BillStageRow, *(part.table for part in PARTS.values()), SittingRow)
     searched = {"bills": (*_TITLES, "summary_en", "summary_fr")}
     told_fields = {
         "royal_assent_on": Words("Royal assent", "Sanction royale"),
@@ -152,13 +162,16 @@ class BillDataset(Dataset):
     def record(self, key: str, parsed: Mapping[str, Any]) -> Record:
         """Merged by the table of ``merge``."""
         bill = merge.merge(parsed[SPINE], parsed.get(COMPANION))
-        return self.derive(Record(key, facts_of(bill), {"stages": stages.named(bill.stages)}))
+        return self.derive(Record(key, facts_of(bill), parts_of(bill)))
 
     def derive(self, record: Record) -> Record:
-        flags = list(stages.flags(bill_of(record.key, record.facts)))
+        texts = PARTS["publications"].of_values(record.parts["publications"])
+        flags = list(stages.flags(replace(bill_of(record.key, record.facts), publications=texts)))
         return replace(record, facts={**record.facts, "flags": flags})
 
     def told_part(self, name: str, part: Mapping[str, Any]) -> Any:
+        if name in PARTS:
+            return list(part.values())
         return [{**stages.place_of(stage), **values} for stage, values in part.items()]
 
     def has(self, source: str, scope: str) -> bool:
@@ -192,15 +205,32 @@ class BillDataset(Dataset):
         bills = db.execute(select(BillRow.__table__).where(BillRow.key.in_(wanted))).all()
         held = {row.key: Record(row.key, {n: getattr(row, n) for n in (*_FACTS, "flags")}) for row in bills}
         rows = select(BillStageRow.__table__).where(BillStageRow.key.in_(wanted)).order_by(BillStageRow.position)
-        found: dict[str, list[Any]] = {}
-        for row in db.execute(rows):
-            found.setdefault(row.key, []).append(row)
+        found = _by_key(db.execute(rows))
         for key, record in held.items():
             record.parts["stages"] = stages.named_rows(found.get(key, ()))
+        for name, part in PARTS.items():
+            found = _by_key(db.execute(select(part.table.__table__).where(part.key.in_(wanted))))
+            for key, record in held.items():
+                record.parts[name] = part.held(found.get(key, ()))
         return held
 
     def write_parts(self, db: Session, records: Sequence[Record], held: Mapping[str, Record]) -> None:
-        moved = [one for one in records if one.key not in held or held[one.key].parts != one.parts]
+        self._write_stages(db, records, held)
+        for name, part in PARTS.items():
+            moved = [one for one in records if one.key not in held or held[one.key].parts[name] != one.parts[name]]
+            old = [one.key for one in moved if one.key in held and held[one.key].parts[name]]
+            if old:
+                db.execute(delete_from(part.table).where(part.key.in_(old)))
+            rows = [
+                {**self.identity(one.key), "entry": entry, **part.columns(value)}
+                for one in moved
+                for entry, value in one.parts[name].items()
+            ]
+            if rows:
+                write_rows(db, insert(part.table), rows)
+
+    def _write_stages(self, db: Session, records: Sequence[Record], held: Mapping[str, Record]) -> None:
+        moved = [one for one in records if one.key not in held or held[one.key].parts["stages"] != one.parts["stages"]]
         old = [one.key for one in moved if one.key in held and held[one.key].parts["stages"]]
         if old:
             db.execute(delete_from(BillStageRow).where(BillStageRow.key.in_(old)))
@@ -227,15 +257,30 @@ class BillDataset(Dataset):
         return dict(db.execute(query).all())
 
 
+def _by_key(rows: Iterable[Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row.key, []).append(row)
+    return found
+
+
 def facts_of(bill: Bill) -> dict[str, Any]:
     """The bill's facts as its columns hold them."""
     return {name: plain(getattr(bill, name)) for name in _FACTS}
 
 
+def parts_of(bill: Bill) -> dict[str, dict[str, Any]]:
+    """The bill's parts as the history and their tables hold them."""
+    return {
+        "stages": stages.named(bill.stages),
+        **{name: part.named(getattr(bill, name)) for name, part in PARTS.items()},
+    }
+
+
 def bill_of(key: str, facts: Mapping[str, Any]) -> Bill:
-    """The facts as the domain has them, without the stages."""
+    """The facts as the domain has them, without the parts."""
     told: dict[str, Any] = {n: CLOSED[n](facts[n]) if n in CLOSED else facts[n] for n in _FACTS}
-    return Bill(key=BillKey.parse(key), stages=(), **told)
+    return Bill(key=BillKey.parse(key), stages=(), **(dict.fromkeys(PARTS, ()) | told))
 
 
 def _row(listing: Listing) -> Row:

@@ -1,4 +1,5 @@
-"""Where the two sources say different things of a bill, and how long one of them comes after the other."""
+"""Where the two sources say different things, or one of them contradicts itself; and how long one comes after the
+other."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from parlex.answers import Record, as_json
 from parlex.datasets import standing
+from parlex.datasets.bills import contradictions
 from parlex.datasets.bills.bill import LegisinfoBill, OpenParliamentBill, fold
+from parlex.datasets.bills.contradictions import Disagreement
 from parlex.datasets.bills.merge import COMPANION, COMPANION_SINCE, SPINE
 from parlex.datasets.bills.reads import DATASET
 from parlex.datasets.dataset import Dataset
@@ -21,19 +24,6 @@ from parlex.datasets.reading import batches
 from parlex.db.models import SweepRow
 from parlex.mirror import listings, sweeps
 from parlex.parliament import BillKey, SessionId
-
-
-@dataclass(frozen=True, slots=True)
-class Disagreement(Record):
-    """One field of which the two sources say different things, with both values, as each writes it."""
-
-    parliament: int
-    session: int
-    number: str
-    field: str
-    legisinfo: Any
-    openparliament: Any
-
 
 # Where only one of them has a text, or an id, the other lacks it: that is no disagreement.
 _TEXTS = ("title_en", "title_fr", "short_title_en", "short_title_fr", "status_code", "chamber", "text_url")
@@ -43,16 +33,21 @@ def disagreements(db: Session, dataset: Dataset, session: SessionId | None = Non
     """Where the documents that stand differ, bill by bill, in a session or in all.
 
     Texts are compared without what the sources vary (blanks, quotes, dashes). ``introduced_on``: the days differ, or
-    only one has a day. ``royal_assent_on``: LEGISinfo's day against OpenParliament's flag ``law``.
+    only one has a day. ``royal_assent_on``: LEGISinfo's day against OpenParliament's flag ``law``. ``divisions.12``:
+    the division as LEGISinfo names it on its bill, against the one that is held. Then come the contradictions: see
+    ``contradictions.py``.
     """
     for batch in batches(standing.keys(db, dataset, [str(session)] if session else ())):
         parsed = standing.standing(db, dataset, batch).whole
+        named = {key: by_source[SPINE].divisions for key, by_source in parsed.items() if by_source[SPINE].divisions}
+        yield from contradictions.divisions(db, named)
         for key in batch:
             if COMPANION in parsed.get(key, {}):
                 bill = BillKey.parse(key)
                 at = (bill.session.parliament, bill.session.session, bill.number)
                 for field, spine, companion in _differ(parsed[key][SPINE], parsed[key][COMPANION]):
                     yield Disagreement(*at, field, as_json(spine), as_json(companion))
+    yield from contradictions.contradictions(db, session)
 
 
 def _differ(spine: LegisinfoBill, companion: OpenParliamentBill) -> Iterator[tuple[str, Any, Any]]:

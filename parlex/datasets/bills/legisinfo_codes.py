@@ -91,6 +91,17 @@ STAGE_STATES = {
     5: StageState.NOT_COMPLETED,
 }
 
+# What a bill is made for, by LEGISinfo's id.
+FORMS = {10: "regular", 13: "appropriation", 15: "pro_forma", 16: "ways_and_means", 17: "borrowing"}
+
+# The printed versions: our name, and the number of its file.
+VERSIONS = {
+    80701: ("first_reading", 1),
+    80702: ("as_amended_by_committee", 2),
+    80703: ("as_passed", 3),
+    80704: ("royal_assent", 4),
+}
+
 DAYS = {
     "house_first_reading_on": "PassedHouseFirstReadingDateTime",
     "house_second_reading_on": "PassedHouseSecondReadingDateTime",

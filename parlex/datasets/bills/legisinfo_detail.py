@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct, field
 
 from parlex.answers import counted
-from parlex.datasets.bills.bill import BillType, LegisinfoBill, Stage, StageCode, StageState, StatusCode
+from parlex.datasets.bills.bill import PARTICULARS, BillType, LegisinfoBill, Stage, StageCode, StageState, StatusCode
 from parlex.datasets.bills.legisinfo_codes import (
     CHAMBERS,
     NAME,
@@ -27,6 +27,7 @@ from parlex.datasets.bills.legisinfo_codes import (
     status_of,
     type_of,
 )
+from parlex.datasets.bills.legisinfo_rest import read_rest
 from parlex.errors import DocumentError
 from parlex.fetching.document import Document
 from parlex.fetching.rows import read_parts
@@ -128,12 +129,15 @@ def parse_bill(document: Document, key: BillKey) -> LegisinfoBill:
     Its stages and its text are parts: ``odd`` has an error for each that cannot be read.
     """
     place = Place(NAME, document.url, str(key))
-    details = decode(_DETAILS, json_of(document, place), place)
+    body = json_of(document, place)
+    details = decode(_DETAILS, body, place)
     if len(details) != 1:
         raise place.error(f"holds {counted(len(details), 'bill')} instead of one")
     detail = details[0]
     _check_identity(detail, key, place)
     milestones = milestones_of(detail, _day, place)
+    bill_type = _detail_type(detail, place)
+    rest = read_rest(body, key, is_government=bill_type.is_government, place=place)
     stages, odd_stages = _stages(detail.stages, milestones.royal_assent_on, place)
     texts, odd_texts = read_parts([(detail.publications, place.at("text_url", "Publications"))], _text_url)
     return LegisinfoBill(
@@ -146,7 +150,7 @@ def parse_bill(document: Document, key: BillKey) -> LegisinfoBill:
         status_code=_detail_status(detail, place),
         status_en=required(detail.status_en, "StatusNameEn", place),
         status_fr=required(detail.status_fr, "StatusNameFr", place),
-        bill_type=_detail_type(detail, place),
+        bill_type=bill_type,
         chamber=_chamber(detail, key, place),
         is_pro_forma=detail.is_pro_forma,
         sponsor_person_id=detail.sponsor_person_id,
@@ -160,7 +164,9 @@ def parse_bill(document: Document, key: BillKey) -> LegisinfoBill:
         summary_en=optional(detail.summary_en),
         summary_fr=optional(detail.summary_fr),
         stages=stages,
-        odd=odd_texts + odd_stages,
+        divisions=rest.divisions,
+        odd=odd_texts + odd_stages + rest.odd,
+        **{name: getattr(rest.particulars, name) for name in PARTICULARS},
     )
 
 

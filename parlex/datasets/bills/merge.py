@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from parlex.datasets.bills.bill import Bill, LegisinfoBill, OpenParliamentBill
+from parlex.datasets.bills.bill import PARTICULARS, Bill, LegisinfoBill, OpenParliamentBill
+from parlex.datasets.bills.events import PARTS
 from parlex.parliament import BillKey
 
 Source = Literal["legisinfo", "openparliament"]
@@ -67,7 +68,9 @@ RULES: dict[str, Rule] = {
     "text_url": _SPINE_THEN_COMPANION,
     "summary_en": _SPINE,
     "summary_fr": _SPINE,
+    **dict.fromkeys((name for name in PARTICULARS if name not in PARTS), _SPINE),
     "stages": _SPINE,
+    **dict.fromkeys(PARTS, _SPINE),
 }
 
 
@@ -126,6 +129,7 @@ def spine_fields(bill: LegisinfoBill) -> dict[str, Any]:
         "summary_en": bill.summary_en,
         "summary_fr": bill.summary_fr,
         "stages": bill.stages,
+        **{name: getattr(bill, name) for name in PARTICULARS},
     }
 
 

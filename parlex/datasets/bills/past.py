@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from parlex.datasets.bills import reads as bill_reads
 from parlex.datasets.bills import stages
 from parlex.datasets.bills.bill import CLOSED, Bill, StageCode
+from parlex.datasets.bills.events import PARTS
 from parlex.datasets.bills.reads import BillStory, StageRecord
 from parlex.datasets.bills.stages import TimeInStage
 from parlex.db.models import BillRow
@@ -32,7 +33,7 @@ def as_of(db: Session, key: BillKey, moment: datetime) -> BillStory | None:
         return None
     changes = list(history.changes(db, dataset="bills", key=str(key)))
     first = next((n for n, change in enumerate(changes) if change.observed_at > moment), len(changes))
-    past = _Past(story)
+    past = _Past(story, bill_reads.entries(db, key))
     for change in reversed(changes[first:]):
         past.undo(change)
     known = [change.observed_at for change in changes[:first]]
@@ -42,17 +43,22 @@ def as_of(db: Session, key: BillKey, moment: datetime) -> BillStory | None:
 class _Past:
     """A bill on its way back through its history."""
 
-    def __init__(self, story: BillStory) -> None:
+    def __init__(self, story: BillStory, parts: dict[str, dict[str, Any]]) -> None:
         self._story = story
         self._facts: dict[str, Any] = {}
         names = stages.named_rows(story.stages)
         self._stages = dict(zip(names, story.stages, strict=True))
+        self._parts = parts
 
     def undo(self, change: ChangeRecord) -> None:
+        part, _, entry = (change.field or "").partition(".")
         if change.kind in ("withdrawn", "reappeared"):
             self._facts["withdrawn"] = change.kind == "reappeared"
         elif change.field is not None and change.field.startswith("stages."):
             self._undo_stage(change.field.removeprefix("stages."), change.old)
+        elif part in PARTS:
+            self._parts[part].pop(entry, None)
+            self._parts[part] |= {entry: change.old} if change.old is not None else {}
         elif change.field is not None and change.field != "flags":  # which today's rules judge anew
             self._facts[change.field] = _day(change.field, change.old)
 
@@ -75,6 +81,7 @@ class _Past:
         rest = {name: value for name, value in self._facts.items() if name in own}
         facts = {name: value for name, value in self._facts.items() if name not in own}
         record = replace(self._story.bill, **facts, last_changed_at=last_changed_at, last_checked_at=None)
+        rest |= {name: part.of_values(self._parts[name]) for name, part in PARTS.items()}
         past = replace(self._story, bill=record, **rest, stages=tuple(self._stages.values()))
         return replace(past, flags=stages.flags(bill_of(past)))
 
@@ -95,7 +102,9 @@ def _day(field: str, value: Any) -> Any:
 
 def bill_of(story: BillStory) -> Bill:
     """The story's facts as the domain has them, without its stages."""
-    told = {name: getattr(story, name) for name in ("text_url", "summary_en", "summary_fr")}
+    told = {
+        name: getattr(story, name) for name in ("text_url", "summary_en", "summary_fr", "notes_en", "notes_fr", *PARTS)
+    }
     names = [field.name for field in fields(Bill) if field.name not in ("key", "stages", *told)]
     facts = {name: getattr(story.bill, name) for name in names} | told
     closed = {name: kind(facts[name]) for name, kind in CLOSED.items()}

@@ -16,6 +16,7 @@ from sqlalchemy import Integer, Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record, as_json
+from parlex.datasets.bills.events import PARTS, Event, Link, Publication, Similar
 from parlex.datasets.looks import select_looked_at
 from parlex.db.models import (
     BillRow,
@@ -66,6 +67,24 @@ class BillRecord(Record):
     first_seen_at: datetime
     last_changed_at: datetime
     last_checked_at: datetime | None
+    bill_type_fr: str | None
+    form: str | None
+    form_en: str | None
+    form_fr: str | None
+    ongoing_stage: str | None
+    ongoing_stage_en: str | None
+    ongoing_stage_fr: str | None
+    last_event_on: date | None
+    last_event_en: str | None
+    last_event_fr: str | None
+    sponsor_title_en: str | None
+    sponsor_title_fr: str | None
+    sponsor_riding_en: str | None
+    sponsor_riding_fr: str | None
+    is_in_pre_study: bool | None
+    pre_study_committee: str | None
+    is_dropped: bool | None
+    was_debated_last: bool | None
 
     @property
     def key(self) -> BillKey:
@@ -96,6 +115,18 @@ class StageRecord(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class SittingRecord(Record):
+    """A day on which a chamber sat; ``number`` is null where only a division or the end of a stage tells of it."""
+
+    chamber: str
+    parliament: int
+    session: int
+    number: str | None
+    day: date
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class BillStory(Record):
     """One bill with what its line in a table has no room for."""
 
@@ -105,6 +136,12 @@ class BillStory(Record):
     summary_fr: str | None
     flags: tuple[str, ...]
     stages: tuple[StageRecord, ...]
+    notes_en: str | None
+    notes_fr: str | None
+    events: tuple[Event, ...]
+    publications: tuple[Publication, ...]
+    links: tuple[Link, ...]
+    similar: tuple[Similar, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The keys of the bill first, then the rest, flat."""
@@ -133,23 +170,26 @@ def bills(
 
 def bill(db: Session, key: BillKey) -> BillStory | None:
     """One bill with its stages and summary; None where the mirror does not hold it."""
-    statement = _select_bills(key.session).add_columns(
-        BillRow.text_url, BillRow.summary_en, BillRow.summary_fr, BillRow.flags
-    )
+    texts = ("text_url", "summary_en", "summary_fr", "flags", "notes_en", "notes_fr")
+    statement = _select_bills(key.session).add_columns(*(getattr(BillRow, name) for name in texts))
     row = db.execute(statement.where(BillRow.key == str(key))).one_or_none()
     if row is None:
         return None
-    *record, text_url, summary_en, summary_fr, flags = row
+    record = row[: -len(texts)]
+    more: dict[str, Any] = dict(zip(texts, row[-len(texts) :], strict=True))
     told = select(*columns(StageRecord, BillStageRow)).where(BillStageRow.key == str(key))
     stages = db.execute(told.order_by(BillStageRow.position))
-    return BillStory(
-        BillRecord(*record),
-        text_url,
-        summary_en,
-        summary_fr,
-        tuple(flags),
-        tuple(StageRecord(*stage) for stage in stages),
-    )
+    more |= {"flags": tuple(more["flags"]), "stages": tuple(StageRecord(*stage) for stage in stages)}
+    more |= {name: PARTS[name].of_values(named) for name, named in entries(db, key).items()}
+    return BillStory(BillRecord(*record), **more)
+
+
+def entries(db: Session, key: BillKey) -> dict[str, dict[str, Any]]:
+    """The entries of each part of a bill by their names, as the history has them."""
+    return {
+        name: part.held(db.execute(select(part.table.__table__).where(part.key == str(key))))
+        for name, part in PARTS.items()
+    }
 
 
 def _select_bills(session: SessionId | None) -> Select[Any]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
-from sqlalchemy import Integer, Text, any_, cast, func, literal_column, or_, select
+from sqlalchemy import Integer, Text, any_, cast, collate, func, literal_column, or_, select
 
-from parlex.datasets.bills import disagreements, lineage, past
+from parlex.datasets.bills import contradictions, disagreements, lineage, past
 from parlex.datasets.bills.bill import BillType, StatusCode
-from parlex.datasets.bills.reads import BillRecord, StageRecord
+from parlex.datasets.bills.events import PARTS, EventKind, Part
+from parlex.datasets.bills.reads import BillRecord, SittingRecord, StageRecord
 from parlex.datasets.politicians.reads import PoliticianRecord, sponsors
 from parlex.datasets.served import (
     Collection,
+    Expression,
     Filter,
     Include,
     Searched,
@@ -32,7 +34,17 @@ from parlex.datasets.served import (
     withdrawn_filter,
 )
 from parlex.datasets.votes.reads import VoteRecord
-from parlex.db.models import BillRow, BillStageRow, ChangeRow, PoliticianMembershipRow, PoliticianRow, VoteRow
+from parlex.db.models import (
+    BillEventRow,
+    BillPublicationRow,
+    BillRow,
+    BillStageRow,
+    ChangeRow,
+    PoliticianMembershipRow,
+    PoliticianRow,
+    SittingRow,
+    VoteRow,
+)
 from parlex.parliament import BillKey, Chamber, SessionId
 
 _NUMBER = (func.left(BillRow.number, 1), cast(func.substring(BillRow.number, r"\d+"), Integer), BillRow.number)
@@ -86,6 +98,86 @@ _STAGES = Include(
     type=list[StageRecord],
     help="the stages, in the source's order",
 )
+_PART_HELP = {
+    "events": "What happened to the bill, in order: sittings, readings, decisions, meetings, messages, rulings.",
+    "publications": "The printed versions of the bill, and where their texts are.",
+    "links": "What LEGISinfo refers to on the web, as a costing note.",
+    "similar": "The keys of the bills that LEGISinfo calls similar; not all may be held.",
+}
+_FIRST: dict[str, Expression] = {
+    "events": by_day(BillEventRow.day),
+    "publications": BillPublicationRow.publication_id.expression,
+}
+
+
+def _order(name: str, part: Part) -> tuple[Expression, ...]:
+    """That of ``events.in_order``."""
+    entry = collate(part.table.entry, "C")  # type: ignore[attr-defined]
+    return (_FIRST[name], entry) if name in _FIRST else (entry,)
+
+
+def _days(column: Expression) -> dict[str, Filter]:
+    return {
+        "from": Filter(type=date, help="on that day or later", where=lambda value: column >= value),
+        "to": Filter(type=date, help="on that day or earlier", where=lambda value: column <= value),
+    }
+
+
+def _of_chamber(column: Expression) -> Filter:
+    return Filter(help="the chamber", where=lambda value: column == value, choices=tuple(Chamber))
+
+
+_PART_FILTERS = {
+    "events": {
+        "kind": Filter(
+            help="what kind of thing", where=lambda value: BillEventRow.kind == value, choices=tuple(EventKind)
+        ),
+        "chamber": _of_chamber(BillEventRow.chamber),
+        **_days(BillEventRow.day),
+    },
+}
+
+
+def _below(name: str, part: Part) -> Collection:
+    return Collection(
+        name=name,
+        help=_PART_HELP[name],
+        dataset="bills",
+        record=part.of,
+        source=part.table.__table__,
+        fields=answers(part.of, part.table),
+        sorts={"day" if name == "events" else "name": Sort(_order(name, part))},
+        filters=_PART_FILTERS.get(name, {}),
+        parent=lambda value: part.key == value,
+    )
+
+
+def _included(name: str, part: Part) -> Include:
+    rows = nested(answers(part.of, part.table), part.table, part.key == BillRow.key, of=BillRow)
+    return Include(
+        column=many(rows.order_by(*_order(name, part))),
+        type=list[part.of],  # type: ignore[name-defined]
+        help=f"{_PART_HELP[name][0].lower()}{_PART_HELP[name][1:-1]}",
+    )
+
+
+_PARTS = {name: _included(name, part) for name, part in PARTS.items()}
+_SITTINGS = Collection(
+    name="sittings",
+    help="The days on which each chamber sat, as the bills and the divisions tell, newest first.",
+    dataset="bills",
+    record=SittingRecord,
+    source=SittingRow.__table__,
+    fields=answers(SittingRecord, SittingRow),
+    sorts={"day": Sort((by_day(SittingRow.day), SittingRow.chamber, func.coalesce(SittingRow.number, "")), True)},
+    filters={
+        "session": session_filter(SittingRow),
+        "chamber": _of_chamber(SittingRow.chamber),
+        **_days(SittingRow.day),
+    },
+    scope="session",
+    covers=("votes",),
+)
 # The slug is the bill's own word; a number may be shared by a row that was withdrawn since.
 _SPONSOR_FIRST = ((PoliticianRow.slug == BillRow.sponsor_slug).desc().nulls_last(), PoliticianRow.slug)
 _SPONSOR = Include(
@@ -136,6 +228,10 @@ _SEARCHED = Searched(
 _SUMMARY = {
     name: Include(column=getattr(BillRow, name), type=str | None, help="the summary, as HTML")
     for name in ("summary_en", "summary_fr")
+}
+_NOTES = {
+    name: Include(column=getattr(BillRow, name), type=str | None, help="notes, as a royal recommendation, as HTML")
+    for name in ("notes_en", "notes_fr")
 }
 
 SERVED = Served(
@@ -196,7 +292,14 @@ SERVED = Served(
             "withdrawn": withdrawn_filter(BillRow),
             **_SEARCHED.filters(),
         },
-        includes={"stages": _STAGES, "sponsor": _SPONSOR, "party": _PARTY, "votes": _VOTES, **_SUMMARY},
+        includes={
+            "stages": _STAGES,
+            "sponsor": _SPONSOR,
+            "party": _PARTY,
+            "votes": _VOTES,
+            **_SUMMARY,
+            **_PARTS,
+        },
         scope="session",
     ),
     path="{session}/{number}",
@@ -208,8 +311,11 @@ SERVED = Served(
         **_SUMMARY,
         "flags": Include(column=BillRow.flags, type=list[str], help="the rules of our own that it breaks"),
         "stages": _STAGES,
+        **_NOTES,
+        **_PARTS,
     },
-    below=(_DIVISIONS,),
+    below=(_DIVISIONS, *(_below(name, part) for name, part in PARTS.items())),
+    beside=(_SITTINGS,),
     told={
         "lineage": Told(
             help="Its whole life over prorogations.",
@@ -221,8 +327,8 @@ SERVED = Served(
     searched=_SEARCHED,
     surveys={
         "disagreements": Survey(
-            help="Where the two sources differ, with both values.",
-            record=disagreements.Disagreement,
+            help="Where the two sources differ, with both values, or one contradicts itself.",
+            record=contradictions.Disagreement,
             read=lambda db, dataset, scope: disagreements.disagreements(db, dataset, SessionId.parse(scope)),
         )
     },

@@ -64,7 +64,8 @@ class LegisinfoHost:
         state = self.world.by_url.get((session, number))
         if state is None:
             return _html(404, "404 - Page not found", "not_found")
-        return self._json([legisinfo.detail(state)], "detail")
+        divisions = self.world.house.divisions_on(session, number)
+        return self._json([legisinfo.detail(state, divisions)], "detail")
 
     def _by_id(self, legisinfo_id: int) -> Answer:
         for state in self.world.states:

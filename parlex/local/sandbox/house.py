@@ -99,8 +99,12 @@ class House:
             found.setdefault(membership.politician_url, []).insert(0, membership)
         return found
 
+    def divisions_on(self, session: str, number: str) -> list[Division]:
+        """Those on a bill, newest first."""
+        return [division for division in self.divisions if (division.session, division.bill) == (session, number)]
+
     def vote_urls(self, session: str, number: str) -> list[str]:
-        return [division.url for division in self.divisions if (division.session, division.bill) == (session, number)]
+        return [division.url for division in self.divisions_on(session, number)]
 
     # Votes and ballots
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from parlex.local.sandbox.house import Division
 from parlex.local.sandbox.legisinfo_names import (
     CHAMBERS,
     COMPLETED,
@@ -16,6 +18,7 @@ from parlex.local.sandbox.legisinfo_names import (
     NOT_COMPLETED,
     NOT_REACHED,
     PASSED,
+    RESULTS,
     ROLES,
     STAGE_OF_STEP,
     STAGES,
@@ -24,13 +27,13 @@ from parlex.local.sandbox.legisinfo_names import (
     TEXTS,
     TYPES,
 )
-from parlex.local.sandbox.sample import HOUSE, SENATE, Committee, Sponsor, State
+from parlex.local.sandbox.sample import HOUSE, SENATE, Committee, Sponsor, State, sitting_numbers
 
 Json = dict[str, Any]
 
 
-def detail(state: State) -> Json:
-    """The one element of a detail's list, with its 135 keys."""
+def detail(state: State, divisions: Sequence[Division] = ()) -> Json:
+    """The one element of a detail's list, with its 135 keys. ``divisions``: those of the House on the bill."""
     bill = state.bill
     parliament, session = bill.session.split("-")
     completed = state.reached
@@ -73,9 +76,9 @@ def detail(state: State) -> Json:
         "IsFullLegislativeSummaryAvailable": False,
         "StatuteYear": bill.statute[0] if bill.statute and state.when("assent") else None,
         "StatuteChapter": bill.statute[1] if bill.statute and state.when("assent") else None,
-        "BillStages": _bill_stages(state),
+        "BillStages": _bill_stages(state, divisions),
         "Publications": [_publication(kind, text, bill.chamber) for kind, text in state.texts],
-        "HouseVoteDetails": [],
+        "HouseVoteDetails": [_house_vote(division) for division in divisions],
         "SenateVoteDetails": [],
         "HouseRulingAndStatements": [] if len(state.passed) > 1 else None,  # null or a list, as upstream
         "SenateRulingAndStatements": [] if len(state.passed) > 1 else None,
@@ -250,20 +253,60 @@ def no_stages() -> Json:
     }
 
 
-def _bill_stages(state: State) -> Json:
+def _house_vote(division: Division) -> Json:
+    result_id, result_en, result_fr = RESULTS[division.result]
+    return {
+        "BillDocumentId": 0,
+        "DivisionNumber": division.number,
+        **_names("DivisionSubject", (division.description_en, division.description_fr)),
+        "DivisionVotesYeas": division.yeas,
+        "DivisionVotesNays": division.nays,
+        "DivisionVotePaired": division.paired,
+        "DivisionVoteTotal": division.yeas + division.nays + division.paired,
+        "DecisionResultId": result_id,
+        **_names("DecisionResultName", (result_en, result_fr)),
+        "DecisionDateTime": f"{division.date}T10:00:00",
+        "IsAgreedTo": division.result == "Passed",
+        "IsNegatived": division.result == "Failed",
+        "IsTied": division.result == "Tie",
+        "OrganizationId": 0,
+    }
+
+
+def _decision(division: Division) -> Json:
+    """The division by which a stage ended."""
+    result_id, result_en, result_fr = RESULTS[division.result]
+    return {
+        "DecisionProceduralEventId": 0,
+        "DecisionMotionDocumentId": 0,
+        **_names("DecisionMotionTitle", (division.description_en, division.description_fr)),
+        "DecisionResultId": result_id,
+        **_names("DecisionResultName", (result_en, result_fr)),
+        "DecisionMethodId": 10,
+        **_names("DecisionMethodName", ("On recorded division", "Par vote par appel nominal")),
+        "DivisionNumber": division.number,
+        "DivisionVotesYeas": division.yeas,
+        "DivisionVotesNays": division.nays,
+        "DivisionVotePaired": division.paired,
+        "DecisionSittingDate": f"{division.date}T00:00:00",
+        "DecisionSittingNumber": "",
+    }
+
+
+def _bill_stages(state: State, divisions: Sequence[Division]) -> Json:
     senate = ["1", "2", *(step for step in ("committee", "report") if f"senate_{step}" in state.passed), "3"]
     if state.status_id == 344 and "committee" not in senate:
         senate.insert(2, "committee")
     house = ["1", "2", "committee", "report", "3"]
     return {
         **no_stages(),
-        "HouseBillStages": [_chamber_stage(state, "house", step) for step in house],
+        "HouseBillStages": [_chamber_stage(state, "house", step, divisions) for step in house],
         "SenateBillStages": [_chamber_stage(state, "senate", step) for step in senate],
         "RoyalAssent": [_royal_assent(state)] if state.when("assent") else [],
     }
 
 
-def _chamber_stage(state: State, chamber: str, step: str) -> Json:
+def _chamber_stage(state: State, chamber: str, step: str, divisions: Sequence[Division] = ()) -> Json:
     name = f"{chamber}_{step}"
     stage = _stage(name)
     condition = _condition(state, name)
@@ -286,7 +329,8 @@ def _chamber_stage(state: State, chamber: str, step: str) -> Json:
         "StateAsOfDate": state.when(name),
         "StateName": en,
         "Committee": _committee(committee) if committee and reached and names_it else None,
-        **_stage_events(state.when(name), *_end_event(name)),
+        **_stage_events(state, name),
+        "Decisions": [_decision(one) for one in divisions if one.date == (state.when(name) or "")[:10]],
     }
 
 
@@ -319,10 +363,18 @@ def _ongoing_chamber(status_id: int) -> int | None:
     return SENATE if status_id in (343, 344, 345, 346) else None
 
 
-def _stage_events(at: str | None, event: int, en: str, fr: str) -> Json:
-    """One sitting and one event where the stage ended; how often it was debated in between is not recorded here."""
+def _stage_events(state: State, step: str) -> Json:
+    """One sitting and one event where the stage ended; how often it was debated in between is not recorded here, and
+    of few sittings the number is."""
+    at, (event, en, fr) = state.when(step), _end_event(step)
     day = f"{at[:10]}T00:00:00" if at else None
-    sitting = {**_names("Name", (en, fr)), "Number": "", "Date": day, **_names("AdditionalInformation", (None, None))}
+    number = sitting_numbers().get((state.bill.session, _where(step), (at or "")[:10]), "")
+    sitting = {
+        **_names("Name", (en, fr)),
+        "Number": number,
+        "Date": day,
+        **_names("AdditionalInformation", (None, None)),
+    }
     return {
         "Sittings": [{**sitting, "IsPublished": True}] if at else [],
         "Decisions": [],
@@ -377,5 +429,5 @@ def _royal_assent(state: State) -> Json:
         "StateAsOfDate": None,
         "StateName": None,
         "Committee": None,
-        **_stage_events(state.when("assent"), *_end_event("assent")),
+        **_stage_events(state, "assent"),
     }

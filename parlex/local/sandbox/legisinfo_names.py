@@ -90,6 +90,11 @@ EVENTS: dict[int, tuple[int | None, str, str]] = {
     60149: (60050, "Royal assent", "Sanction royale"),
     60285: (60032, "Concurrence at report stage", "Adoption à l’étape du rapport"),
 }
+RESULTS: dict[str, tuple[int, str, str]] = {
+    "Passed": (15, "Agreed To", "Adoptée"),
+    "Failed": (16, "Negatived", "Rejetée"),
+    "Tie": (17, "Tie", "Égalité"),
+}
 TEXTS: dict[int, Names] = {
     1: ("First Reading", "Première lecture"),
     2: ("As amended by committee", "Tel que modifié par le comité"),

@@ -11,6 +11,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cache
 from importlib.resources import files
 
 START = date(2026, 6, 10)
@@ -236,6 +237,13 @@ def load(multiply: int = 0) -> Sample:
     real = [_bill(row, committees, sponsors) for row in rows("bills.csv")]
     bills = [*real, *_copies(real, multiply)]
     return Sample(tuple(sorted(bills, key=_list_order)))
+
+
+@cache
+def sitting_numbers() -> dict[tuple[str, int, str], str]:
+    """The number of each sitting that is recorded, by session, chamber and day."""
+    latest = [(row["session"], row["latest"].split(" ")) for row in rows("bills.csv")]
+    return {(session, int(told[-1]), told[1][:10]): told[2] for session, told in latest if len(told) == 4}
 
 
 def _list_order(bill: Bill) -> tuple[int, int, bool, int]:

@@ -153,7 +153,8 @@ class Site:
                 # A page tells times that run on, by the day; and looks as its templates do.
                 today = datetime.now(OTTAWA).date()
                 variant = f".{self._look}.{today:%y%m%d}.{lang}"
-                response = await self.context.answers.covered(request, covered, make, variant)
+                answers = self.context.answers
+                response = await answers.covered(request, covered, make, variant, remembered=False)
             return self.with_policy(response, lang)
 
         return answer
@@ -178,7 +179,7 @@ class Site:
         return response
 
     def _pack(self, request: Request, response: Response) -> None:
-        if accepts_gzip(request) and len(response.body) >= SMALLEST_GZIP:
+        if accepts_gzip(request.headers) and len(response.body) >= SMALLEST_GZIP:
             response.body = gzip.compress(bytes(response.body), 6, mtime=0)
             response.headers["Content-Encoding"] = "gzip"
             response.headers["Content-Length"] = str(len(response.body))

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from parlex.datasets.bills import stages
 from parlex.datasets.bills.bill import Bill, BillType, Stage, StageCode, StageState, StatusCode
-from parlex.datasets.bills.dataset import BillDataset, facts_of
+from parlex.datasets.bills.dataset import BillDataset, facts_of, parts_of
+from parlex.datasets.bills.events import PARTS
 from parlex.datasets.record import Record, differences
 from parlex.db.models import BillRow
 from parlex.mirror import history
@@ -41,6 +41,7 @@ def bill(number: int, **changes: Any) -> Bill:
         "is_government": True,
         "is_pro_forma": False,
         "stages": (stage(StageCode.FIRST_READING), stage(StageCode.COMMITTEE, committee="INAN")),
+        **dict.fromkeys(PARTS, ()),
     }
     return Bill(**(blank | usual | changes))
 
@@ -51,7 +52,7 @@ def stage(code: StageCode, **changes: Any) -> Stage:
 
 
 def record(bill: Bill) -> Record:
-    return DATASET.derive(Record(str(bill.key), facts_of(bill), {"stages": stages.named(bill.stages)}))
+    return DATASET.derive(Record(str(bill.key), facts_of(bill), parts_of(bill)))
 
 
 def held(db: Session, bill: Bill) -> Record:
@@ -115,8 +116,8 @@ def test_saving_costs_the_same_statements_for_one_bill_and_for_many(db: Session,
         save(db, *new)
         changes = [Change(str(item.key), "changed", "title_en", "Old", "New") for item in new]
         history.append(db, "bills", changes, now=NOON, run_id=None)
-    # Bills and stages read; bills, stages out, stages in; the counter; the history.
-    assert len(sent) == 7
+    # Bills, stages and four parts read; bills, stages out, stages in; the counter; the history.
+    assert len(sent) == 11
 
 
 def test_nothing_to_save_sends_nothing(db: Session, engine: Engine) -> None:
