@@ -30,6 +30,8 @@ def read(visit: Visit) -> View:
         divided = [VoteKey.parse(f"{one['parliament']}-{one['session']} {one['number']}") for one in bill["votes"]]
         line = lineage.lineage(visit.db, BillKey.parse(key))
         values |= {"parties": votes.parties_of(visit.db, divided), "line": line if len(line.line) > 1 else None}
+    similar = [one["similar_key"] for one in bill["similar"]]
+    values |= {"similar": similar, "titles": visit.titles(("bills", each) for each in similar)}
     history = changes.of_record(visit, "bills", key, changes.FEW, until=moment)
     label = visit.writing.said(bill, "short_title", "title").striptags()
     return View(

@@ -112,6 +112,8 @@ class Writing:
         if isinstance(value, Mapping) and all(not isinstance(one, Mapping | list) for one in value.values()):
             told = (Markup("{}: {}").format(self.field(name), self.value(one, name)) for name, one in value.items())
             return Markup("; ").join(told)
+        if isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
+            return self.count("value.entries", len(value))
         return foreign(shortened(json.dumps(value, ensure_ascii=False), _SHOWN))
 
     def field(self, name: str) -> str:
@@ -127,7 +129,7 @@ class Writing:
         return field.startswith("stages.") or self._tongue.has(f"field.{self._own(field)}")
 
     def _own(self, field: str) -> str:
-        return field.removesuffix(f"_{self._lang}")
+        return field.removesuffix("_en").removesuffix("_fr")
 
 
 def foreign(text: str, lang: str | None = None) -> Markup:

@@ -20,7 +20,7 @@ CODE = {each.name: each.read_text() for each in PAGES.iterdir() if each.name.end
 # Sections whose names are codes: what a code of the sources is called.
 CODES = {
     "dataset", "chamber", "stage", "short", "state", "state_short", "type", "party", "committee", "province", "result",
-    "ballot", "kind", "relation", "field", "sort", "nav", "ago", "filter", "source", "run",
+    "ballot", "kind", "relation", "field", "sort", "nav", "ago", "filter", "source", "run", "event",
 }  # fmt: skip
 
 
