@@ -32,7 +32,7 @@ def read(visit: Visit) -> View:
         values |= {"parties": votes.parties_of(visit.db, divided), "line": line if len(line.line) > 1 else None}
     similar = [one["similar_key"] for one in bill["similar"]]
     values |= {"similar": similar, "titles": visit.titles(("bills", each) for each in similar)}
-    history = changes.of_record(visit, "bills", key, changes.FEW, until=moment)
+    history = changes.of_record(visit, "bills", key, until=moment)
     label = visit.writing.said(bill, "short_title", "title").striptags()
     return View(
         "bill.html",

@@ -20,6 +20,7 @@ from parlex.web.pages.site import View, Visit
 FEW = 25  # lines of a record's history on its own page
 LINES = 150  # of a page; a day or a record is never cut in silence, what follows has an address
 DAYS = 14  # that a person may choose of
+_IS_NEWS = ChangeRow.kind != "reparsed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,17 @@ class History:
     more: int | None
 
 
-def of_record(visit: Visit, dataset: str, key: str, limit: int, until: str | None = None) -> History:
-    """The newest lines of a record, in the page's language."""
-    lines = _lines(visit).where(ChangeRow.dataset == dataset, ChangeRow.key == key)
+def of_record(visit: Visit, dataset: str, key: str, limit: int = FEW, until: str | None = None) -> History:
+    """The newest news of a record, in the page's language."""
+    lines = _lines(visit).where(ChangeRow.dataset == dataset, ChangeRow.key == key, _IS_NEWS)
     if until is not None:
         lines = lines.where(ChangeRow.observed_at <= moment_of(until))
     return history(visit, lines, limit)
+
+
+def whole(visit: Visit, dataset: str, key: str) -> History:
+    """All of a record's lines, also where nothing but our reading changed."""
+    return history(visit, _lines(visit).where(ChangeRow.dataset == dataset, ChangeRow.key == key), LINES)
 
 
 def history(visit: Visit, lines: Select[Any], limit: int) -> History:
@@ -106,7 +112,7 @@ def _line(visit: Visit, row: Any) -> Line:
 def read(visit: Visit) -> View:
     """The page of changes."""
     asked = {name: value for name in ("day", "session", "dataset", "before") if (value := visit.query.get(name))}
-    lines = _lines(visit)
+    lines = _lines(visit).where(_IS_NEWS)
     try:
         if "session" in asked:
             SessionId.parse(asked["session"])

@@ -12,7 +12,6 @@ from parlex.serving import queries
 from parlex.web.pages import asked, changes
 from parlex.web.pages.site import Read, View, Visit
 
-LINES = 200  # of a page of a record's history
 _BELOW = 50  # rows of a list on the page of its record
 _ASIDE = ("first_seen_at", "last_changed_at", "withdrawn", "person_id", "parliament", "session")
 
@@ -104,7 +103,7 @@ def record_of(name: str) -> Read:
             "label": title,
             "record": {field: value for field, value in record.items() if not field.endswith(f"_{other}")},
             "below": below,
-            "history": changes.of_record(visit, name, key, changes.FEW),
+            "history": changes.of_record(visit, name, key),
         }
         return View("record.html", title, visit.record_paths(dataset, key), values, **addresses(visit, dataset, key))
 
@@ -117,7 +116,7 @@ def history_of(name: str) -> Read:
     def read(visit: Visit) -> View:
         key, title = named(visit, name)
         dataset = visit.site.datasets[name]
-        values = {"dataset": name, "key": key, "label": title, "history": changes.of_record(visit, name, key, LINES)}
+        values = {"dataset": name, "key": key, "label": title, "history": changes.whole(visit, name, key)}
         about = f"{visit.tongue.say('history.title')} · {title}"
         path = visit.record_paths(dataset, key, "history")
         return View("history.html", about, path, values, **addresses(visit, dataset, key))

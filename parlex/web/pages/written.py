@@ -29,6 +29,8 @@ _SHORT = {
 # What LEGISinfo writes its summaries with; nothing that loads, moves or styles.
 _TAGS = {"p", "br", "b", "strong", "i", "em", "u", "sup", "sub", "ul", "ol", "li", "blockquote", "a"}
 _SHOWN = 300  # characters of a value
+# Whose names a field's values have, where they are not called after it.
+_CODES = {"bill_type": "type", "current_party": "party", "kind": "event", "ongoing_stage": "stage"}
 
 
 class Writing:
@@ -106,15 +108,22 @@ class Writing:
                 return self.day(value)
             if field.endswith("_at"):
                 return self.instant(value)
-            if field.startswith("summary_"):
+            if field.startswith(("summary_", "notes_")):
                 value = " ".join(Markup(cleaned(value)).striptags().split())
-            return foreign(shortened(self._tongue.named(field, value), _SHOWN))
+            return foreign(shortened(self._tongue.named(_CODES.get(field, field), value), _SHOWN))
         if isinstance(value, Mapping) and all(not isinstance(one, Mapping | list) for one in value.values()):
-            told = (Markup("{}: {}").format(self.field(name), self.value(one, name)) for name, one in value.items())
-            return Markup("; ").join(told)
+            told = {name: one for name, one in value.items() if self._is_told(name)}
+            return Markup("; ").join(
+                f"{escape(self.field(name))}: {self.value(one, name)}" for name, one in told.items()
+            )
         if isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
             return self.count("value.entries", len(value))
         return foreign(shortened(json.dumps(value, ensure_ascii=False), _SHOWN))
+
+    def _is_told(self, name: str) -> bool:
+        """Whether a person wants to know that part of a value: no number, no address, no other language."""
+        others = tuple(f"_{lang}" for lang in LANGUAGES if lang != self._lang)
+        return not name.endswith((*others, "_id")) and "url" not in name
 
     def field(self, name: str) -> str:
         """What a field is called: of a stage, the chamber's name with it."""
@@ -129,7 +138,7 @@ class Writing:
         return field.startswith("stages.") or self._tongue.has(f"field.{self._own(field)}")
 
     def _own(self, field: str) -> str:
-        return field.removesuffix("_en").removesuffix("_fr")
+        return field.partition(".")[0].removesuffix("_en").removesuffix("_fr")
 
 
 def foreign(text: str, lang: str | None = None) -> Markup:
