@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from parlex.answers import Record
 from parlex.datasets.dataset import Dataset
@@ -59,11 +59,8 @@ def _group(
 
 def _came_later(dataset: Dataset) -> Any:
     """Whether a record came after the mirror's first look at its list: what was there then is no news."""
-    line, other = ListingRow, aliased(ListingRow)
-    first = (
-        select(func.min(other.first_seen_at))
-        .where(other.dataset == line.dataset, other.source == line.source, other.scope == line.scope)
-        .scalar_subquery()
-    )
-    here = (line.dataset == dataset.name, line.source == dataset.list_source, line.key == ChangeRow.key)
-    return select(line.key).where(*here, line.first_seen_at > first).exists()
+    line = ListingRow
+    listed = (line.dataset == dataset.name, line.source == dataset.list_source)
+    first = select(line.scope, func.min(line.first_seen_at).label("at")).where(*listed).group_by(line.scope).subquery()
+    later = select(line.key).join(first, first.c.scope == line.scope).where(*listed, line.first_seen_at > first.c.at)
+    return ChangeRow.key.in_(later)

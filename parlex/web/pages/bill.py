@@ -28,8 +28,8 @@ def read(visit: Visit) -> View:
         values["moment"], bill = moment, _past(visit, key, moment)
     else:
         divided = [VoteKey.parse(f"{one['parliament']}-{one['session']} {one['number']}") for one in bill["votes"]]
-        line = lineage.lineage(visit.db, BillKey.parse(key))
-        values |= {"parties": votes.parties_of(visit.db, divided), "line": line if len(line.line) > 1 else None}
+        line = lineage.lineage(visit.db, BillKey.parse(key)) if lineage.is_one_of_several(visit.db, key) else None
+        values |= {"parties": votes.parties_of(visit.db, divided), "line": line}
     similar = [one["similar_key"] for one in bill["similar"]]
     values |= {"similar": similar, "titles": visit.titles(("bills", each) for each in similar)}
     history = changes.of_record(visit, "bills", key, until=moment)

@@ -68,17 +68,19 @@ def whole(visit: Visit, dataset: str, key: str) -> History:
     return history(visit, _lines(visit).where(ChangeRow.dataset == dataset, ChangeRow.key == key), LINES)
 
 
-def history(visit: Visit, lines: Select[Any], limit: int) -> History:
-    """The newest of some lines, by record and transaction."""
+def history(visit: Visit, lines: Select[Any], limit: int, *, titled: bool = False) -> History:
+    """The newest of some lines, by record and transaction; with the records' titles where they are asked for."""
     before = visit.query.get("before", "")
-    total: int = visit.db.scalar(select(func.count()).select_from(lines.subquery())) or 0
+    every = lines.add_columns(func.count().over().label("total")).subquery()
+    lines = select(every).order_by(every.c.seq.desc()).limit(limit + 1)
     if before:
         if not before.isascii() or not before.isdecimal() or len(before) > 18:
             raise Problem(422, f"before: {before[:50]!r} is no number of a line")
-        lines = lines.where(ChangeRow.seq < int(before))
-    rows = visit.db.execute(lines.order_by(ChangeRow.seq.desc()).limit(limit + 1)).all()
+        lines = lines.where(every.c.seq < int(before))
+    rows = visit.db.execute(lines).all()
     more = rows[limit - 1].seq if len(rows) > limit else None
-    return History(list(_entries(visit, rows[:limit])), total, more)
+    titles = visit.titles((row.dataset, row.key) for row in rows) if titled else {}
+    return History(list(_entries(visit, rows[:limit], titles)), rows[0].total if rows else 0, more)
 
 
 def _lines(visit: Visit) -> Select[Any]:
@@ -91,8 +93,7 @@ def _lines(visit: Visit) -> Select[Any]:
     return query.where(row.dataset.in_(list(visit.site.datasets)))
 
 
-def _entries(visit: Visit, rows: Sequence[Any]) -> Iterable[Entry]:
-    titles = visit.titles((row.dataset, row.key) for row in rows)
+def _entries(visit: Visit, rows: Sequence[Any], titles: Mapping[tuple[str, str], str]) -> Iterable[Entry]:
     for (dataset, key, at, _), group in groupby(rows, lambda row: (row.dataset, row.key, row.observed_at, row.run_id)):
         lines = sorted(group, key=lambda row: row.seq)
         title = titles.get((dataset, key))
@@ -126,7 +127,7 @@ def read(visit: Visit) -> View:
             lines = lines.where(ChangeRow.observed_at >= start, ChangeRow.observed_at < start + timedelta(days=1))
     except (ValueError, UsageError) as error:
         raise Problem(422, str(error)) from None
-    found = history(visit, lines, LINES)
+    found = history(visit, lines, LINES, titled=True)
     by_day = [
         (day, list(entries))
         for day, entries in groupby(found.entries, lambda each: each.observed_at.astimezone(OTTAWA).date())

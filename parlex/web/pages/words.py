@@ -40,7 +40,8 @@ class Tongue:
 
     def say(self, name: str, **values: Any) -> Markup:
         """A text with its values in it, each escaped unless it is markup. KeyError for a name that is none."""
-        return escape(self._texts[name]).format(**values)
+        text = self._texts[name]
+        return escape(text).format(**values) if values else escape(text)
 
     def count(self, name: str, number: int, shown: Any) -> Markup:
         """A text about a number, which is ``shown`` in it as n."""

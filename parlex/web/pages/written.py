@@ -51,7 +51,7 @@ class Writing:
         if value is None:
             return Markup("—")
         found = date.fromisoformat(value) if isinstance(value, str) else value
-        return Markup('<time datetime="{}">{}</time>').format(found.isoformat(), self.plain_day(found, short=short))
+        return _time(found.isoformat(), self.plain_day(found, short=short))
 
     def plain_day(self, day: date, *, short: bool = False) -> str:
         return (NO_BREAK if self._lang == "fr" else ", ").join(self.in_two(day, short=short))
@@ -74,7 +74,7 @@ class Writing:
         found = (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(OTTAWA)
         clock = f"{found.hour}{NO_BREAK}h{NO_BREAK}{found:%M}" if self._lang == "fr" else f"{found:%H:%M}"
         told = f"{self.plain_day(found.date())}, {clock}"
-        return Markup('<time datetime="{}">{}</time>').format(found.isoformat(timespec="seconds"), told)
+        return _time(found.isoformat(timespec="seconds"), told)
 
     def ago(self, age: timedelta) -> Markup:
         """How long ago, in the largest unit of which there is one."""
@@ -141,10 +141,14 @@ class Writing:
         return field.partition(".")[0].removesuffix("_en").removesuffix("_fr")
 
 
+def _time(when: str, told: str) -> Markup:
+    return Markup(f'<time datetime="{when}">{told}</time>')
+
+
 def foreign(text: str, lang: str | None = None) -> Markup:
     """Text of a source, which may run either way and holds nothing that is not text."""
-    told = Markup(' lang="{}"').format(lang) if lang else ""
-    return Markup("<bdi{}>{}</bdi>").format(told, text)
+    told = f' lang="{lang}"' if lang else ""
+    return Markup(f"<bdi{told}>{escape(text)}</bdi>")
 
 
 def web(url: str) -> str:
