@@ -49,18 +49,18 @@ def _group(
     db: Session, dataset: Dataset, words: Words | None, since: datetime, limit: int, *where: Any
 ) -> Iterator[Group]:
     row = ChangeRow
-    query = select(row.key, row.field, row.old, row.new, row.observed_at)
+    query = select(row.key, row.field, row.old, row.new, row.observed_at, func.count().over())
     query = query.where(row.dataset == dataset.name, row.observed_at >= since, *where)
-    count = db.scalar(select(func.count()).select_from(query.subquery())) or 0
-    if count:
-        found = db.execute(query.order_by(row.seq.desc()).limit(limit))
-        yield Group(words, tuple(NewsRecord(*one) for one in found), count)
+    if found := db.execute(query.order_by(row.seq.desc()).limit(limit)).all():
+        yield Group(words, tuple(NewsRecord(*one[:-1]) for one in found), found[0][-1])
 
 
 def _came_later(dataset: Dataset) -> Any:
     """Whether a record came after the mirror's first look at its list: what was there then is no news."""
     line = ListingRow
-    listed = (line.dataset == dataset.name, line.source == dataset.list_source)
-    first = select(line.scope, func.min(line.first_seen_at).label("at")).where(*listed).group_by(line.scope).subquery()
-    later = select(line.key).join(first, first.c.scope == line.scope).where(*listed, line.first_seen_at > first.c.at)
-    return ChangeRow.key.in_(later)
+    first = func.min(line.first_seen_at).over(partition_by=line.scope).label("first")
+    listed = select(line.key, line.first_seen_at, first)
+    listed = listed.where(line.dataset == dataset.name, line.source == dataset.list_source)
+    every = listed.subquery()
+    later = select(every.c.key).where(every.c.first_seen_at > every.c.first).cte("later").prefix_with("MATERIALIZED")
+    return ChangeRow.key.in_(select(later.c.key))
