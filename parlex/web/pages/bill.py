@@ -43,7 +43,7 @@ def read(visit: Visit) -> View:
             "key": key,
             "session": key.partition(" ")[0],
             "bill": bill,
-            "lanes": lanes(bill["stages"]),
+            "lanes": lanes(bill),
             "spans": spans(visit, BillKey.parse(key), bill) if moment is None else (),
             "history": history,
         },
@@ -71,10 +71,13 @@ class Lane:
     stages: list[Mapping[str, Any]]
 
 
-def lanes(stages: Sequence[Mapping[str, Any]]) -> list[Lane]:
-    """The stages by chamber, in the order in which the source gives the chambers; the assent is of neither."""
-    order = dict.fromkeys(stage["chamber"] for stage in stages if stage["chamber"])
-    return [Lane(name, [stage for stage in stages if stage["chamber"] == name]) for name in order]
+def lanes(bill: Mapping[str, Any]) -> list[Lane]:
+    """The stages by chamber, the one where the bill began first; the assent is of neither."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for stage in bill["stages"]:
+        found.setdefault(stage["chamber"], []).append(stage)
+    order = sorted(filter(None, found), key=lambda chamber: chamber != bill["chamber"])
+    return [Lane(chamber, found[chamber]) for chamber in order]
 
 
 def spans(visit: Visit, key: BillKey, bill: Mapping[str, Any]) -> Sequence[stages.TimeInStage]:

@@ -42,8 +42,8 @@ def _groups(visit: Visit) -> list[dict[str, Any]]:
     for name, dataset in visit.site.datasets.items():
         for group in news.news(visit.db, dataset, visit.now - WEEK, visit.lang, ROWS):
             titles = visit.titles((name, row.key) for row in group.rows)
-            what = visit.tongue.say("front.new", what=visit.tongue.named("dataset", name))
-            heading = what if group.words is None else getattr(group.words, visit.lang)
+            what = visit.tongue.say("front.new") if group.words is None else getattr(group.words, visit.lang)
+            heading = f"{visit.tongue.named('dataset', name)} · {what}"
             rows = [(row, titles.get((name, row.key))) for row in group.rows]
             found.append({"heading": heading, "dataset": name, "rows": rows, "count": group.count})
     return found

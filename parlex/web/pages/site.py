@@ -132,7 +132,11 @@ class Site:
         self.context, self.settings = context, settings
         self.datasets = {name: dataset for name, dataset in datasets.items() if dataset.served is not None}
         self.searches = search.collections(self.datasets)
-        self.tongues = {lang: Tongue(lang) for lang in LANGUAGES}
+        called = {f"dataset.{name}": one.served.called for name, one in self.datasets.items() if one.served}
+        self.tongues = {
+            lang: Tongue(lang, {name: getattr(words, lang).capitalize() for name, words in called.items()})
+            for lang in LANGUAGES
+        }
         self.writings = {lang: Writing(tongue) for lang, tongue in self.tongues.items()}
         self.style, self.icon = (
             files(__package__).joinpath("templates", n).read_bytes() for n in ("style.css", "icon.svg")

@@ -32,11 +32,11 @@ def everything() -> dict[str, dict[str, str]]:
 
 
 class Tongue:
-    """The texts of one language."""
+    """The texts of one language. ``more``: further ones, of what has no name here."""
 
-    def __init__(self, lang: str) -> None:
+    def __init__(self, lang: str, more: Mapping[str, str] | None = None) -> None:
         self.lang = lang
-        self._texts = {name: texts[lang] for name, texts in everything().items()}
+        self._texts = {**(more or {}), **{name: texts[lang] for name, texts in everything().items()}}
 
     def say(self, name: str, **values: Any) -> Markup:
         """A text with its values in it, each escaped unless it is markup. KeyError for a name that is none."""

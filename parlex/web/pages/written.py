@@ -104,7 +104,7 @@ class Writing:
         if isinstance(value, int | float):
             return escape(str(value))  # an id, a year, a chapter: no quantity
         if isinstance(value, str):
-            if field.endswith("_on") or field == "date":
+            if field.endswith("_on") or field in ("date", "day"):
                 return self.day(value)
             if field.endswith("_at"):
                 return self.instant(value)
