@@ -1,7 +1,7 @@
 # Needs make and Python 3.11, 3.12 or 3.13; everything else is installed into .venv.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint types check conformance chaos chaos-short bench compose-test lock clean
+.PHONY: help install demo run test lint types check conformance chaos chaos-short bench compose-test pages-test lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,6 +60,9 @@ chaos: install  ## kills and cuts on purpose, 40 minutes; each kill ten times, o
 
 chaos-short: install  ## the quickest faults, about two minutes
 	$(BIN)/python -m pytest tests/chaos -m chaos_short $(ARGS)
+
+pages-test: install  ## the pages, in a real browser where there is one
+	$(BIN)/python -m pytest tests/web/pages $(ARGS)
 
 bench: install  ## measure, and print the numbers
 	$(BIN)/python -m bench $(ARGS)

@@ -6,6 +6,7 @@ for goes through ``parlex fetch --dispatch``, as a user would send it. Nothing i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -96,7 +97,7 @@ def _settings(given: Settings, folder: Path, sandbox: Sandbox) -> Settings:
 def _show(sandbox: Sandbox, settings: Settings, out: Any) -> None:
     console = layout.console()
     console.print("Starting PostgreSQL, Valkey, three workers, beat and Flower against the sandbox ...")
-    with Stack(settings, flower_port=0, out=out) as stack:
+    with Stack(settings, flower_port=0, web_port=0, out=out) as stack:
         demo = _Demo(console, sandbox, stack, settings)
         for line in stack.describe():
             console.print(f"  {line}")
@@ -106,6 +107,7 @@ def _show(sandbox: Sandbox, settings: Settings, out: Any) -> None:
         demo.fetch_nothing_new()
         demo.ask_flower()
         demo.judge()
+        demo.show_pages()
         console.print("\nStopping everything ...")
 
 
@@ -178,6 +180,16 @@ class _Demo:
         for table in operate_tables.monitor(found):
             self._print(table)
         _require(found.healthy, "; ".join(found.problems))
+
+    def show_pages(self) -> None:
+        """Ask for the front page; where somebody sits at the terminal, stay until they have looked."""
+        self._title("The pages")
+        page = httpx.get(f"{self.stack.web_url}/en/", timeout=10)
+        _require(page.status_code == httpx.codes.OK, f"the front page answers {page.status_code}")
+        self.console.print(f"  {self.stack.web_url}/")
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            with contextlib.suppress(EOFError):
+                input("  Look at them, then press Enter to stop everything. ")
 
     def _fetch(self, name: str) -> dict[str, Any]:
         """Dispatch to the workers, wait for the figures, note what the run spent."""

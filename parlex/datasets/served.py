@@ -49,8 +49,9 @@ class Words(NamedTuple):
 class Filter:
     """A parameter of a list. ``where`` is the condition for a bound value; with ``several``, for an array of them.
 
-    ``example`` is a value that the sources have. ``then``: the condition on a record as it was, where its fields have a
-    history: it is handed what says the value that a column had.
+    ``example`` is a value that the sources have. ``covers``: the other datasets that the condition asks. ``then``: the
+    condition on a record as it was, where its fields have a history: it is handed what says the value that a column
+    had.
     """
 
     type: type = str
@@ -61,6 +62,7 @@ class Filter:
     choices: tuple[str, ...] = ()
     pattern: str | None = None
     example: Any = None
+    covers: tuple[str, ...] = ()
     then: Callable[[Any, Callable[[Any], Expression]], Expression] | None = None
 
 

@@ -231,6 +231,8 @@ class Stack:
     def describe(self) -> Iterator[str]:
         """What runs and where, a line each, without secrets."""
         given = self._settings
+        if self.web_url:
+            yield f"the pages to look at: {self.web_url}/"
         yield "PostgreSQL: " + (
             "as DATABASE_URL says" if given.database_url else f"embedded, in {self._home / 'postgres'}"
         )
@@ -240,7 +242,7 @@ class Stack:
         if self._beat:
             yield "beat: sends what the schedule says"
         if self.web_url:
-            yield f"web: what is held, {self.web_url}/api/v1, documents at {self.web_url}/docs"
+            yield f"web: the same for programs, {self.web_url}/api/v1, documents at {self.web_url}/docs"
         yield f"flower: the queues to look at, {self.flower_url}"
         yield f"Flower's name and password: {self._flower_hint()}"
 

@@ -106,6 +106,7 @@ def covers(collection: Collection, question: Asked) -> list[Cover]:
     """Whose history the page is covered by."""
     scope = question.filters.get(collection.scope) if collection.scope else None
     others = [other for name in question.include for other in collection.includes[name].covers]
+    others += [other for name in question.filters for other in collection.filters[name].covers]
     return [Cover(collection.dataset, scope), *(Cover(name) for name in (*collection.covers, *others))]
 
 

@@ -26,6 +26,7 @@ from parlex.settings import Settings
 from parlex.web import changes, documents, feeds, graph, lists, problems, records, routes, runs, state, subscriptions
 from parlex.web.conditional import Answers, asked_by
 from parlex.web.context import Context
+from parlex.web.pages import routes as pages
 
 _SUFFIXES = {f".{name}": name for name in formats.MEDIA_TYPES}
 
@@ -69,6 +70,7 @@ def application(
 
     help = "The files of the newest export with their sums, and the change that they go to."
     routes.get(app.router, "/export/manifest.json", manifest, help=help, tag=state.TAG)
+    pages.install(app, context, datasets, settings)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -50,12 +51,12 @@ def install(app: FastAPI) -> None:
         return found
 
     app.openapi = described  # type: ignore[method-assign]
-    app.add_exception_handler(Problem, _told)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _unprocessable)
-    app.add_exception_handler(UsageError, _wrong)
-    app.add_exception_handler(SQLAlchemyError, _database)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind in _PROBLEMS:
+        app.add_exception_handler(kind, _answer)
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    return response(problem_of(request, error))
 
 
 def response(problem: Problem) -> Response:
@@ -63,38 +64,45 @@ def response(problem: Problem) -> Response:
     return Response(problem.content, problem.status, headers, MEDIA_TYPE)
 
 
-def _told(request: Request, error: Any) -> Response:
-    return response(error)
+def problem_of(request: Request, error: Exception) -> Problem:
+    """The problem that an error of a request is; what nobody expected is logged."""
+    made = next(of for kind, of in _PROBLEMS.items() if isinstance(error, kind))
+    return made(request, error)
 
 
-def _http(request: Request, error: Any) -> Response:
+def _told(request: Request, error: Any) -> Problem:
+    problem: Problem = error
+    return problem
+
+
+def _http(request: Request, error: Any) -> Problem:
     words = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not allowed here"}
-    return response(Problem(error.status_code, words.get(error.status_code, str(error.detail)), headers=error.headers))
+    return Problem(error.status_code, words.get(error.status_code, str(error.detail)), headers=error.headers)
 
 
-def _unprocessable(request: Request, error: Any) -> Response:
+def _unprocessable(request: Request, error: Any) -> Problem:
     found = [{"parameter": _parameter(one["loc"]), "detail": one["msg"]} for one in error.errors()]
     detail = "; ".join(f"{one['parameter']}: {one['detail']}" for one in found[:5])
-    return response(Problem(422, detail, errors=found))
+    return Problem(422, detail, errors=found)
 
 
 def _parameter(place: tuple[Any, ...]) -> str:
     return ".".join(str(part) for part in place[1:]) or str(place[0])
 
 
-def _wrong(request: Request, error: Any) -> Response:
+def _wrong(request: Request, error: Any) -> Problem:
     if isinstance(error, WrongCursor):
-        return response(Problem(409, str(error), kind="wrong-cursor"))
-    return response(Problem(422, str(error)))
+        return Problem(409, str(error), kind="wrong-cursor")
+    return Problem(422, str(error))
 
 
-def _database(request: Request, error: Any) -> Response:
+def _database(request: Request, error: Any) -> Problem:
     if is_too_slow(error):
-        return response(Problem(503, "the question takes too long: ask for less at once"))
+        return Problem(503, "the question takes too long: ask for less at once")
     if not _is_away(error):
         return _unexpected(request, error)
     log.warning("database", path=request.url.path, error=str(error).splitlines()[0])
-    return response(away("the database does not answer, or too many ask at once"))
+    return away("the database does not answer, or too many ask at once")
 
 
 def _is_away(error: Any) -> bool:
@@ -102,6 +110,16 @@ def _is_away(error: Any) -> bool:
     return isinstance(error, OperationalError | TimeoutError) or getattr(error, "connection_invalidated", False)
 
 
-def _unexpected(request: Request, error: Any) -> Response:
+def _unexpected(request: Request, error: Any) -> Problem:
     log.error("request failed", path=request.url.path, exc_info=error)
-    return response(Problem(500, "the server failed; the log says more"))
+    return Problem(500, "the server failed; the log says more")
+
+
+_PROBLEMS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
+    Problem: _told,
+    HTTPException: _http,
+    RequestValidationError: _unprocessable,
+    UsageError: _wrong,
+    SQLAlchemyError: _database,
+    Exception: _unexpected,
+}

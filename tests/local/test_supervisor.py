@@ -123,7 +123,7 @@ def test_up_runs_everything_mends_what_dies_and_leaves_nothing(home: Path) -> No
         assert not any(secret in told or secret in str(p.cmdline()) for secret in secrets for p in processes)
 
         # What is held is served where it says, in the role that may only read.
-        [address] = re.findall(r"web: what is held, (http://127\.0\.0\.1:\d+)/api/v1", told)
+        [address] = re.findall(r"web: the same for programs, (http://127\.0\.0\.1:\d+)/api/v1", told)
         assert httpx.get(f"{address}/api/v1/bills").json() == {"data": [], "next": None}
         found = embedded.running(home)
         assert found

@@ -75,3 +75,28 @@ def test_toys_are_served_as_everything_else(open_shop: Shop, mirror: Resources, 
         told = httpx.post(f"{server.address}/graphql", json={"query": query}).json()["data"]
         ball = {"key": "ball", "wheels": [{"place": "left"}, {"place": "right"}], "changes": [{"kind": "created"}]}
         assert told == {"toys": [ball], "toy": {"maker": "Ada", "colour": "blue"}}
+
+
+def test_toys_have_pages_by_what_their_folder_declares(open_shop: Shop, mirror: Resources, server: Served) -> None:
+    open_shop.put("car", mark=2, colour="blue")
+    open_shop.put("train")
+    alone.run_latest(mirror.pipeline, dataset="toys")
+    server.wait_for(mirror)
+    with httpx.Client(base_url=server.address) as client:
+        front = client.get("/en/").raise_for_status().text
+        assert 'href="/en/toys"' in front
+        assert "New colour" in front
+        assert 'href="/en/toys/train"' in front
+        listed = client.get("/fr/toys").raise_for_status().text
+        assert all(f'href="/fr/toys/{key}"' in listed for key in ("ball", "car", "doll", "train"))
+        assert "train" not in client.get("/en/toys?colour=blue").raise_for_status().text
+        car = client.get("/en/toys/car").raise_for_status().text
+        assert all(word in car for word in ("Toy car", "Ada", "New colour", "red", "blue", "left"))
+        assert "workshop" in client.get("/en/toys/car/sources").raise_for_status().text
+        assert "blue" in client.get("/fr/toys/car/historique").raise_for_status().text
+        assert "New colour" in client.get("/en/changes?dataset=toys").raise_for_status().text
+        assert 'href="/fr/toys/car"' in client.get("/fr/recherche?q=toy+car").raise_for_status().text
+        assert client.get("/en/toys/nothing").status_code == 404
+        assert "/fr/toys/car" in client.get("/sitemap-toys.xml").raise_for_status().text
+        again = client.get("/en/toys/ball", headers={"If-None-Match": client.get("/en/toys/ball").headers["etag"]})
+        assert again.status_code == 304

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import date
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
@@ -86,6 +86,16 @@ def lineage(db: Session, key: BillKey) -> Lineage:
         last_on=last,
         days=(last - first).days if first and last else None,
         introduced_inherited_on=_inherited(start.introduced_on, [row for _, row in before]),
+    )
+
+
+def is_one_of_several(db: Session, key: str) -> bool:
+    """Whether a bill was reinstated from another or as another: one of the two says so."""
+    links = (BillRow.reinstated_from, BillRow.reinstated_as)
+    own = and_(BillRow.key == key, or_(*(link.is_not(None) for link in links)))
+    return (
+        db.scalars(select(BillRow.number).where(or_(own, *(link == key for link in links))).limit(1)).first()
+        is not None
     )
 
 

@@ -18,7 +18,7 @@ from parlex.datasets.bills.stages import TimeInStage
 from parlex.db.models import BillRow
 from parlex.mirror import history
 from parlex.mirror.history import ChangeRecord
-from parlex.parliament import OTTAWA, BillKey
+from parlex.parliament import OTTAWA, BillKey, SessionId
 
 
 def as_of(db: Session, key: BillKey, moment: datetime) -> BillStory | None:
@@ -113,10 +113,14 @@ def bill_of(story: BillStory) -> Bill:
 
 def times_in_stage(db: Session, story: BillStory, moment: datetime) -> tuple[TimeInStage, ...]:
     """The days that a bill spent in each stage up to that moment. A bill of an earlier session is over."""
-    key = story.bill.key
+    over = is_over(db, story.bill.key.session, moment)
+    return stages.times_in_stage(bill_of(story), None if over else moment.astimezone(OTTAWA).date())
+
+
+def is_over(db: Session, session: SessionId, moment: datetime) -> bool:
+    """Whether a bill of a later session had been seen by that moment."""
     later = select(BillRow.number).where(
-        tuple_(BillRow.parliament, BillRow.session) > (key.session.parliament, key.session.session),
+        tuple_(BillRow.parliament, BillRow.session) > (session.parliament, session.session),
         BillRow.first_seen_at <= moment,
     )
-    over = db.scalars(later.limit(1)).first() is not None
-    return stages.times_in_stage(bill_of(story), None if over else moment.astimezone(OTTAWA).date())
+    return db.scalars(later.limit(1)).first() is not None

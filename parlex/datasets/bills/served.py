@@ -42,6 +42,7 @@ from parlex.db.models import (
     BillRow,
     BillStageRow,
     ChangeRow,
+    PoliticianMembershipRow,
     PoliticianRow,
     SittingRow,
     VoteRow,
@@ -197,6 +198,18 @@ _SPONSOR = Include(
     help="the politician who sponsors it",
     covers=("politicians",),
 )
+_PARTY = Include(
+    column=select(PoliticianMembershipRow.party)
+    .join(PoliticianRow, PoliticianRow.slug == PoliticianMembershipRow.slug)
+    .where(sponsors(), PoliticianMembershipRow.start_on <= func.coalesce(BillRow.introduced_on, BillRow.first_seen_at))
+    .order_by(*_SPONSOR_FIRST, PoliticianMembershipRow.start_on.desc())
+    .limit(1)
+    .correlate(BillRow.__table__)
+    .scalar_subquery(),
+    type=str | None,
+    help="the sponsor's party when it was introduced; a senator has none",
+    covers=("politicians",),
+)
 _VOTES = Include(
     column=many(
         nested(_DIVISIONS.fields, VoteRow, *_OF_BILL, of=BillRow).order_by(
@@ -277,6 +290,12 @@ SERVED = Served(
                 where=_has_sponsor,
                 then=_has_sponsor,
             ),
+            "party": Filter(
+                help="the sponsor's party when it was introduced",
+                where=lambda value: _PARTY.column == value,
+                example="Liberal",
+                covers=_PARTY.covers,
+            ),
             "number": Filter(
                 help="the number, like C-2",
                 where=lambda value: BillRow.number == any_(value),
@@ -298,6 +317,7 @@ SERVED = Served(
         includes={
             "stages": _STAGES,
             "sponsor": _SPONSOR,
+            "party": _PARTY,
             "votes": _VOTES,
             **_SUMMARY,
             **_PARTS,

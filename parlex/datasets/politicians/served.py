@@ -31,9 +31,11 @@ from parlex.datasets.served import (
     many,
     nested,
     one,
+    session_filter,
     withdrawn_filter,
 )
 from parlex.datasets.votes.reads import VoteRecord
+from parlex.datasets.votes.vote import Choice
 from parlex.db.models import BallotRow, BillRow, PoliticianMembershipRow, PoliticianRow, VoteRow
 
 _SLUG = re.compile(r"[a-z0-9-]+")
@@ -98,6 +100,12 @@ _CAST = Collection(
             help="the division",
             key=VoteRow.key.expression,
         )
+    },
+    filters={
+        "session": session_filter(VoteRow),
+        "ballot": Filter(
+            help="what the politician did", where=lambda value: BallotRow.choice == value, choices=tuple(Choice)
+        ),
     },
     parent=lambda value: (BallotRow.slug == value) & VoteRow.withdrawn.is_(False),
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
@@ -139,6 +139,57 @@ def parties(db: Session, key: VoteKey) -> list[PartyRecord]:
         .group_by(membership.party)
     )
     return [PartyRecord(*row) for row in db.execute(statement.order_by(func.count().desc(), membership.party))]
+
+
+def parties_of(db: Session, votes: Iterable[VoteKey]) -> dict[str, list[PartyRecord]]:
+    """How the parties voted in several divisions, by the division's key, without what the source makes of it."""
+    membership, numbers = PoliticianMembershipRow, (BallotRow.parliament, BallotRow.session, BallotRow.number)
+    wanted = [(key.session.parliament, key.session.session, key.number) for key in votes]
+    counts: list[Any] = [func.count().filter(BallotRow.choice == choice) for choice in Choice]
+    statement = (
+        select(*numbers, membership.party, *counts)
+        .outerjoin(membership, and_(membership.slug == BallotRow.slug, membership.id == BallotRow.membership_id))
+        .where(tuple_(*numbers).in_(wanted))
+        .group_by(*numbers, membership.party)
+        .order_by(*numbers, func.count().desc(), membership.party)
+    )
+    found: dict[str, list[PartyRecord]] = {}
+    for parliament, session, number, party, yes, no, paired, absent in db.execute(statement) if wanted else ():
+        record = PartyRecord(party, yes, no, paired, absent, None, None)
+        found.setdefault(f"{parliament}-{session} {number}", []).append(record)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class RanksRecord(Record):
+    """Of the divisions in which a member and the own party both took a side: how many, in how many the same one, and
+    the keys of the others. The party's side is the one that the source says it took."""
+
+    sided: int
+    together: int
+    against: tuple[str, ...]
+
+    @property
+    def share(self) -> float | None:
+        return self.together / self.sided if self.sided else None
+
+
+def ranks(db: Session, slug: str) -> RanksRecord:
+    """How often a member voted with the own party of the time."""
+    membership, party, sides = PoliticianMembershipRow, VotePartyRow, (Choice.YES, Choice.NO)
+    names = ("parliament", "session", "number")
+    together = BallotRow.choice == party.position
+    statement = (
+        select(func.count(), func.count().filter(together), func.array_agg(VoteRow.key).filter(~together))
+        .select_from(BallotRow)
+        .join(VoteRow, and_(*(getattr(BallotRow, name) == getattr(VoteRow, name) for name in names)))
+        .join(membership, and_(membership.slug == BallotRow.slug, membership.id == BallotRow.membership_id))
+        .join(party, and_(party.key == VoteRow.key, party.party == membership.party))
+        .where(BallotRow.slug == slug, VoteRow.withdrawn.is_(False))
+        .where(BallotRow.choice.in_(sides), party.position.in_(sides))
+    )
+    sided, with_party, against = db.execute(statement).one()
+    return RanksRecord(sided, with_party, tuple(against or ()))
 
 
 def _of(key: VoteKey) -> tuple[ColumnElement[bool], ...]:

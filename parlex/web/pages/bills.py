@@ -1,0 +1,82 @@
+"""The bills of a session: filters, facets, sorts, pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from parlex.datasets.served import Expression
+from parlex.db.models import BillRow
+from parlex.serving import queries
+from parlex.web.pages import asked
+from parlex.web.pages.site import View, Visit
+
+SORTS = ("-activity", "-introduced", "number", "-changed")
+ASKED = ("q", "status", "type", "chamber", "party", "sort")
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A value that a list may be kept to: how many rows it would leave. ``query``: the address with or without it."""
+
+    value: str
+    label: Any
+    count: int
+    chosen: bool
+    query: dict[str, Any]
+
+
+def read(visit: Visit) -> View:
+    dataset = visit.site.datasets["bills"]
+    assert dataset.served is not None
+    collection, session = dataset.served.list, visit.parts["session"]
+    given = {name: visit.query.get(name) for name in ASKED if visit.query.get(name)}
+    question = asked.question(
+        collection, visit.query, session=session, sort=given.get("sort", SORTS[0]), include="party"
+    )
+    page = asked.rows(visit, collection, question)
+    total = queries.count(visit.db.connection(), collection, question)
+    if not total and len(question.filters) == 1:
+        raise visit.nothing(session)
+    status: Mapping[str, Expression] = {"value": BillRow.status_code, "en": BillRow.status_en, "fr": BillRow.status_fr}
+    by = {
+        "status": status,
+        "chamber": {"value": BillRow.chamber},
+        "party": {"value": collection.includes["party"].column},
+        "type": {"value": BillRow.bill_type},
+    }
+    facets = {}
+    for name, expressions in by.items():
+        others = replace(question, filters={n: v for n, v in question.filters.items() if n != name}, cursor=None)
+        facets[name] = [
+            _facet(visit, name, row, given)
+            for row in asked.tally(visit, collection, expressions, others)
+            if row.value is not None
+        ]
+    return View(
+        "bills.html",
+        str(visit.tongue.say("bills.title", session=session)),
+        {lang: f"{path}/{session}" for lang, path in visit.list_paths(dataset).items()},
+        {
+            "session": session,
+            "page": page,
+            "total": total,
+            "facets": facets,
+            "given": given,
+            "asked": given | ({"cursor": question.cursor} if question.cursor else {}),
+            "sorts": SORTS,
+            "sessions": visit.sessions(),
+        },
+        given,
+        about=str(visit.tongue.say("bills.about", session=session)),
+        feed=f"bills.atom?session={session}&lang={visit.lang}",
+        json=f"bills?session={session}",
+    )
+
+
+def _facet(visit: Visit, name: str, row: Any, given: Mapping[str, Any]) -> Facet:
+    chosen = given.get(name) == row.value
+    rest = {each: value for each, value in given.items() if each != name}
+    label = getattr(row, visit.lang) if name == "status" else visit.tongue.named(name, row.value)
+    return Facet(row.value, label, row.n, chosen, rest if chosen else {**rest, name: row.value})
