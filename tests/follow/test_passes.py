@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from sqlalchemy import select, update
 
 from parlex.db import api_keys
 from parlex.db.models import DeliveryRow, SubscriptionRow
-from parlex.follow import passes
+from parlex.follow import passes, subscriptions
+from parlex.follow.matching import Filter
+from parlex.follow.subscriptions import Wanted
 from parlex.local.locks import wait_until
 from parlex.local.sandbox import Sandbox
 from parlex.mirror import history
@@ -24,6 +26,7 @@ from parlex.runs import alone
 from parlex.settings import environment
 from tests.chaos.crew import BOUND, Crew
 from tests.follow.receivers import Receiver, Receivers
+from tests.statements import statements
 from tests.web.serving import LAST, serving
 
 PATH = "/api/v1/subscriptions"
@@ -275,3 +278,21 @@ def test_what_cannot_be_is_refused_in_words(make_resources: Callable[..., Resour
             assert answer.headers["content-type"] == "application/problem+json"
         assert client.post(PATH, json=usual).status_code == 201
         assert httpx.post(f"{client.base_url}{PATH}", json=usual).status_code == 401
+
+
+def test_a_thousand_subscriptions_are_looked_through_in_a_few_statements(mirror: Resources, sandbox: Sandbox) -> None:
+    with mirror.db() as db:
+        for number in range(1000):
+            wanted = Wanted(kind="webhook", address="https://example.org/", filter=Filter(number=[f"X-{number}"]))
+            subscriptions.create(db, wanted, mirror.datasets, mirror.settings, now=datetime.now(UTC))
+    move(mirror, sandbox)
+    now = datetime.now(UTC)
+    with statements(mirror.engine) as seen:
+        while passes.plan(mirror, now):
+            pass
+    assert len(seen) < 60, len(seen)
+    with mirror.db() as db:
+        assert set(db.scalars(select(SubscriptionRow.cursor))) == {history.last_seq(db)}
+    with statements(mirror.engine) as again:
+        assert passes.plan(mirror, now) == 0
+    assert len(again) < 6  # and nobody is looked at before the history has grown
