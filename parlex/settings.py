@@ -252,10 +252,11 @@ class Settings(BaseSettings):
     def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
-        parts = _split_sign_in(value.get_secret_value())
+        url, _, query = value.get_secret_value().partition("?")
+        parts = _split_sign_in(url)
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/"):
             raise ValueError("must begin with smtp:// or smtps:// and name a host")
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        options = dict(parse_qsl(query, keep_blank_values=True))
         if options.keys() - {"from"} or not MAIL.fullmatch(options.get("from", "a@b.c")):
             raise ValueError("has one option, from, which is an e-mail address")
         return value

@@ -372,8 +372,9 @@ def finish(run: RunRow, leave_out: str | None = None) -> None:
 
 
 def send_deliver() -> None:
-    """Have a worker look for news. Where none does in time, the next heartbeat has it look."""
-    deliver.apply_async(expires=settings().keep_house_seconds)
+    """Have a worker look for news, where somebody wants any. What comes too late the next heartbeat sends again."""
+    if passes.are_wanted(resources()):
+        deliver.apply_async(expires=settings().keep_house_seconds)
 
 
 def _deliver(run_id: UUID, ended: Ended) -> None:

@@ -148,12 +148,13 @@ def _message(settings: Settings, delivery: DeliveryRow, row: SubscriptionRow, no
     message["From"], message["To"] = Address("Parlex", addr_spec=sender), row.address
     message["Subject"], message["Date"] = body["subject"], format_datetime(now)
     message["Message-ID"] = f"<{delivery.id}@{sender.partition('@')[2]}>"  # equal on repeats
-    message["Auto-Submitted"], message["Content-Language"] = "auto-generated", row.language
+    message["Auto-Submitted"] = "auto-generated"
     if delivery.type != "confirm":
         message["List-Unsubscribe"] = f"<{link_to(row, subscriptions.UNSUBSCRIBE, settings)}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(body["text"])
     message.add_alternative(body["html"], subtype="html")
+    message["Content-Language"] = row.language  # what is set before goes to the first part
     return message
 
 

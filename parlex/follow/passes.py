@@ -42,6 +42,12 @@ CALL_SECONDS = 20.0  # how long one pass takes up new work
 SOON = timedelta(seconds=10)  # what is due within that is waited for
 
 
+def are_wanted(resources: Resources) -> bool:
+    """Whether there is a subscription at all."""
+    with resources.db() as db:
+        return db.scalar(select(SubscriptionRow.id).limit(1)) is not None
+
+
 def run(resources: Resources) -> int:
     """Write down and send all that is due; how many arrived. Any number of processes may do so at once."""
     until, arrived = time.monotonic() + CALL_SECONDS, 0

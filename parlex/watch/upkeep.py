@@ -5,11 +5,17 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func
+from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
 
+<<<<<<< HEAD
 from parlex.datasets import replay
 from parlex.db.models import HeartbeatRow
+=======
+from parlex.db import outbox
+from parlex.db.models import DeliveryRow, HeartbeatRow, SubscriptionRow
+>>>>>>> follow
 from parlex.mirror import documents
 from parlex.parliament import SessionId
 from parlex.resources import Resources
@@ -17,6 +23,7 @@ from parlex.runs import fetch_logs
 from parlex.runs.work import Request
 from parlex.watch import alerts
 
+UNCONFIRMED_FOR = timedelta(days=7)
 ARCHIVE_BATCH = 200  # documents in memory at a time, some 2 MB compressed; the largest lists are 1 MB each
 
 
@@ -72,7 +79,17 @@ def prune(resources: Resources) -> dict[str, int]:
                 archived=settings.archive_url is not None,
             ),
             "alerts": alerts.prune(db, now - timedelta(days=settings.keep_logs_days)),
+            # What a paused subscriber did not get by then is written down anew when it goes on: its cursor stands.
+            "deliveries": outbox.prune(db, DeliveryRow, now - timedelta(days=settings.keep_logs_days)),
+            "subscriptions": _prune_unconfirmed(db, now - UNCONFIRMED_FOR),
         }
+
+
+def _prune_unconfirmed(db: Session, cutoff: datetime) -> int:
+    """Forget e-mail addresses whose owners did not agree."""
+    row = SubscriptionRow
+    gone = delete(row).where(row.confirmed_at.is_(None), row.made_at < cutoff).returning(row.id)
+    return len(db.execute(gone).all())
 
 
 def archive(resources: Resources, *, most: int | None = None) -> int:

@@ -32,6 +32,7 @@ COMMANDS = {
         "alerts",
         "hosts",
         "schedule",
+        "follow",
         "keys",
         "db",
     ],
@@ -42,6 +43,7 @@ GROUPS = {
     "alerts": ["test", "check"],
     "hosts": ["lift"],
     "keys": ["add", "list", "revoke"],
+    "follow": ["add", "list", "show", "pause", "resume", "test", "rotate", "delete", "deliveries"],
     "schedule": ["list", "pause", "resume", "set"],
     "db": ["upgrade", "downgrade"],
 }

@@ -115,8 +115,13 @@ def test_each_number_is_what_the_rows_and_the_broker_say(busy: Resources) -> Non
     assert found["parlex_beat_age_seconds"] == {("host:7",): near(120)}
     assert found["parlex_stranger_age_seconds"] == {("0c0d",): near(1200)}
     assert found["parlex_last_change_seq"] == {(): 3}
-    assert found["parlex_queue_messages"] == {("control",): 0, ("fetch",): 2, ("persist",): 0}
-    assert found["parlex_queue_oldest_seconds"] == {("control",): 0, ("fetch",): near(1200), ("persist",): 0}
+    assert found["parlex_queue_messages"] == {("control",): 0, ("deliver",): 0, ("fetch",): 2, ("persist",): 0}
+    assert found["parlex_queue_oldest_seconds"] == {
+        ("control",): 0,
+        ("deliver",): 0,
+        ("fetch",): near(1200),
+        ("persist",): 0,
+    }
     assert found["parlex_unacked_messages"] == {(): 1}
     assert found["parlex_unacked_oldest_seconds"] == {(): near(30)}
     assert found["parlex_alerts_open"]["quarantine", "warning"] == 1
@@ -138,7 +143,12 @@ def test_the_keys_are_those_that_kombu_writes(resources: Resources, redis: Redis
     with app.connection_for_write(redis_url) as connection:
         app.send_task("parlex.fetch_bills", ("run", []), queue="fetch", connection=connection, ignore_result=True)
         seen = broker.look(redis, datetime.now(UTC))
-        assert {queue.name: queue.depth for queue in seen.queues} == {"control": 0, "fetch": 1, "persist": 0}
+        assert {queue.name: queue.depth for queue in seen.queues} == {
+            "control": 0,
+            "deliver": 0,
+            "fetch": 1,
+            "persist": 0,
+        }
         assert seen.queues[1].oldest_seconds == near(0)
         with connection.SimpleQueue("fetch") as queue:
             held = queue.get(timeout=10)

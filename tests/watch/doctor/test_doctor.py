@@ -29,7 +29,7 @@ def examine(settings: Settings, *alive: str, ask_sources: bool = False) -> list[
 def test_everything_is_looked_at(settings: Settings, db: Session) -> None:
     db.add_all([rows.sweep(datetime.now(UTC), is_current=False)])
     db.commit()
-    checks = examine(settings, "control", "fetch", "persist")
+    checks = examine(settings, "control", "deliver", "fetch", "persist")
     names = "settings contact home servers database rights space clock redis policy memory clock workers host host"
     assert [check.name.partition(" ")[0] for check in checks] == [*names.split(), "beat", "freshness"]
     assert len({check.name for check in checks}) == len(checks)

@@ -59,8 +59,11 @@ def test_no_worker_lives() -> None:
 
 
 def test_a_queue_without_a_worker() -> None:
-    assert only([mirror.workers({"control", "persist"})], Finding.WORKERS_MISSING).found == "no worker for fetch"
-    assert mirror.workers({"control", "persist", "fetch"}).state == "ok"
+    assert (
+        only([mirror.workers({"control", "deliver", "persist"})], Finding.WORKERS_MISSING).found
+        == "no worker for fetch"
+    )
+    assert mirror.workers({"control", "deliver", "persist", "fetch"}).state == "ok"
 
 
 # Beat.

@@ -1,0 +1,167 @@
+"""E-mail against a real SMTP server on loopback: asking first, both parts, French, ending it by POST alone, bounces."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+import httpx
+import pytest
+from aiosmtpd.controller import Controller
+from sqlalchemy import select, update
+
+from parlex.db.models import DeliveryRow, SubscriptionRow
+from parlex.follow import passes
+from parlex.local.sandbox import Sandbox
+from parlex.resources import Resources
+from tests.follow.test_passes import PATH, move, subscriber
+
+
+@dataclass
+class Mailbox:
+    """``refusal``: what it says to each recipient instead of taking the message."""
+
+    port: int = 0
+    refusal: str | None = None
+    messages: list[EmailMessage] = field(default_factory=list)
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if self.refusal:
+            return self.refusal
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.messages.append(message_from_bytes(envelope.content, policy=policy.default))  # type: ignore[arg-type]
+        return "250 OK"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        found = Mailbox(port=probe.getsockname()[1])
+    controller = Controller(found, hostname="127.0.0.1", port=found.port)
+    controller.start()
+    yield found
+    controller.stop()
+
+
+@pytest.fixture
+def mirror(sandbox: Sandbox, make_resources: Callable[..., Resources], mailbox: Mailbox) -> Resources:
+    return make_resources(
+        legisinfo_url=sandbox.legisinfo_url,
+        openparliament_url=sandbox.openparliament_url,
+        smtp_url=f"smtp://127.0.0.1:{mailbox.port}?from=parlex@example.org",
+    )
+
+
+def subscribe(client: httpx.Client, **about: Any) -> dict[str, Any]:
+    wanted = {"kind": "email", "address": "jean@example.org", "language": "fr", **about}
+    answer = client.post(PATH, json=wanted)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def link_in(message: EmailMessage, act: str) -> str:
+    plain = message.get_body(("plain",))
+    assert plain
+    [link] = [word for word in plain.get_content().split() if f"/{act}?token=" in word]
+    return httpx.URL(link).raw_path.decode()
+
+
+def test_nobody_is_written_to_who_did_not_agree(mirror: Resources, sandbox: Sandbox, mailbox: Mailbox) -> None:
+    with subscriber(mirror) as client:
+        made = subscribe(client)
+        assert "secret" not in made
+        assert made["state"] == "unconfirmed"
+        passes.run(mirror)
+        [asked] = mailbox.messages
+        assert asked["To"] == "jean@example.org"
+        assert asked["From"] == "Parlex <parlex@example.org>"
+        assert asked["List-Unsubscribe"] is None
+        move(mirror, sandbox)
+        passes.run(mirror)
+        assert len(mailbox.messages) == 1
+        link = link_in(asked, "confirm")
+        here = str(client.base_url).rstrip("/")
+        page = httpx.get(f"{here}{link}")
+        assert page.status_code == 200
+        assert "<form" in page.text
+        assert "form-action 'self'" in page.headers["content-security-policy"]
+        assert client.get(f"{PATH}/{made['id']}").json()["state"] == "unconfirmed"  # reading it changed nothing
+        assert httpx.post(f"{here}{link[:-1]}x").status_code == 404
+        assert httpx.post(f"{here}{link}".replace("/confirm", "/unsubscribe")).status_code == 404
+        assert httpx.post(f"{here}{link}").status_code == 200
+        assert client.get(f"{PATH}/{made['id']}").json()["state"] == "active"
+
+
+def test_a_digest_has_both_parts_in_its_language(mirror: Resources, sandbox: Sandbox, mailbox: Mailbox) -> None:
+    with subscriber(mirror) as client:
+        made = subscribe(client)
+        passes.run(mirror)
+        httpx.post(f"{client.base_url}{link_in(mailbox.messages.pop(), 'confirm')}").raise_for_status()
+        move(mirror, sandbox)
+        passes.run(mirror)
+        [digest] = mailbox.messages
+        plain, html = digest.get_body(("plain",)), digest.get_body(("html",))
+        assert plain
+        assert html
+        for part in (plain.get_content(), html.get_content()):
+            assert "Nouvel état" in part
+            assert "Loi" in part
+            assert "/api/v1/bills/45-1/" in part
+        assert digest["Content-Language"] == "fr"
+        assert digest["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        link = str(digest["List-Unsubscribe"]).strip("<>").removeprefix("http://127.0.0.1:8000")
+        assert client.get(link).status_code == 200
+        assert client.get(f"{PATH}/{made['id']}").status_code == 200
+        ended = httpx.post(f"{client.base_url}{link}", data={"List-Unsubscribe": "One-Click"})
+        assert ended.status_code == 200
+        assert client.get(f"{PATH}/{made['id']}").status_code == 404
+
+
+def test_an_address_that_is_refused_for_good_is_paused(mirror: Resources, mailbox: Mailbox) -> None:
+    with subscriber(mirror) as client:
+        mailbox.refusal = "451 later"
+        later = subscribe(client, address="later@example.org")
+        passes.run(mirror)
+        assert client.get(f"{PATH}/{later['id']}").json()["state"] == "unconfirmed"
+        mailbox.refusal = "550 nobody here"
+        made = subscribe(client, address="nobody@example.org")
+        passes.run(mirror)
+        told = client.get(f"{PATH}/{made['id']}").json()
+        assert (told["state"], told["paused_because"]) == ("paused", "refused with 550")
+        [sent] = client.get(f"{PATH}/{made['id']}/deliveries").json()["data"]
+        assert (sent["status"], sent["answer"]) == (550, "nobody here")
+
+
+def test_what_is_sent_daily_waits_for_its_hour(mirror: Resources, sandbox: Sandbox, mailbox: Mailbox) -> None:
+    with subscriber(mirror) as client:
+        made = subscribe(client, when="weekly", language="en")
+        passes.run(mirror)
+        httpx.post(f"{client.base_url}{link_in(mailbox.messages.pop(), 'confirm')}").raise_for_status()
+        move(mirror, sandbox)
+        passes.run(mirror)
+        assert not mailbox.messages
+        with mirror.db() as db:
+            row = db.scalars(select(SubscriptionRow)).one()
+            assert (row.next_look_at.hour, row.next_look_at.weekday()) == (11, 0)
+            db.execute(update(SubscriptionRow).values(next_look_at=row.made_at))
+        passes.run(mirror)
+        assert len(mailbox.messages) == 1
+        with mirror.db() as db:
+            assert db.scalars(select(SubscriptionRow)).one().next_look_at > row.made_at
+            assert db.scalars(select(DeliveryRow.type).order_by(DeliveryRow.created_at)).all() == ["confirm", "changes"]
+        assert made["when"] == "weekly"
+
+
+def test_without_a_mail_server_there_is_no_email(make_resources: Callable[..., Resources]) -> None:
+    with subscriber(make_resources()) as client:
+        answer = client.post(PATH, json={"kind": "email", "address": "jean@example.org"})
+        assert answer.status_code == 422
+        assert "PARLEX_SMTP_URL" in answer.text
