@@ -199,6 +199,7 @@ class Site:
             "lang": lang,
             "other": next(each for each in LANGUAGES if each != lang),
             "say": tongue.say,
+            "colon": writing.colon,
             "named": tongue.named,
             "written": writing,
             "foreign": foreign,
