@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import Words
 
-# What stands behind the language. A name in braces is one part of an address.
+# Behind the language; a name in braces is one part of an address.
 PATHS = {
     "front": Words("", ""),
     "session": Words("sessions/{session}", "sessions/{session}"),

@@ -214,7 +214,7 @@ class Site:
             "query_of": paths.query_of,
             "web": web,
             "largest": lambda rows: max((r["yes"] + r["no"] + r["paired"] + r["absent"] for r in rows), default=1),
-            "list_of_api": lambda name: records_of(self.datasets[name]),
+            "list_of_api": lambda name: getattr(self.datasets[name].served, "list").name,  # noqa: B009
             "seconds": lambda seconds: timedelta(seconds=seconds),
             "flags": (bool,),
             "lists": list(self.datasets),
@@ -223,11 +223,6 @@ class Site:
             "title_length": TITLE_LENGTH,
         }
         return made
-
-
-def records_of(dataset: Dataset) -> str:
-    """What the API calls the list of a dataset."""
-    return dataset.served.list.name if dataset.served else dataset.name
 
 
 def _file(name: str) -> bytes:
