@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from parlex.datasets.dataset import Dataset
 
 commands = typer.Typer(cls=Commands)
+EVENTS_SHOWN = 8
 
 
 @command(commands, LOOK)
@@ -84,9 +85,12 @@ def bill(
     ] = None,
     provenance: Annotated[bool, typer.Option("--provenance", help="Show where each field has its value.")] = False,
     lineage: Annotated[bool, typer.Option("--lineage", help="Show its whole life over prorogations.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Show all that happened to it, and the links.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show one bill: what is known of it, its stages and the time in each, its history.
+    """Show one bill: what is known of it, its stages and the time in each, what happened last, its texts, its history.
+
+    --json has all of it.
 
     Example: parlex bill 45-1 C-2 --lineage
 
@@ -104,7 +108,7 @@ def bill(
         if as_json:
             print_json(answer.as_json())
         else:
-            _show(db, answer, moment)
+            _show(db, answer, moment, whole=whole)
 
 
 class _Answer:
@@ -175,7 +179,7 @@ def _not_held(db: Session, dataset: Dataset, key: BillKey) -> UsageError:
     return UsageError(f"the mirror does not hold {key}; {to_fetch(db, dataset, key.session)}")
 
 
-def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
+def _show(db: Session, answer: _Answer, moment: datetime | None, *, whole: bool) -> None:
     from parlex.cli.tables import bills as tables
     from parlex.cli.tables import layout, mirror
     from parlex.cli.tables import votes as vote_tables
@@ -185,6 +189,12 @@ def _show(db: Session, answer: _Answer, moment: datetime | None) -> None:
     console.print(tables.stages(answer.story.stages))
     if answer.times:
         console.print(tables.times(answer.times))
+    if answer.story.events:
+        console.print(tables.events(answer.story.events, None if whole else EVENTS_SHOWN))
+    if answer.story.publications:
+        console.print(tables.publications(answer.story.publications))
+    if answer.story.links and whole:
+        console.print(tables.links(answer.story.links))
     if answer.divisions:
         console.print(vote_tables.votes(answer.divisions, title="Divisions"))
     if answer.provenance is not None:

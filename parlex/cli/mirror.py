@@ -175,7 +175,9 @@ def disagreements(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show where the sources differ, or one contradicts itself, and how long OpenParliament comes after LEGISinfo.
+    """Show where the two sources differ, with both values, and how long OpenParliament comes after LEGISinfo.
+
+    Where one of them contradicts itself is told too.
 
     Example: parlex disagreements --session 45-1
     """

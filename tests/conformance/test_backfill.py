@@ -25,7 +25,7 @@ from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
 from parlex.settings import Settings
 from parlex.watch import upkeep
-from tests.conformance.conftest import StandIn
+from tests.conformance.conftest import FOLDER, StandIn
 
 DAYS = {
     "house_first_reading_on": "PassedHouseFirstReadingDateTime",
@@ -207,6 +207,24 @@ def test_the_days_on_which_the_chambers_sat(mirror: Resources, published: Publis
     assert {row[:4] for row in held if row[3] is not None} == numbered
     assert {row[:3] for row in held if row[3] is None} == others - {row[:3] for row in numbered}
     assert {row[4] for row in held} == {"legisinfo"}  # no division is held here
+
+
+def test_the_days_are_those_that_others_derived(mirror: Resources, backfill: dict[str, Figures]) -> None:
+    """From the same records, but without royal assent and without second sittings of a day; where they close a gap of
+    one weekday by guessing, the mirror has nothing to say."""
+    derived = json.loads(next((FOLDER / "calendar").glob("sitting-days-derived-*.json")).read_text(encoding="utf-8"))
+    with mirror.db() as db:
+        query = "SELECT parliament || '-' || session, chamber, number, day::text FROM sittings WHERE number IS NOT NULL"
+        rows = [tuple(row) for row in db.execute(text(query))]
+    for scope in sorted({row[:2] for row in rows}):
+        ours = {number: on for *of, number, on in rows if tuple(of) == scope}
+        theirs = derived[f"{scope[0]} {scope[1][0].upper()}"]
+        guessed = set(map(str, theirs["forced_numbers"]))
+        told = {number: on for number, on in theirs["days"].items() if number not in guessed}
+        beyond = {number: on for number, on in ours.items() if theirs["days"].get(number) != on}
+        assert {number: on for number, on in told.items() if ours.get(number) != on} == {}, scope
+        assert not beyond.keys() & theirs["days"].keys(), scope
+        assert [n for n in beyond if n.isdigit() and n not in theirs["open"] and int(n) <= theirs["last_number"]] == []
 
 
 def test_a_second_run_writes_no_row_and_asks_for_one_list(

@@ -135,3 +135,29 @@ def test_a_parked_document_is_read_from_the_archive(
     execute(filled, "UPDATE documents SET body = NULL WHERE sha256 = (SELECT document FROM quarantine)")
     assert replayed(archived) == []  # read, and still not to be understood
     assert replayed(filled) == []  # without an archive there is nothing to read
+
+
+def test_what_an_older_version_read_for_less_is_read_again(filled: Resources) -> None:
+    good = stories(filled)
+    execute(filled, "DELETE FROM bill_events")
+    execute(filled, "UPDATE bills SET form = NULL WHERE number = 'C-4'")
+    execute(filled, "UPDATE latest_documents SET reading = 1 WHERE dataset = 'bills'")
+    before = last_seq(filled)
+    assert upkeep.to_read_again(filled) == len(good)
+    assert upkeep.read_again(filled) == len(good)
+    assert {number: one.events for number, one in stories(filled).items()} == {n: one.events for n, one in good.items()}
+    assert story(filled, "C-4").bill.form == "regular"
+    assert {change.kind for change in changes(filled, before)} == {"reparsed"}
+    assert (upkeep.to_read_again(filled), upkeep.read_again(filled)) == (0, 0)
+
+
+def test_a_fetch_tells_what_is_our_reading_from_what_is_news(source: Edited, filled: Resources) -> None:
+    """Where the record was not read again before its next change comes."""
+    execute(filled, "DELETE FROM bill_events WHERE number = 'C-4'")
+    execute(filled, "UPDATE latest_documents SET reading = 1 WHERE key = '45-1 C-4'")
+    source.set(detail("C-4"), LongTitleEn="Another Act")
+    before = last_seq(filled)
+    fetch_again(filled)
+    kinds = {(change.field or "").partition(".")[0]: change.kind for change in changes(filled, before)}
+    assert kinds == {"events": "reparsed", "title_en": "changed"}
+    assert upkeep.to_read_again(filled) == 0

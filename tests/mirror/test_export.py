@@ -26,7 +26,14 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from parlex.db import migrate
-from parlex.db.models import Base, BillStageRow, PoliticianMembershipRow, PoliticianRow
+from parlex.db.models import (
+    Base,
+    BillEventRow,
+    BillStageRow,
+    PoliticianMembershipRow,
+    PoliticianRow,
+    SimilarBillRow,
+)
 from parlex.errors import ConfigurationError, Retryable, UsageError
 from parlex.mirror import export
 from parlex.resources import Resources
@@ -63,6 +70,9 @@ def resources(make_resources: Callable[..., Resources], db: Session) -> Resource
     )
     db.flush()
     db.add(BillStageRow(**KEY, position=0, completed_on=date(2026, 6, 9), committee=None, **stage))
+    sitting = {"entry": "a", "kind": "sitting", "chamber": "house", "stage": "committee", "day": date(2026, 6, 9)}
+    db.add(BillEventRow(**KEY, sitting_number="129", **sitting))
+    db.add(SimilarBillRow(**KEY, entry="44-1 C-9", similar_key="44-1 C-9"))
     db.add(PoliticianMembershipRow(slug="a-b", id=7, start_on=date(2025, 4, 28)))
     db.commit()
     return make_resources()
@@ -350,3 +360,15 @@ def make_bucket(endpoint: str) -> None:
         f"{endpoint}/exports",
         headers={"x-amz-date": stamp, "x-amz-content-sha256": empty, "Authorization": authorization},
     ).raise_for_status()
+
+
+def test_what_belongs_to_a_bill_and_the_sitting_days_are_files_too(resources: Resources, tmp_path: Path) -> None:
+    export.export(resources.engine, resources.datasets.values(), str(tmp_path), ("sqlite", "jsonl"))
+    (sitting,) = lines(tmp_path / "sittings.jsonl")
+    told = {"chamber": "house", "day": "2026-06-09", "number": "129", "source": "legisinfo"}
+    assert sitting == {"parliament": 45, "session": 1, **told}
+    assert [row["similar_key"] for row in lines(tmp_path / "similar_bills.jsonl")] == ["44-1 C-9"]
+    assert lines(tmp_path / "bill_links.jsonl") == lines(tmp_path / "bill_publications.jsonl") == []
+    with closing(sqlite3.connect(tmp_path / export.SQLITE)) as db:
+        query = "select e.number, s.number from bill_events e join sittings s using (chamber, day)"
+        assert db.execute(query).fetchall() == [("C-2", "129")]

@@ -16,6 +16,7 @@ from redis import Redis
 from sqlalchemy import Engine, NullPool, create_engine, delete, make_url, text
 from sqlalchemy.orm import Session
 
+from parlex.datasets.bills.dataset import BillDataset
 from parlex.db.errors import READ_ONLY
 from parlex.db.models import MirrorRow
 from parlex.errors import ConfigurationError
@@ -23,6 +24,7 @@ from parlex.local.locks import wait_until
 from parlex.local.sandbox import Sandbox
 from parlex.mirror import identity
 from parlex.settings import Settings
+from tests import rows
 from tests.db.test_engine import admin
 from tests.test_door import WORKER, program, publish, worker
 from tests.workers.test_beat import beat
@@ -56,6 +58,24 @@ def test_a_message_of_another_mirror_is_passed_on_and_at_last_refused_and_told(
     with Session(engine) as db:
         assert other in identity.strangers(db, timedelta(minutes=5))
         assert db.connection().exec_driver_sql("select count(*) from fetch_logs").scalar_one() == 0
+
+
+@pytest.mark.live
+def test_what_an_older_version_read_for_less_is_read_again_by_the_workers(
+    settings: Settings, engine: Engine, redis: Redis, log: Path
+) -> None:
+    with Session(engine) as db:
+        db.add(rows.latest_document("C-2", rows.NOON, sha256="0" * 64))
+        db.commit()
+
+    def reading() -> int:
+        with engine.connect() as db:
+            return int(db.exec_driver_sql("select reading from latest_documents").scalar_one())
+
+    assert reading() < BillDataset.reading
+    with worker(settings, log):
+        publish(settings, "parlex.keep_house")
+        assert wait_until(lambda: reading() == BillDataset.reading, 60), log.read_text()
 
 
 def test_a_mirror_has_one_identity(db: Session) -> None:

@@ -14,6 +14,7 @@ from parlex.answers import counted
 from parlex.cli.tables.layout import Facts, Sheet, cell, line, numbers, text, whole, words
 
 if TYPE_CHECKING:
+    from parlex.datasets.bills.events import Event, Link, Publication
     from parlex.datasets.bills.lineage import Lineage
     from parlex.datasets.bills.reads import BillRecord, BillStory, StageRecord
     from parlex.datasets.bills.stages import TimeInStage
@@ -51,7 +52,11 @@ def _bill_facts(story: BillStory, inherited: date | None) -> Iterable[tuple[str,
     yield "Titre", record.title_fr
     yield "Status", record.status_en + (" (withdrawn from the list)" if record.withdrawn else "")
     yield "Type", record.bill_type + (", pro forma" if record.is_pro_forma else "")
-    yield "Sponsor", record.sponsor_name
+    yield "Form", record.form_en if record.form not in ("regular", "pro_forma") else None
+    yield "Sponsor", _joined(record.sponsor_name, record.sponsor_title_en, record.sponsor_riding_en)
+    yield "At", record.ongoing_stage_en
+    yield "Pre-study", (record.pre_study_committee or "in the Senate") if record.is_in_pre_study else None
+    yield "Last event", _joined(record.last_event_on, record.last_event_en)
     yield "Introduced", record.introduced_on
     yield "Introduced, inherited", inherited
     yield (
@@ -67,10 +72,43 @@ def _bill_facts(story: BillStory, inherited: date | None) -> Iterable[tuple[str,
     yield "Reinstated from", record.reinstated_from
     yield "Reinstated as", record.reinstated_as
     yield "Text", story.text_url
+    yield "Similar bills", ", ".join(one.similar_key for one in story.similar) or None
     yield "Flags", ", ".join(story.flags) or None
     yield "First seen", record.first_seen_at
     yield "Last changed", record.last_changed_at
     yield "Last checked", record.last_checked_at
+
+
+def _joined(*told: str | date | None) -> str | None:
+    return ", ".join(str(word) for word in told if word) or None
+
+
+def events(found: Sequence[Event], most: int | None) -> Sheet:
+    """What happened, the newest last; with ``most`` only so many of the newest."""
+    shown = found if most is None else found[-most:]
+    title = "What happened" + ("" if len(shown) == len(found) else f", the last {len(shown)} of {len(found)} (--whole)")
+    sheet = Sheet(title, whole("Day", "Chamber"), text("What", 3), text("Sitting"), text("How"))
+    for one in shown:
+        meeting = f"Meeting {one.meeting_number} of {one.committee}" if one.meeting_number else None
+        division = f"division {one.division_number}" if one.division_number else None
+        report = f"report {one.report_number} of {one.committee}" if one.report_number else None
+        how = _joined(one.result_en, one.method_en, division, report)
+        sheet.add(one.day, one.chamber, _joined(meeting or one.name_en, one.note_en), one.sitting_number, how)
+    return sheet
+
+
+def publications(found: Sequence[Publication]) -> Sheet:
+    sheet = Sheet("Printed versions", text("Version"), line("Read it", 2), line("PDF", 3))
+    for one in found:
+        sheet.add(one.name_en or one.version, one.viewer_url, one.pdf_url)
+    return sheet
+
+
+def links(found: Sequence[Link]) -> Sheet:
+    sheet = Sheet("Links", text("Kind"), text("Title", 3), text("Address", 3))
+    for one in found:
+        sheet.add(one.kind, one.title_en, one.url_en)
+    return sheet
 
 
 def _days(first: date | None, second: date | None, third: date | None) -> str | None:
@@ -133,13 +171,14 @@ def times(found: Sequence[TimeInStage]) -> Sheet:
 
 
 def provenance(found: Sequence[Origin]) -> Sheet:
-    """Where each field has its value; the stages by their number."""
+    """Where each field has its value; the stages, and what else is a list, by their number."""
     moments = (text(name, 1, 10) for name in ("Fetched at (UTC)", "Since (UTC)"))
     sheet = Sheet(
         "Provenance", text("Field", 2, 14), line("Value", 3), text("Source", 1, 9), whole("Document"), *moments
     )
     for origin in found:
-        value = counted(len(origin.value), "stage") if isinstance(origin.value, list) else origin.value
+        one = {"similar": "bill"}.get(origin.field, origin.field.removesuffix("s"))
+        value = counted(len(origin.value), one) if isinstance(origin.value, list) else origin.value
         source = origin.source + (" (stands in)" if origin.stands_in else "") + (" (kept)" if origin.withheld else "")
         document = origin.document[:SHA256_SHOWN] if origin.document else None
         sheet.add(origin.field, value, source, document, origin.fetched_at, origin.since)

@@ -87,8 +87,8 @@ def contradictions(db: Session, session: SessionId | None = None) -> Iterator[Di
     ``publications.as_passed``: a bill has passed the chamber it began in, and no such version is printed;
     ``publications.royal_assent`` alike; since the 42nd Parliament, before which versions are missing.
     ``sittings.house.2016-06-17``: a day with several numbers; ``sittings.house.75``: a number with several days.
-    ``divisions.148.repeats``: the totals and the words of another number, though the House divided on another day
-    between them. ``divisions.148.order``: a day before that of the number before it.
+    ``divisions.148.repeats``: the totals and the words of another number, and its day, which is before that of the
+    number before; or on a bill, and another day. ``divisions.148.order``: a day before that of the number before it.
     """
     for read in (_unprinted, _sittings, _repeated, _disordered):
         yield from read(db, session)
@@ -138,15 +138,16 @@ def _repeated(db: Session, session: SessionId | None) -> Iterator[Disagreement]:
         *_same(first, again, "parliament", "session", "description_en", "yea_total", "nay_total", "paired_total"),
         first.number < again.number,
     )
-    other_day = select(between.key).where(
-        *_same(first, between, "parliament", "session"),
-        between.number > first.number,
-        between.number < again.number,
-        between.held_on != first.held_on,
+    before = (
+        select(between.held_on)
+        .where(*_same(again, between, "parliament", "session"), between.number < again.number)
+        .order_by(between.number.desc())
+        .limit(1)
+        .scalar_subquery()
     )
-    # Motions on no bill are worded alike: then only the same day is no chance.
+    # Motions on no bill are worded alike, and a hundred may be put in a day: then the day must be strange too.
     strange = or_(
-        and_(first.held_on == again.held_on, other_day.exists()),
+        and_(first.held_on == again.held_on, before > again.held_on),
         and_(first.held_on != again.held_on, again.bill_number.is_not(None)),
     )
     query = select(first, again).where(_of(again, session), *same, strange).order_by(again.key, first.number)

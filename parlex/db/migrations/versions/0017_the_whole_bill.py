@@ -26,7 +26,7 @@ FLAGS = ("is_in_pre_study", "is_dropped", "was_debated_last")
 # A sitting as the details number it; any other word of it tells of a day that none of them numbers.
 SITTINGS = """
 CREATE VIEW sittings AS
-WITH numbered AS (
+WITH numbered AS NOT MATERIALIZED (
     SELECT DISTINCT chamber, parliament, session, sitting_number AS number, day
     FROM bill_events WHERE kind = 'sitting' AND sitting_number IS NOT NULL
 ), others AS (
