@@ -55,6 +55,9 @@ def _key(number: str = "number") -> Any:
     return mapped_column(Computed(f"parliament::text || '-' || session::text || ' ' || {number}", persisted=True))
 
 
+_NUMBER_IN_ORDER = ('"left"(number, 1)', r"""(("substring"(number, '\d+'))::integer)""")
+
+
 class BillRow(Base):
     """One bill as the sources say now. When it was last looked at stands in ``latest_documents``, not here."""
 
@@ -126,6 +129,8 @@ class BillRow(Base):
         Index(None, "legisinfo_id"),
         Index(None, "sponsor_person_id"),
         Index(None, "status_code"),
+        # The order of a list: the letter, then the digits as a number.
+        Index("ix_bills_in_order", "parliament", "session", *map(text, _NUMBER_IN_ORDER), "number"),
     )
 
 

@@ -147,6 +147,17 @@ def test_a_number_beyond_the_history_is_of_another_mirror(
         assert (answer.status_code, answer.json()["type"], answer.json()["newest"]) == (409, "other-mirror", 3)
 
 
+def test_who_waits_a_second_time_waits_too(mirror: Resources, server: Served, asking: httpx.Client) -> None:
+    say(mirror, "45-1 C-2")
+    server.wait_for(mirror)
+    first = asking.get("/changes?after=1&wait=6")  # nothing comes
+    with ThreadPoolExecutor(1) as pool:
+        address, held = "/changes?after=1&wait=6", {"If-None-Match": first.headers["etag"]}
+        second = pool.submit(asking.get, address, headers=held)
+        say(mirror, "45-1 C-3")
+        assert second.result().json()["next_after"] == 2
+
+
 def test_a_mirror_that_was_restored_says_so(mirror: Resources, asking: httpx.Client, server: Served) -> None:
     say(mirror, "45-1 C-2", count=3)
     server.wait_for(mirror)
