@@ -101,6 +101,14 @@ def count(db: Connection, collection: Collection, asked: Asked) -> int:
     return found
 
 
+def tally(db: Connection, collection: Collection, by: Mapping[str, Expression], asked: Asked) -> Sequence[Any]:
+    """How many rows the question has over all pages for each value of some expressions, as ``n``, the most first."""
+    inner = rows_of(collection, by, tuple(sorted(asked.filters)), asked.sort, goes_on=False).subquery("r")
+    columns = [inner.c[name] for name in by]
+    statement = select(*columns, func.count().label("n")).group_by(*columns).order_by(func.count().desc(), *columns)
+    return Compiled.of(statement).run(db, values_of(asked) | {"most": None})
+
+
 class Held:
     """Something that is not hashed by what it holds: a declaration is made once, and lives as long as the process."""
 

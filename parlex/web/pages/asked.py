@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import func, select
 from starlette.datastructures import QueryParams
 
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.served import Collection, Expression
+from parlex.datasets.served import Collection
 from parlex.serving import queries, questions, records
 from parlex.serving.problems import Problem
-from parlex.serving.queries import Asked, Compiled
+from parlex.serving.queries import Asked
 from parlex.web.pages.site import Visit
 
 ROWS = 50
@@ -74,11 +72,3 @@ def record(visit: Visit, dataset: Dataset, *include: str) -> tuple[str, dict[str
     if found is None:
         raise visit.nothing(key)
     return key, json.loads(found[0])
-
-
-def tally(visit: Visit, collection: Collection, by: Mapping[str, Expression], asked: Asked) -> list[Any]:
-    """How many rows the question has for each value of some expressions, the most first."""
-    inner = queries.rows_of(collection, by, tuple(sorted(asked.filters)), asked.sort, goes_on=False).subquery("r")
-    columns = [inner.c[name] for name in by]
-    statement = select(*columns, func.count().label("n")).group_by(*columns).order_by(func.count().desc(), *columns)
-    return list(Compiled.of(statement).run(visit.db.connection(), queries.values_of(asked) | {"most": None}))

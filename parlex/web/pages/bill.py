@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import date
 from typing import Any
 
@@ -63,21 +63,13 @@ def _past(visit: Visit, key: str, moment: str) -> dict[str, Any]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """The stages of a chamber, in their order."""
-
-    chamber: str
-    stages: list[Mapping[str, Any]]
-
-
-def lanes(bill: Mapping[str, Any]) -> list[Lane]:
+def lanes(bill: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
     """The stages by chamber, the one where the bill began first; the assent is of neither."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for stage in bill["stages"]:
         found.setdefault(stage["chamber"], []).append(stage)
     order = sorted(filter(None, found), key=lambda chamber: chamber != bill["chamber"])
-    return [Lane(chamber, found[chamber]) for chamber in order]
+    return [(chamber, found[chamber]) for chamber in order]
 
 
 def spans(visit: Visit, key: BillKey, bill: Mapping[str, Any]) -> Sequence[stages.TimeInStage]:

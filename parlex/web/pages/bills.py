@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from parlex.datasets.served import Expression
@@ -14,17 +14,6 @@ from parlex.web.pages.site import View, Visit
 
 SORTS = ("-activity", "-introduced", "number", "-changed")
 ASKED = ("q", "status", "type", "chamber", "party", "sort")
-
-
-@dataclass(frozen=True, slots=True)
-class Facet:
-    """A value that a list may be kept to: how many rows it would leave. ``query``: the address with or without it."""
-
-    value: str
-    label: Any
-    count: int
-    chosen: bool
-    query: dict[str, Any]
 
 
 def read(visit: Visit) -> View:
@@ -51,7 +40,7 @@ def read(visit: Visit) -> View:
         others = replace(question, filters={n: v for n, v in question.filters.items() if n != name}, cursor=None)
         facets[name] = [
             _facet(visit, name, row, given)
-            for row in asked.tally(visit, collection, expressions, others)
+            for row in queries.tally(visit.db.connection(), collection, expressions, others)
             if row.value is not None
         ]
     return View(
@@ -75,8 +64,7 @@ def read(visit: Visit) -> View:
     )
 
 
-def _facet(visit: Visit, name: str, row: Any, given: Mapping[str, Any]) -> Facet:
-    chosen = given.get(name) == row.value
-    rest = {each: value for each, value in given.items() if each != name}
+def _facet(visit: Visit, name: str, row: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A value that the list may be kept to: how many rows it would leave."""
     label = getattr(row, visit.lang) if name == "status" else visit.tongue.named(name, row.value)
-    return Facet(row.value, label, row.n, chosen, rest if chosen else {**rest, name: row.value})
+    return {"value": row.value, "label": label, "count": row.n, "chosen": given.get(name) == row.value}

@@ -24,8 +24,9 @@ def read(visit: Visit) -> View:
         "votes": _newest(visit, "votes", session, sort="date"),
     }
     about, feed = str(visit.tongue.say("front.about")), f"changes.atom?lang={visit.lang}"
-    title = str(visit.tongue.say("front.title"))
-    return View("front.html", title, visit.paths("front"), values, about=about, feed=feed)
+    return View(
+        "front.html", str(visit.tongue.say("front.title")), visit.paths("front"), values, about=about, feed=feed
+    )
 
 
 def _fresh(visit: Visit) -> list[tuple[str | None, HeldRecord]]:

@@ -19,8 +19,11 @@ def read(visit: Visit) -> View:
     below = {each.name: each for each in dataset.served.below}
     given = {name: visit.query[name] for name in ASKED if visit.query.get(name)}
     cast = asked.question(below["votes"], visit.query, key, include="vote")
-    counts = asked.tally(
-        visit, below["votes"], {"value": BallotRow.choice.expression}, asked.question(below["votes"], parent=key)
+    counts = queries.tally(
+        visit.db.connection(),
+        below["votes"],
+        {"value": BallotRow.choice.expression},
+        asked.question(below["votes"], parent=key),
     )
     bills = asked.whole(visit, below["bills"], key)
     return View(

@@ -50,6 +50,5 @@ def survey(visit: Visit) -> View:
         for row in survey.read(visit.db, kind, session)
     ]
     values = {"session": session, "rows": rows, "sources": [n for n in rows[0][1] if n not in _NAMED] if rows else []}
-    title = str(visit.tongue.say("survey.title", session=session))
-    path = visit.paths("survey", session=session)
-    return View("survey.html", title, path, values, json=f"disagreements?session={session}", found=False)
+    title, json = str(visit.tongue.say("survey.title", session=session)), f"disagreements?session={session}"
+    return View("survey.html", title, visit.paths("survey", session=session), values, json=json, found=False)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from parlex.datasets.dataset import Dataset
-from parlex.datasets.served import LANGUAGES, Words
+from parlex.datasets.served import Words
 
-# What stands behind the language. A name in braces is one part of an address.
+# Behind the language; a name in braces is one part of an address.
 PATHS = {
     "front": Words("", ""),
     "session": Words("sessions/{session}", "sessions/{session}"),
@@ -47,12 +47,6 @@ def pattern(lang: str, name: str) -> str:
 def path(lang: str, name: str, **parts: str) -> str:
     filled = getattr(PATHS[name], lang).format(**{part: quote(value, safe="") for part, value in parts.items()})
     return f"/{lang}/{filled}"
-
-
-def twins(lists: Mapping[str, str], query: Mapping[str, object]) -> dict[str, str]:
-    """The same page in each language, with what was asked."""
-    asked = f"?{urlencode(query, doseq=True)}" if query else ""
-    return {lang: lists[lang] + asked for lang in LANGUAGES}
 
 
 def query_of(asked: Mapping[str, object], **changes: object) -> str:

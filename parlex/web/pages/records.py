@@ -117,9 +117,8 @@ def history_of(name: str) -> Read:
         key, title = named(visit, name)
         dataset = visit.site.datasets[name]
         values = {"dataset": name, "key": key, "label": title, "history": changes.whole(visit, name, key)}
-        about = f"{visit.tongue.say('history.title')} · {title}"
-        path = visit.record_paths(dataset, key, "history")
-        return View("history.html", about, path, values, **addresses(visit, dataset, key))
+        title, where = f"{visit.tongue.say('history.title')} · {title}", visit.record_paths(dataset, key, "history")
+        return View("history.html", title, where, values, **addresses(visit, dataset, key))
 
     return read
 

@@ -67,8 +67,8 @@ def install(app: FastAPI, context: Context, datasets: Mapping[str, Dataset], set
 
     async def choice(request: Request) -> Response:
         view = View("choice.html", "Parlex", {lang: f"/{lang}/" for lang in LANGUAGES})
-        page = Response(site.render("en", request, view), 200, media_type=MEDIA_TYPE)
-        return site.with_policy(page, ", ".join(LANGUAGES))
+        page = site.render("en", request, view)
+        return site.with_policy(Response(page, media_type=MEDIA_TYPE), ", ".join(LANGUAGES))
 
     async def style(request: Request) -> Response:
         return Response(site.style, headers={"Cache-Control": _YEAR}, media_type="text/css; charset=utf-8")

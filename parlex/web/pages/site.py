@@ -111,12 +111,6 @@ class Visit:
             for key, title in self.site.datasets[name].titles(self.db, keys, self.lang).items()
         }
 
-    def field(self, dataset: str, name: str) -> str:
-        """What a field of a record is called."""
-        spoken = f"{name.removesuffix(f'_{self.lang}')}_en" if name.endswith(f"_{self.lang}") else name
-        words = self.site.datasets[dataset].told_fields.get(spoken)
-        return self.writing.field(name) if self.writing.knows(name) or words is None else getattr(words, self.lang)
-
     def nothing(self, what: str) -> Problem:
         return Problem(404, str(self.tongue.say("error.not_held", what=what)))
 
@@ -171,7 +165,8 @@ class Site:
     def render(self, lang: str, request: Request, view: View) -> str:
         base = f"{request.base_url}".rstrip("/")
         template = self._environments[lang].get_template(view.template)
-        twins = paths.twins(view.paths, view.query)
+        asked = f"?{paths.query_of(view.query)}" if view.query else ""
+        twins = {each: path + asked for each, path in view.paths.items()}
         return template.render(
             view=view, base=base, twins=twins, here=view.paths[lang], now=datetime.now(UTC), **view.values
         )
@@ -189,6 +184,13 @@ class Site:
             response.headers["Content-Length"] = str(len(response.body))
             response.headers["Vary"] = "Accept-Encoding"
 
+    def _field(self, lang: str, dataset: str, name: str) -> str:
+        """What a field of a record is called."""
+        writing = self.writings[lang]
+        spoken = f"{name.removesuffix(f'_{lang}')}_en" if name.endswith(f"_{lang}") else name
+        words = self.datasets[dataset].told_fields.get(spoken)
+        return writing.field(name) if writing.knows(name) or words is None else str(getattr(words, lang))
+
     def _environment(self, lang: str) -> Environment:
         loader = PackageLoader(__package__, "templates")
         made = Environment(
@@ -199,6 +201,7 @@ class Site:
             "lang": lang,
             "other": next(each for each in LANGUAGES if each != lang),
             "say": tongue.say,
+            "colon": writing.colon,
             "named": tongue.named,
             "written": writing,
             "foreign": foreign,
@@ -207,10 +210,11 @@ class Site:
             "path": partial(paths.path, lang),
             "record_path": lambda name, key, below=None: paths.record_path(lang, self.datasets[name], key, below),
             "list_path": lambda name: paths.list_path(lang, self.datasets[name]),
+            "field_of": partial(self._field, lang),
             "query_of": paths.query_of,
             "web": web,
             "largest": lambda rows: max((r["yes"] + r["no"] + r["paired"] + r["absent"] for r in rows), default=1),
-            "list_of_api": lambda name: records_of(self.datasets[name]),
+            "list_of_api": lambda name: getattr(self.datasets[name].served, "list").name,  # noqa: B009
             "seconds": lambda seconds: timedelta(seconds=seconds),
             "flags": (bool,),
             "lists": list(self.datasets),
@@ -219,11 +223,6 @@ class Site:
             "title_length": TITLE_LENGTH,
         }
         return made
-
-
-def records_of(dataset: Dataset) -> str:
-    """What the API calls the list of a dataset."""
-    return dataset.served.list.name if dataset.served else dataset.name
 
 
 def _file(name: str) -> bytes:

@@ -28,7 +28,7 @@ def install(app: FastAPI, site: Site) -> None:
         return Response(f"User-agent: *\nDisallow: /api/\nSitemap: {base}/sitemap.xml\n", media_type="text/plain")
 
     async def index(request: Request) -> Response:
-        base = f"{request.base_url}".rstrip("/")
+        base = str(request.base_url).rstrip("/")
         listed = "".join(
             f"<sitemap><loc>{base}/sitemap-{name}.xml</loc></sitemap>" for name in ("pages", *site.datasets)
         )

@@ -39,6 +39,10 @@ class Writing:
     def __init__(self, tongue: Tongue) -> None:
         self._tongue, self._lang = tongue, tongue.lang
 
+    @property
+    def colon(self) -> str:
+        return f"{NO_BREAK}: " if self._lang == "fr" else ": "
+
     def number(self, value: float, digits: int = 0) -> str:
         text = f"{value:,.{digits}f}"
         return text.replace(",", NO_BREAK).replace(".", ",") if self._lang == "fr" else text
@@ -112,9 +116,9 @@ class Writing:
                 value = " ".join(Markup(cleaned(value)).striptags().split())
             return foreign(shortened(self._tongue.named(_CODES.get(field, field), value), _SHOWN))
         if isinstance(value, Mapping) and all(not isinstance(one, Mapping | list) for one in value.values()):
-            told = {name: one for name, one in value.items() if self._is_told(name)}
+            told = ((name, one) for name, one in value.items() if self._is_told(name))
             return Markup("; ").join(
-                f"{escape(self.field(name))}: {self.value(one, name)}" for name, one in told.items()
+                Markup("{}{}{}").format(self.field(name), self.colon, self.value(one, name)) for name, one in told
             )
         if isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
             return self.count("value.entries", len(value))

@@ -46,7 +46,7 @@ def numbers(text: str) -> list[float]:
 
 def section(text: str, name: str) -> str:
     """The section whose heading has that id."""
-    part = re.search(rf'<section aria-labelledby="{name}".*?</section>', text, re.DOTALL)
+    part = re.search(rf'<section aria-labelledby="{name}"[^>]*>.*?</section>', text, re.DOTALL)
     return part[0] if part else ""
 
 
