@@ -9,13 +9,9 @@ from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-<<<<<<< HEAD
 from parlex.datasets import replay
-from parlex.db.models import HeartbeatRow
-=======
 from parlex.db import outbox
 from parlex.db.models import DeliveryRow, HeartbeatRow, SubscriptionRow
->>>>>>> follow
 from parlex.mirror import documents
 from parlex.parliament import SessionId
 from parlex.resources import Resources
