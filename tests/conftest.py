@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -217,3 +218,20 @@ def _execute(server_url: str, statement: str) -> None:
     )
     with engine.connect() as connection:
         connection.execute(text(statement))
+
+
+@pytest.fixture(scope="session")
+def certificate() -> Iterator[Path]:
+    """A certificate for this machine that only those trust who are told to."""
+    with tempfile.TemporaryDirectory() as folder:
+        pem = Path(folder, "both.pem")
+        options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+        names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+        files = ["-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"]
+        try:
+            command = ["openssl", *options.split(), "-addext", names, *files]
+            subprocess.run(command, capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"openssl makes no certificate here: {error}")
+        pem.write_text(Path(folder, "key.pem").read_text() + Path(folder, "cert.pem").read_text())
+        yield pem

@@ -11,7 +11,6 @@ import re
 import ssl
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -336,23 +335,6 @@ def test_the_rights_that_the_page_names_are_enough(
 
 
 # Encryption.
-
-
-@pytest.fixture(scope="module")
-def certificate() -> Iterator[Path]:
-    """A certificate for this machine that only those trust who are told to."""
-    with tempfile.TemporaryDirectory() as folder:
-        pem = Path(folder, "both.pem")
-        options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-        names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-        files = ["-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"]
-        try:
-            command = ["openssl", *options.split(), "-addext", names, *files]
-            subprocess.run(command, capture_output=True, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"openssl makes no certificate here: {error}")
-        pem.write_text(Path(folder, "key.pem").read_text() + Path(folder, "cert.pem").read_text())
-        yield pem
 
 
 @contextmanager

@@ -119,8 +119,12 @@ def send(settings: Settings, delivery: DeliveryRow, row: SubscriptionRow, now: d
     server: Any = partial(smtplib.SMTP_SSL, context=httpx.create_ssl_context()) if secure else smtplib.SMTP
     try:
         with server(url.hostname or "", url.port or (465 if secure else 587), timeout=SECONDS) as link:
+            link.ehlo()
             if not secure and link.has_extn("starttls"):
                 link.starttls(context=httpx.create_ssl_context())
+                secure = True
+            if url.username and not secure:
+                return Sent("the mail server offers no STARTTLS: the password is not sent to it")
             if url.username:
                 link.login(unquote(url.username), unquote(url.password or ""))
             link.send_message(message)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,14 +43,22 @@ class Mailbox:
         return "250 OK"
 
 
-@pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
+@contextmanager
+def mail_server(**options: Any) -> Iterator[Mailbox]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         found = Mailbox(port=probe.getsockname()[1])
-    controller = Controller(found, hostname="127.0.0.1", port=found.port)
+    controller = Controller(found, hostname="127.0.0.1", port=found.port, **options)
     controller.start()
-    yield found
-    controller.stop()
+    try:
+        yield found
+    finally:
+        controller.stop()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with mail_server() as found:
+        yield found
 
 
 @pytest.fixture
@@ -138,6 +149,35 @@ def test_an_address_that_is_refused_for_good_is_paused(mirror: Resources, mailbo
         assert (told["state"], told["paused_because"]) == ("paused", "refused with 550")
         [sent] = client.get(f"{PATH}/{made['id']}/deliveries").json()["data"]
         assert (sent["status"], sent["answer"]) == (550, "nobody here")
+
+
+def test_no_password_goes_to_a_server_without_encryption(
+    mirror: Resources, make_resources: Callable[..., Resources], mailbox: Mailbox
+) -> None:
+    del mirror
+    secret = make_resources(smtp_url=f"smtp://me:hush@127.0.0.1:{mailbox.port}?from=parlex@example.org")
+    with subscriber(secret) as client:
+        made = subscribe(client)
+        passes.run(secret)
+        [sent] = client.get(f"{PATH}/{made['id']}/deliveries").json()["data"]
+    assert sent["error"] == "the mail server offers no STARTTLS: the password is not sent to it"
+    assert mailbox.messages == []
+
+
+def test_a_server_that_offers_encryption_is_written_to_with_it(
+    make_resources: Callable[..., Resources], certificate: Path
+) -> None:
+    """Its certificate is one that nobody trusts, so that nothing is sent."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    with mail_server(tls_context=context) as mailbox:
+        resources = make_resources(smtp_url=f"smtp://127.0.0.1:{mailbox.port}?from=parlex@example.org")
+        with subscriber(resources) as client:
+            made = subscribe(client)
+            passes.run(resources)
+            [sent] = client.get(f"{PATH}/{made['id']}/deliveries").json()["data"]
+    assert sent["error"] == "the mail server cannot be used: SSLCertVerificationError"
+    assert mailbox.messages == []
 
 
 def test_what_is_sent_daily_waits_for_its_hour(mirror: Resources, sandbox: Sandbox, mailbox: Mailbox) -> None:
