@@ -8,6 +8,7 @@ sandbox's own answers.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -75,8 +76,8 @@ class Reader:
         self._dsn = dsn
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """In a connection of its own, so that none is there to be cut."""
-        link = psycopg2.connect(self._dsn, application_name="chaos", connect_timeout=5)
+        """In a connection of its own, so that none is there to be cut; a server that recovers is waited for."""
+        link = self._link()
         try:
             link.autocommit = True
             with link.cursor() as cursor:
@@ -84,6 +85,20 @@ class Reader:
                 return cursor.fetchall() if cursor.description else []
         finally:
             link.close()
+
+    def _link(self) -> Any:
+        found: list[Any] = []
+
+        def connects() -> bool:
+            try:
+                found.append(psycopg2.connect(self._dsn, application_name="chaos", connect_timeout=5))
+            except psycopg2.OperationalError as error:
+                if not re.search("recovery mode|starting up|not yet accepting", str(error)):
+                    raise
+            return bool(found)
+
+        assert wait_until(connects, 60), "the server recovers for ever"
+        return found[0]
 
     def value(self, query: str, *values: Any) -> Any:
         return self.rows(query, *values)[0][0]
