@@ -130,7 +130,7 @@ def test_the_statements_of_a_slice_do_not_grow_with_it(wide: Resources) -> None:
     fetching, persisting = steps(wide, asking.SLICE)
     assert len(fetching) <= len(few_fetching)
     assert len(persisting) <= len(few_persisting)
-    assert len(fetching) + len(persisting) < 40
+    assert len(fetching) + len(persisting) < 50
 
 
 def test_planning_does_not_read_bill_by_bill(sandbox: Sandbox, mirror: Resources) -> None:

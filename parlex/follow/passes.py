@@ -18,6 +18,7 @@ from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from parlex import __version__
+from parlex.answers import counted
 from parlex.db import outbox
 from parlex.db.models import DeliveryRow, SubscriptionRow
 from parlex.follow import bodies, mails, subscriptions, webhooks
@@ -192,7 +193,7 @@ def _fail(resources: Resources, db: Session, subscription: SubscriptionRow, sent
     subscription.failing_since = subscription.failing_since or now
     subscription.caught_up = False
     if sent.gone or now - subscription.failing_since >= GIVE_UP:
-        because = str(sent.error) if sent.gone else f"for {GIVE_UP.days} days: {sent.error}"
+        because = str(sent.error) if sent.gone else f"for {counted(GIVE_UP.days, 'day')}: {sent.error}"
         subscriptions.pause(subscription, because, now=now)
         log.error("subscription paused", subscription=str(subscription.id), because=because)
         message = Message("warning", f"Parlex: subscription {subscription.id} is paused", because)

@@ -32,6 +32,7 @@ COMMANDS = {
         "alerts",
         "hosts",
         "schedule",
+        "words",
         "follow",
         "keys",
         "db",

@@ -121,7 +121,9 @@ def test_doubled_rows_and_flagged_bills_are_told(source: Edited, mirror: Resourc
     fetch(mirror)
     found = verified(mirror)
     assert found.doubled == ("45-1 S-1",)
-    assert found.flagged == (Flagged("45-1 C-2", ("house_third_reading_before_house_first_reading",)),)
+    assert found.flagged == (
+        Flagged("45-1 C-2", ("house_third_reading_before_house_first_reading", "passage_without_text")),
+    )
 
 
 def test_a_session_that_nobody_holds(filled: Resources) -> None:

@@ -208,7 +208,8 @@ def test_a_run_that_was_under_way_comes_to_its_end(
     figures = pipeline.close_if_complete(run)
     assert figures is not None
     # Partial for what its list had in quarantine when the old version planned it.
-    assert (figures.status, figures.failed, figures.unchanged) == ("partial", 0, 3)
+    # The sandbox says more of the sittings of a bill than it did then, so that one that is fetched now differs.
+    assert (figures.status, figures.failed, figures.unchanged, figures.updated) == ("partial", 0, 2, 1)
     states = {row["state"] for row in dump.rows(database, "run_keys") if row["run_id"] == str(run.run_id)}
     assert (len(keys), states) == (3, {"done"})
 

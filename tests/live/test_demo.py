@@ -26,7 +26,7 @@ def test_the_demo_shows_everything_and_leaves_nothing(settings: Settings) -> Non
     assert done.returncode == 0, done.stderr
     assert "One Canadian Economy Act" in done.stdout
     requests = [line.split() for line in done.stdout.splitlines() if line.startswith((" first", " after", " nothing"))]
-    assert [(line[2], line[3]) for line in requests] == [("122", "60"), ("27", "13"), ("1", "0")]
+    assert [(line[2], line[3]) for line in requests] == [("63", "60"), ("14", "13"), ("1", "0")]
     assert "queue persist  0 waiting, worker persist@" in done.stdout
     assert "Success rate" in done.stdout
     assert _folders() <= before

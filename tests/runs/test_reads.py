@@ -64,7 +64,28 @@ BILL_KEYS = [
     "first_seen_at",
     "last_changed_at",
     "last_checked_at",
+    # What they gained.
+    "bill_type_fr",
+    "form",
+    "form_en",
+    "form_fr",
+    "ongoing_stage",
+    "ongoing_stage_en",
+    "ongoing_stage_fr",
+    "last_event_on",
+    "last_event_en",
+    "last_event_fr",
+    "sponsor_title_en",
+    "sponsor_title_fr",
+    "sponsor_riding_en",
+    "sponsor_riding_fr",
+    "is_in_pre_study",
+    "pre_study_committee",
+    "is_dropped",
+    "was_debated_last",
 ]
+OF_ONE = ("text_url", "summary_en", "summary_fr", "flags", "stages", "notes_en", "notes_fr")
+PARTS = ("events", "publications", "links", "similar")
 RUN_KEYS = [
     "run_id",
     "dataset",
@@ -230,7 +251,7 @@ def test_the_companion_s_answer_is_no_look_at_the_bill(db: Session) -> None:
     ("ask", "count"),
     [
         (lambda db: list(bill_reads.bills(db)), 1),
-        (lambda db: bill_reads.bill(db, C2), 2),
+        (lambda db: bill_reads.bill(db, C2), 6),
         (lambda db: list(history.changes(db)), 1),
         (lambda db: list(run_reads.runs(db)), 1),
     ],
@@ -254,7 +275,7 @@ def test_a_bill_s_story_is_flat_and_has_its_stages_in_order(db: Session) -> None
     story = bill_reads.bill(db, C2)
     assert story is not None
     found = story.as_json()
-    assert list(found) == [*BILL_KEYS, "text_url", "summary_en", "summary_fr", "flags", "stages"]
+    assert list(found) == [*BILL_KEYS, *OF_ONE, *PARTS]
     assert found["flags"] == ["third reading before second"]
     assert [stage["stage"] for stage in found["stages"]] == ["second_reading", "committee"]
     assert found["stages"][0]["committee"] == "INAN"

@@ -78,7 +78,7 @@ def upgrade() -> None:
         "deliveries",
         ["subscription_id"],
         unique=True,
-        postgresql_where=sa.text(f"type <> 'test' and {_OPEN}"),
+        postgresql_where=sa.text("type <> 'test' and delivered_at is null and given_up_at is null"),
     )
     op.create_index("ix_deliveries_waiting", "deliveries", ["next_attempt_at"], postgresql_where=sa.text(_OPEN))
 
