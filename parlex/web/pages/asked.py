@@ -43,7 +43,7 @@ def question(collection: Collection, given: QueryParams = NOTHING, parent: str |
     try:
         model = questions.parameters(collection).model_validate({"limit": ROWS, **values, **fixed})
     except ValidationError as error:
-        told = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
+        told = "; ".join(f"{one['loc'][0]}: {str(one['input'])[:50]!r}" for one in error.errors())
         raise Problem(422, told) from None
     return questions.asked(collection, model, parent)
 

@@ -21,9 +21,8 @@ def read(visit: Visit) -> View:
     assert dataset.served is not None
     collection, session = dataset.served.list, visit.parts["session"]
     given = {name: visit.query.get(name) for name in ASKED if visit.query.get(name)}
-    question = asked.question(
-        collection, visit.query, session=session, sort=given.get("sort", SORTS[0]), include="party"
-    )
+    sort = given.get("sort", SORTS[0])
+    question = asked.question(collection, visit.query, session=session, sort=sort, include="party")
     page = asked.rows(visit, collection, question)
     total = queries.count(visit.db.connection(), collection, question)
     if not total and len(question.filters) == 1:

@@ -23,10 +23,9 @@ def read(visit: Visit) -> View:
         "bills": _newest(visit, "bills", session, sort="-activity"),
         "votes": _newest(visit, "votes", session, sort="date"),
     }
-    about, feed = str(visit.tongue.say("front.about")), f"changes.atom?lang={visit.lang}"
-    return View(
-        "front.html", str(visit.tongue.say("front.title")), visit.paths("front"), values, about=about, feed=feed
-    )
+    title, about = str(visit.tongue.say("front.title")), str(visit.tongue.say("front.about"))
+    feed = f"changes.atom?lang={visit.lang}"
+    return View("front.html", title, visit.paths("front"), values, about=about, feed=feed)
 
 
 def _fresh(visit: Visit) -> list[tuple[str | None, HeldRecord]]:

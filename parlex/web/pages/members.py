@@ -19,12 +19,8 @@ def read(visit: Visit) -> View:
     below = {each.name: each for each in dataset.served.below}
     given = {name: visit.query[name] for name in ASKED if visit.query.get(name)}
     cast = asked.question(below["votes"], visit.query, key, include="vote")
-    counts = queries.tally(
-        visit.db.connection(),
-        below["votes"],
-        {"value": BallotRow.choice.expression},
-        asked.question(below["votes"], parent=key),
-    )
+    every, by = asked.question(below["votes"], parent=key), {"value": BallotRow.choice.expression}
+    counts = queries.tally(visit.db.connection(), below["votes"], by, every)
     bills = asked.whole(visit, below["bills"], key)
     return View(
         "member.html",

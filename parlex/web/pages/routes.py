@@ -22,21 +22,9 @@ from parlex.serving.problems import Problem
 from parlex.settings import Settings
 from parlex.web import problems
 from parlex.web.context import Context
-from parlex.web.pages import (
-    bill,
-    bills,
-    changes,
-    figures,
-    front,
-    members,
-    mirror,
-    paths,
-    records,
-    simple,
-    sitemap,
-    votes,
-)
+from parlex.web.pages import bill, bills, changes, figures, front, members, mirror, paths, records, simple, votes
 from parlex.web.pages.site import MEDIA_TYPE, Covers, Read, Site, View, current_session
+from parlex.web.pages.sitemap import install as install_sitemap
 
 _YEAR = "public, max-age=31536000, immutable"
 # The pages of our own making; every other dataset has those of records.py.
@@ -79,7 +67,7 @@ def install(app: FastAPI, context: Context, datasets: Mapping[str, Dataset], set
     app.add_route("/", choice, include_in_schema=False)
     app.add_route("/icon.svg", icon, include_in_schema=False)
     app.add_route("/style.{look}.css", style, include_in_schema=False)
-    sitemap.install(app, site)
+    install_sitemap(app, site)
 
 
 def _redirect(to: str) -> Any:

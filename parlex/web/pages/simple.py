@@ -13,15 +13,7 @@ def find(visit: Visit) -> View:
     """What is found, of all datasets, the best first."""
     sought = visit.query.get("q", "").strip()
     collections = visit.site.searches
-    values: dict[str, Any] = {
-        "sought": sought,
-        "page": None,
-        "total": 0,
-        "kinds": [],
-        "given": {},
-        "asked": {},
-        "titles": {},
-    }
+    values: dict[str, Any] = {"sought": sought, "page": None, "kinds": [], "given": {}}
     given = {name: value for name in ("q", "kind") if (value := visit.query.get(name, "").strip())}
     if sought and collections:
         collection = collections[0]
@@ -55,9 +47,7 @@ def follow(visit: Visit) -> View:
 def data(visit: Visit) -> View:
     """How to get all of it, and how to cite it."""
     poller = visit.site.context.poller
-    examples = {
-        name: dataset.served.example for name, dataset in visit.site.datasets.items() if dataset.served is not None
-    }
+    examples = {name: one.served.example for name, one in visit.site.datasets.items() if one.served}
     values = {"mirror": poller.mirror, "seq": poller.last, "session": visit.current, "examples": examples}
     about = str(visit.tongue.say("data.about"))
     return View("data.html", str(visit.tongue.say("data.title")), visit.paths("data"), values, about=about)

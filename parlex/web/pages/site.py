@@ -6,7 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -29,7 +29,7 @@ from parlex.settings import Settings
 from parlex.web.conditional import SMALLEST_GZIP, accepts_gzip
 from parlex.web.context import Context
 from parlex.web.pages import paths
-from parlex.web.pages.words import Tongue
+from parlex.web.pages.words import Tongue, everything
 from parlex.web.pages.written import Writing, cleaned, foreign, shortened, web
 
 # The style sheet and the mark are ours, a form asks us; nothing else is loaded, and no script runs at all.
@@ -106,10 +106,18 @@ class Visit:
         for name, key in named:
             wanted.setdefault(name, set()).add(key)
         return {
-            (name, key): title
+            (name, key): self._called(name, title)
             for name, keys in wanted.items()
             for key, title in self.site.datasets[name].titles(self.db, keys, self.lang).items()
         }
+
+    def _called(self, name: str, title: str) -> str:
+        """A title as the language writes it: that of a division begins with its day and the code of its result."""
+        if name != "votes":
+            return title
+        day, result, *told = title.split(", ", 2)
+        told = [self.writing.plain_day(date.fromisoformat(day)), self.tongue.named("result", result), *told]
+        return ", ".join(filter(None, told))
 
     def nothing(self, what: str) -> Problem:
         return Problem(404, str(self.tongue.say("error.not_held", what=what)))
@@ -168,7 +176,7 @@ class Site:
         asked = f"?{paths.query_of(view.query)}" if view.query else ""
         twins = {each: path + asked for each, path in view.paths.items()}
         return template.render(
-            view=view, base=base, twins=twins, here=view.paths[lang], now=datetime.now(UTC), **view.values
+            view=view, base=base, twins=twins, here=view.paths[lang], now=datetime.now(OTTAWA), **view.values
         )
 
     def with_policy(self, response: Response, lang: str) -> Response:
@@ -217,6 +225,7 @@ class Site:
             "list_of_api": lambda name: getattr(self.datasets[name].served, "list").name,  # noqa: B009
             "seconds": lambda seconds: timedelta(seconds=seconds),
             "flags": (bool,),
+            "codes": lambda part: [n.removeprefix(f"{part}.") for n in everything() if n.startswith(f"{part}.")],
             "lists": list(self.datasets),
             "api": PREFIX,
             "look": self._look,
@@ -225,17 +234,13 @@ class Site:
         return made
 
 
-def _file(name: str) -> bytes:
-    return files(__package__).joinpath(name).read_bytes()
-
-
 def _digest() -> str:
     """Of what the pages are made with: a page that was kept is good as long as this is the same."""
     found = hashlib.sha256()
     templates = files(__package__).joinpath("templates")
     for each in sorted(templates.iterdir(), key=lambda one: one.name):
         found.update(each.read_bytes())
-    found.update(_file("words.toml"))
+    found.update(files(__package__).joinpath("words.toml").read_bytes())
     return found.hexdigest()[:8]
 
 

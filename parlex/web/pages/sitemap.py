@@ -23,20 +23,20 @@ _FIXED = ("front", "changes", "follow", "data", "mirror")
 
 
 def install(app: FastAPI, site: Site) -> None:
+    names = ("pages", *site.datasets)
+
     async def robots(request: Request) -> Response:
         base = f"{request.base_url}".rstrip("/")
         return Response(f"User-agent: *\nDisallow: /api/\nSitemap: {base}/sitemap.xml\n", media_type="text/plain")
 
     async def index(request: Request) -> Response:
         base = str(request.base_url).rstrip("/")
-        listed = "".join(
-            f"<sitemap><loc>{base}/sitemap-{name}.xml</loc></sitemap>" for name in ("pages", *site.datasets)
-        )
+        listed = "".join(f"<sitemap><loc>{base}/sitemap-{name}.xml</loc></sitemap>" for name in names)
         return Response(f'<sitemapindex xmlns="{_NAMESPACE}">{listed}</sitemapindex>', media_type=_XML)
 
     async def one(request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in ("pages", *site.datasets):
+        if name not in names:
             raise Problem(404, f"there is nothing at {request.url.path}")
         make = partial(_body, site, name, f"{request.base_url}".rstrip("/"))
         covers = [Cover(name)] if name in site.datasets else []

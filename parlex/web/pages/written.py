@@ -120,6 +120,8 @@ class Writing:
             return Markup("; ").join(
                 Markup("{}{}{}").format(self.field(name), self.colon, self.value(one, name)) for name, one in told
             )
+        if field == "flags" and isinstance(value, list):
+            return Markup(", ").join(foreign(self._tongue.named("flag", one)) for one in value)
         if isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
             return self.count("value.entries", len(value))
         return foreign(shortened(json.dumps(value, ensure_ascii=False), _SHOWN))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import random
 import re
 from collections.abc import Iterator
@@ -150,10 +151,20 @@ def test_every_bill_is_small_enough(client: httpx.Client) -> None:
         assert len(gzip.compress(page.content, 6)) <= LARGEST
 
 
+def in_words(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the codes whose English words changed at the same moment."""
+    words = {"status_code": "status_en", "ongoing_stage": "ongoing_stage_en"}
+    told = {(one["observed_at"], one["field"]) for one in changes if one["new"] is not None}
+    return [one for one in changes if (one["observed_at"], words.get(one["field"], "")) not in told]
+
+
 def bill_numbers(client: httpx.Client, path: str) -> Iterator[tuple[str, list[float]]]:
     """The numbers that the page of a bill has to have, by section, as the API tells them."""
     bill = client.get(f"{API}/bills/{path}?include=votes").raise_for_status().json()
-    yield "timeline", [stage["sittings"] for stage in bill["stages"]]
+    yield (
+        "timeline",
+        [stage["sittings"] for stage in sorted(bill["stages"], key=lambda one: one["chamber"] != bill["chamber"])],
+    )
     votes = []
     for vote in bill["votes"]:
         votes += [vote["yea_total"], vote["nay_total"]]
@@ -163,7 +174,7 @@ def bill_numbers(client: httpx.Client, path: str) -> Iterator[tuple[str, list[fl
         votes += [n for party in parties for n in (party["yes"], party["no"])]
     yield "votes", [len(bill["votes"]), *votes] if bill["votes"] else []
     changes = client.get(f"{API}/bills/{path}/changes?limit=5000").json()["data"]
-    told = [one for one in changes if one["kind"] != "reparsed" and not (one["field"] or "").endswith("_fr")]
+    told = [one for one in in_words(changes) if one["kind"] != "reparsed" and not (one["field"] or "").endswith("_fr")]
     yield "history", [len(told)]
     for name, below in (("versions", "publications"), ("events", "events"), ("references", "links")):
         yield name, [len(bill[below])] if bill[below] else []
@@ -232,3 +243,35 @@ def test_a_list_is_kept_to_what_is_asked_and_goes_on(client: httpx.Client) -> No
         more = re.search(r'<a rel="next" href="([^"]+)"', page)
         address = f"/en/bills/45-1{unescape(more[1])}" if more else ""
     assert seen == {row["number"] for row in rows}
+
+
+def test_the_mirror_tells_each_promise_of_freshness(client: httpx.Client) -> None:
+    status = client.get(f"{API}/status").raise_for_status().json()
+    promises = [one for report in (status, *status["datasets"]) for one in report["freshness"]]
+    assert promises
+    for lang, path, yes in (("en", "mirror", "Yes"), ("fr", "miroir", "Oui")):
+        page = client.get(f"/{lang}/{path}").raise_for_status().text
+        rows = re.findall(r"<tr><th scope=.row.>.*?</tr>", section(page, "fresh"), re.DOTALL)
+        assert len(rows) == len(promises)
+        assert sum(f"<td>{yes}</td>" in row for row in rows) == sum(one["kept"] for one in promises)
+        leads = re.findall(r'href="#(whole-[^"]+)"', section(page, "fresh"))
+        assert len(leads) == len(promises)
+        assert set(leads) <= set(re.findall(r'<tr id="([^"]+)"', section(page, "whole")))
+
+
+@pytest.mark.parametrize("path", ["/en/follow", "/fr/suivre"])
+def test_how_to_subscribe_is_told_as_json(path: str, client: httpx.Client) -> None:
+    told = section(client.get(path).raise_for_status().text, "subscribe")
+    bodies = [json.loads(unescape(one)) for one in re.findall(r"-d '(.*?)'</code>", told, re.DOTALL)]
+    assert [one["kind"] for one in bodies] == ["webhook", "email"]
+    assert told.count("/api/v1/subscriptions") == 2
+
+
+def test_a_list_names_its_filters_and_a_division_its_result(client: httpx.Client) -> None:
+    for path in ("/fr/votes/45-1", "/fr/deputes"):
+        labels = re.findall(r'<label for="f-([^"]+)">([^<]+)<', client.get(path).raise_for_status().text)
+        assert labels
+        assert not [name for name, label in labels if name == label]
+    page = client.get("/fr/changements?dataset=votes").raise_for_status().text
+    assert re.search(r"<bdi>\d+(?:er)?\u00a0\w+\u00a0\d{4}, (?:Adoptée|Rejetée), ", page)
+    assert ", Passed, " not in page

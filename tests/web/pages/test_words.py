@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from itertools import combinations
 from string import Formatter
 
 import pytest
 
 from parlex.datasets.bills.bill import BillType, StageCode, StageState
+from parlex.datasets.bills.stages import order
 from parlex.datasets.served import LANGUAGES
 from parlex.datasets.votes.vote import Choice, Result
 from parlex.parliament import Chamber
@@ -20,7 +22,7 @@ CODE = {each.name: each.read_text() for each in PAGES.iterdir() if each.name.end
 # Sections whose names are codes: what a code of the sources is called.
 CODES = {
     "dataset", "chamber", "stage", "short", "state", "state_short", "type", "party", "committee", "province", "result",
-    "ballot", "kind", "relation", "field", "sort", "nav", "ago", "filter", "source", "run", "event",
+    "ballot", "kind", "relation", "field", "sort", "nav", "ago", "filter", "source", "run", "event", "sits", "flag",
 }  # fmt: skip
 
 
@@ -34,6 +36,12 @@ def test_a_text_is_there_in_both_languages_and_takes_the_same_values(name: str) 
     assert list(texts) == list(LANGUAGES)
     assert all(text.strip() == text != "" for text in texts.values())
     assert len({frozenset(values(text)) for text in texts.values()}) == 1
+
+
+def test_french_is_written_as_in_canada() -> None:
+    """A colon after a space that does not break; none before what asks, calls or goes on."""
+    wrong = re.compile(r"[^\u00a0]:(?!//)|[ \u00a0][?!;]|n° ")
+    assert not [name for name, texts in everything().items() if wrong.search(texts["fr"])]
 
 
 def said() -> set[str]:
@@ -80,6 +88,12 @@ def test_every_text_is_asked_for() -> None:
 )
 def test_every_code_of_a_closed_set_has_a_name(section: str, codes: type) -> None:
     assert all(f"{section}.{code}" in everything() for code in codes)
+
+
+def test_every_flag_of_a_bill_has_a_name() -> None:
+    orders = [[day.removesuffix("_on") for day in order(chamber)] for chamber in Chamber]
+    days = {f"{later}_before_{earlier}" for days in orders for earlier, later in combinations(days, 2)}
+    assert {f"flag.{one}" for one in days} | {"flag.unknown_status", "flag.status_ahead_of_days"} <= set(everything())
 
 
 def test_nothing_and_one_and_a_half_are_one_in_french() -> None:
