@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from parlex.answers import Record
 from parlex.db.bulk import write_rows
 from parlex.db.models import DocumentFetchRow, DocumentRow, LatestDocumentRow, QuarantineRow
 from parlex.fetching.document import Document
@@ -171,7 +172,7 @@ def standing_documents(db: Session, dataset: str, keys: Iterable[str]) -> dict[t
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Record):
     """A document that something stands on, without its body. ``key`` is the scope for a page of a list."""
 
     dataset: str

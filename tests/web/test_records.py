@@ -184,6 +184,17 @@ def test_what_is_not_held_is_a_problem(client: httpx.Client, path: str, below: s
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
+def test_the_origin_of_each_field_of_each_bill(client: httpx.Client) -> None:
+    """Also of a slug, which follows from documents that are not of the bill."""
+    evidence = []
+    for bill in client.get(f"{API}/bills?limit=500").json()["data"]:
+        answer = client.get(f"{API}/bills/{bill['parliament']}-{bill['session']}/{bill['number']}/provenance")
+        assert answer.status_code == 200, answer.text
+        evidence += [one for field in answer.json()["data"] for one in field["derived_from"]]
+    assert evidence
+    assert list(evidence[0]) == ["dataset", "key", "source", "sha256", "url", "fetched_at"]
+
+
 def test_the_past_of_a_bill(client: httpx.Client) -> None:
     answer = client.get(f"{API}/bills/45-1/C-2?as_of=2020-01-01")
     assert (answer.status_code, answer.json()["type"]) == (404, "not-known-yet")
