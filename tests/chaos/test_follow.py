@@ -13,10 +13,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 
 from parlex.db import migrate
-from parlex.db.models import DeliveryRow, SubscriptionRow
+from parlex.db.models import DeliveryRow, RunRow, SubscriptionRow
 from parlex.follow import subscriptions
 from parlex.follow.matching import Filter
 from parlex.follow.subscriptions import Wanted
@@ -35,6 +35,7 @@ from tests.web.serving import fill
 
 DAYS = ("2026-06-12", "2026-06-17", "2026-06-19", "2026-07-01", "2026-07-24")
 SUBSCRIPTIONS = 10 * TRIES
+MANY = 10_000
 FILTERS: list[dict[str, Any]] = [
     {}, {"dataset": "bills"}, {"dataset": "votes"}, {"session": "45-1", "number": ["C-2", "C-5", "C-12"]},
     {"status": ["HouseInCommittee"]}, {"status": ["RoyalAssentGiven", "RoyalAssentAwaiting"]}, {"q": "Act"},
@@ -54,6 +55,7 @@ def settled(tmp_path: Path) -> Iterator[tuple[Resources, Sandbox, Crew, Settings
             openparliament_rate=0,
             keep_house_seconds=1,
             lease_seconds=5,
+            resend_after_seconds=2,
             follow_private=True,
         )
         with embedded.servers(settings) as addresses:
@@ -127,6 +129,36 @@ def test_each_receiver_gets_each_line_once_at_least_and_in_order(
             assert all(len(bodies) == 1 for bodies in by_id.values())
         with mirror.db() as db:
             assert not db.scalars(select(SubscriptionRow.id).where(SubscriptionRow.paused_at.is_not(None))).all()
+
+
+def test_ten_thousand_deliveries_delay_no_run(settled: tuple[Resources, Sandbox, Crew, Settings]) -> None:
+    """They wait for a receiver that hangs. The hourly run has queues of its own, and is over while they wait."""
+    mirror, sandbox, crew, _ = settled
+    names = ", ".join(f'"{column.name}"' for column in SubscriptionRow.__table__.columns if column.name != "id")
+    waiting = select(func.count()).select_from(DeliveryRow).where(DeliveryRow.delivered_at.is_(None))
+    with receiving() as found:
+        known(mirror, found.make(seconds=20.0), {})
+        with mirror.db() as db:
+            copies = f"SELECT gen_random_uuid(), {names} FROM subscriptions, generate_series(2, :many)"
+            db.execute(text(f"INSERT INTO subscriptions (id, {names}) {copies}"), {"many": MANY})
+        move(mirror, sandbox, DAYS[0])
+        for name in ("control", "fetch", "persist", "deliver"):
+            crew.hire_worker(name)
+        crew.hire_beat("beat")
+
+        def asked(question: Any) -> Any:
+            with mirror.db() as db:
+                return db.scalar(question)
+
+        assert wait_until(lambda: asked(waiting) >= MANY, 2 * BOUND), crew["deliver"].said()[-3000:]
+        sandbox.move(DAYS[1])
+        slot = datetime.now(UTC)
+        run = mirror.pipeline.open_run(mirror.pipeline.latest_request(50), entry="hourly", slot=slot).run
+        status = select(RunRow.status).where(RunRow.run_id == run.run_id)
+        assert wait_until(lambda: asked(status) != "running", BOUND), crew["control"].said()[-3000:]
+        assert asked(status) == "success"
+        assert asked(select(RunRow.updated).where(RunRow.run_id == run.run_id)) > 0
+        assert asked(waiting) > 0.9 * MANY
 
 
 def _receiver(found: Receivers, random: Random, kind: str) -> Receiver:
