@@ -19,7 +19,7 @@ from parlex.follow.matching import Filter
 from parlex.follow.subscriptions import Wanted
 from parlex.local.locks import wait_until
 from parlex.local.sandbox import Sandbox
-from parlex.mirror import history
+from parlex.mirror import export, history
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
@@ -267,6 +267,24 @@ WRONG = [
     {"filter": {"dataset": "votes", "sponsor": "x"}}, {"filter": {"session": "45"}}, {"when": "hourly"},
     {"language": "de"}, {"after": 10**9}, {"after": -1}, {"kind": "fax"},
 ]  # fmt: skip
+
+
+def test_a_secret_is_nowhere_but_in_its_row(
+    mirror: Resources, sandbox: Sandbox, receivers: Receivers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in what the API shows again, nor in a log of what failed, nor in an export."""
+    receiver = receivers.make(answers=lambda: (500, {}))
+    with subscriber(mirror) as client:
+        made = make(client, receiver)
+        move(mirror, sandbox)
+        passes.run(mirror)
+        assert receiver.asked
+        own = f"{PATH}/{made['id']}"
+        shown = [client.get(path).text for path in (PATH, own, f"{own}/deliveries", "/api/v1/status", "/openapi.json")]
+    files = export.export(mirror.engine, mirror.datasets.values(), str(tmp_path / "out")).to_dict()["files"]
+    assert not [file for file in files if "subscription" in str(file) or "deliver" in str(file)]
+    told = capsys.readouterr()
+    assert receiver.secret.removeprefix("whsec_") not in "".join([*shown, told.out, told.err])
 
 
 def test_what_cannot_be_is_refused_in_words(make_resources: Callable[..., Resources]) -> None:
