@@ -14,6 +14,7 @@ from parlex.resources import Resources
 from parlex.runs import alone
 from parlex.runs.fetch_logs import Figures
 from tests.conformance.conftest import StandIn
+from tests.looking import fetch_all
 
 SESSION = SessionId(43, 1)
 BILLS = 86
@@ -147,7 +148,7 @@ def test_a_list_that_cannot_be_read_is_parked(
 @pytest.mark.parametrize("host", ["legisinfo", "openparliament"])
 def test_a_few_bad_answers_are_asked_again_and_leave_no_trace(replay: StandIn, filled: Resources, host: str) -> None:
     replay.fault("error_rate", host=host, first=2)
-    run = fetch(filled)
+    run = fetch_all(filled, SESSION)
     assert (run.status, run.failed, run.error_count) == ("success", 0, 0)
     assert replay.statuses(host)["200"] > 20
     assert run.updated > 20
@@ -186,7 +187,7 @@ def test_a_companion_that_goes_away_erases_nothing(replay: StandIn, filled: Reso
     slugs = "SELECT number, sponsor_slug FROM bills WHERE sponsor_slug IS NOT NULL"
     before = rows(filled, slugs)
     replay.fault("down", host="openparliament")
-    run = fetch(filled)
+    run = fetch_all(filled, SESSION)
     assert (run.status, run.failed) == ("partial", 0)
     assert run.updated > 20
     assert set(before) <= set(rows(filled, slugs))
