@@ -218,7 +218,7 @@ def test_a_fetch_ends_with_rows_in_the_database(stack: Stack) -> None:
 
 
 def test_flower_shows_workers_and_queues_to_those_who_sign_in(stack: Stack) -> None:
-    workers = until(lambda: len(found := stack.flower("/api/workers?refresh=1")) == 3 and found, "three workers")
+    workers = until(lambda: len(found := stack.flower("/api/workers?refresh=1")) == 4 and found, "four workers")
     assert {name.split("@")[0] for name in workers} == {"control", "deliver", "fetch", "persist"}
     queues = stack.flower("/api/queues/length")["active_queues"]
     assert {"control", "deliver", "fetch", "persist"} <= {queue["name"] for queue in queues}
