@@ -370,6 +370,13 @@ def next_tick(schedule: Any, after: datetime) -> datetime:
     return after + schedule.run_every
 
 
+def test_no_message_expires_by_a_host_s_clock() -> None:
+    """Celery's own ``expires`` is written by one host and judged by another: see ``workers/app.py``."""
+    for module in ("workers.tasks", "workers.app", "workers.control", "workers.shell"):
+        calls = [node for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Call)]
+        assert not [call.lineno for call in calls if "expires" in {keyword.arg for keyword in call.keywords}], module
+
+
 def test_the_schedule_is_the_promised_one(config: Any) -> None:
     """Hourly at minute 0 with 50, daily at 02:00 UTC with 100 and the weekly recheck, monitor daily at 03:00 UTC."""
     ticks = [(tick["task"], tick.get("kwargs", {}), _cron(tick["schedule"])) for tick in config.beat_schedule.values()]

@@ -20,6 +20,7 @@ from celery.result import AsyncResult
 from parlex.datasets.bills.dataset import BillDataset
 from parlex.datasets.politicians.dataset import PoliticianDataset
 from parlex.datasets.votes.dataset import VoteDataset
+from parlex.db.clock import Clock
 from parlex.db.models import RunRow
 from parlex.errors import Retryable, UsageError
 from parlex.follow import passes
@@ -33,7 +34,7 @@ from parlex.runs.work import Request
 from parlex.settings import settings
 from parlex.watch import alerts, digest, monitor, notify, upkeep
 from workers import beat
-from workers.app import app, resources
+from workers.app import EXPIRES, app, resources
 
 MOST_KEYS = 1000  # in one message; ours have at most 250
 LONGEST_KEY = 100
@@ -58,8 +59,9 @@ def fetch_latest_bills(
     """
     if beat.tick_of(self.request) and beat.is_idle({"sitting": sitting}, resources(), datetime.now(UTC)):
         return None
-    log = resources().pipeline
-    return _start(self, log.latest_request(limit, recheck_after_days, companion=companion, sitting=sitting))
+    pipeline = resources().pipeline
+    request = pipeline.latest_request(limit, recheck_after_days, companion=companion, sitting=sitting)
+    return _start(self, request)
 
 
 @app.task(bind=True, name="parlex.fetch_session_bills", ignore_result=False)
@@ -221,7 +223,7 @@ def keep_house(self: Task) -> None:
     for run in pipeline.undelivered():
         finish(run)
     if upkeep.to_read_again(resources()):
-        read_again.apply_async(expires=READING.total_seconds())
+        _send_for(read_again, READING)
     for tick in beat.missed(app.conf.beat_schedule, resources()):
         app.send_task(tick.task, kwargs=tick.kwargs, headers=tick.headers())
     send_deliver()
@@ -374,7 +376,14 @@ def finish(run: RunRow, leave_out: str | None = None) -> None:
 def send_deliver() -> None:
     """Have a worker look for news, where somebody wants any. What comes too late the next heartbeat sends again."""
     if passes.are_wanted(resources()):
-        deliver.apply_async(expires=settings().keep_house_seconds)
+        _send_for(deliver, timedelta(seconds=settings().keep_house_seconds))
+
+
+def _send_for(task: Task, lasts: timedelta) -> None:
+    """A message that is worth nothing after so long, by the database's clock: see :data:`workers.app.EXPIRES`."""
+    with resources().db() as db:
+        until = Clock(db).now() + lasts
+    task.apply_async(headers={EXPIRES: until.isoformat()})
 
 
 def _deliver(run_id: UUID, ended: Ended) -> None:
