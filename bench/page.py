@@ -484,7 +484,7 @@ _PARTS: dict[str, Callable[[dict[str, Any], Results], Iterator[str]]] = {
 
 
 def _sitting() -> Iterator[str]:
-    yield ("## A week of a sitting")
+    yield "## A week of a sitting"
     yield ""
     yield (
         "Not a workload of this command: counted by the stand-in as `tests/conformance/test_sitting.py` lives"
@@ -492,21 +492,21 @@ def _sitting() -> Iterator[str]:
         "to 45 were alive on the next morning."
     )
     yield ""
-    yield ("|  | requests of a weekday at LEGISinfo | from a change upstream to its row |")
-    yield ("| --- | --- | --- |")
+    yield "|  | requests of a weekday at LEGISinfo | from a change upstream to its row |"
+    yield "| --- | --- | --- |"
     yield (
-        "| the hourly entry alone | 24 lists, and one detail for each bill that moved: 34 on average | at mos"
-        "t an hour; what the list does not show: within a week |"
+        "| the hourly entry alone | 24 lists, and one detail for each bill that moved: 34 on average | at "
+        "most an hour; what the list does not show: within a week |"
     )
     yield (
-        "| with the sitting's entries | 84 lists more, and one list and 31 details on the next morning: 150 o"
-        "n average | in sitting hours at most 10 minutes; what the list does not show: the next morning |"
+        "| with the sitting's entries | 84 lists more, and one list and 31 details on the next morning: 150 "
+        "on average | in sitting hours at most 10 minutes; what the list does not show: the next morning |"
     )
     yield ""
     yield (
-        "Ten minutes are the time between two ticks; the run itself took less than a second without limits, a"
-        "nd takes a second for each bill that moved at the polite rate. The companion is asked for one list a"
-        " day in either mode. A tick while Parliament does not sit costs nothing."
+        "Ten minutes are the time between two ticks; the run itself took less than a second without limits, "
+        "and takes a second for each bill that moved at the polite rate. The companion is asked for one list "
+        "a day in either mode. A tick while Parliament does not sit costs nothing."
     )
     yield ""
 

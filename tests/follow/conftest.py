@@ -8,13 +8,11 @@ from contextlib import AbstractContextManager
 import pytest
 from sqlalchemy import make_url
 
-from parlex.local.embedded import resolve
 from parlex.local.sandbox import Sandbox
 from parlex.local.sandbox.sample import START
 from parlex.resources import Resources
-from parlex.settings import Settings
 from tests.follow.receivers import Receivers, receiving
-from tests.web.serving import fill
+from tests.web.serving import filled
 
 NewDatabase = Callable[..., AbstractContextManager[str]]
 
@@ -22,19 +20,9 @@ NewDatabase = Callable[..., AbstractContextManager[str]]
 @pytest.fixture(scope="session")
 def _filled(new_database: NewDatabase, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of a database that holds what the sandbox has on its first day; tests take copies of it."""
-    with Sandbox(as_of=START) as sandbox, new_database() as url:
-        settings = Settings(
-            database_url=url,
-            redis_url=redis_url,
-            home=tmp_path_factory.mktemp("filled"),
-            legisinfo_url=sandbox.legisinfo_url,
-            openparliament_url=sandbox.openparliament_url,
-            legisinfo_rate=0,
-            openparliament_rate=0,
-        )
-        mirror = Resources(settings, resolve(settings))
-        fill(mirror)
-        mirror.close()
+    with new_database() as url:
+        with filled(url, redis_url, tmp_path_factory.mktemp("filled"), START):
+            pass
         yield str(make_url(url).database)
 
 

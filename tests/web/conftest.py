@@ -8,11 +8,8 @@ from contextlib import AbstractContextManager
 import httpx
 import pytest
 
-from parlex.local.embedded import resolve
-from parlex.local.sandbox import Sandbox
 from parlex.resources import Resources
-from parlex.settings import Settings
-from tests.web.serving import LAST, Served, fill, serving
+from tests.web.serving import LAST, Served, filled, serving
 
 
 @pytest.fixture(scope="session")
@@ -22,20 +19,8 @@ def held(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Resources]:
     """A mirror that holds all that the sandbox has. For tests that write nothing."""
-    with Sandbox(as_of=LAST) as sandbox, new_database() as url:
-        settings = Settings(
-            database_url=url,
-            redis_url=redis_url,
-            home=tmp_path_factory.mktemp("held"),
-            legisinfo_url=sandbox.legisinfo_url,
-            openparliament_url=sandbox.openparliament_url,
-            legisinfo_rate=0,
-            openparliament_rate=0,
-        )
-        mirror = Resources(settings, resolve(settings))
-        fill(mirror)
+    with new_database() as url, filled(url, redis_url, tmp_path_factory.mktemp("held"), LAST) as mirror:
         yield mirror
-        mirror.close()
 
 
 @pytest.fixture(scope="session")

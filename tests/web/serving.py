@@ -6,16 +6,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
 
+from parlex.local.embedded import resolve
 from parlex.local.locks import wait_until
+from parlex.local.sandbox import Sandbox
 from parlex.mirror import history
 from parlex.parliament import SessionId
 from parlex.resources import Resources
 from parlex.runs import alone
 from parlex.serving.tags import Poller
+from parlex.settings import Settings
 from parlex.web.context import Streams
 from parlex.web.server import prepared
 
@@ -28,6 +33,27 @@ def fill(mirror: Resources) -> None:
         for dataset in ("bills", "votes"):
             assert alone.run_session(mirror.pipeline, SessionId.parse(session), dataset=dataset).failed == 0
     assert alone.run_latest(mirror.pipeline, limit=None, dataset="politicians").status == "success"
+
+
+@contextmanager
+def filled(url: str, redis_url: str, home: Path, as_of: str | date) -> Iterator[Resources]:
+    """A mirror, in an empty database, that holds all that the sandbox has on a day; the sandbox runs beside it."""
+    with Sandbox(as_of=as_of) as sandbox:
+        settings = Settings(
+            database_url=url,
+            redis_url=redis_url,
+            home=home,
+            legisinfo_url=sandbox.legisinfo_url,
+            openparliament_url=sandbox.openparliament_url,
+            legisinfo_rate=0,
+            openparliament_rate=0,
+        )
+        mirror = Resources(settings, resolve(settings))
+        try:
+            fill(mirror)
+            yield mirror
+        finally:
+            mirror.close()
 
 
 @dataclass(frozen=True)
