@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -60,8 +60,7 @@ def add(
         found = error.errors()[0]
         raise UsageError(f"{'.'.join(map(str, found['loc']))}: {found['msg']}") from None
     with looking() as resources, resources.db() as db:
-        now = datetime.now(UTC)
-        row, secret = subscriptions.create(db, wanted, resources.datasets, resources.settings, now=now)
+        row, secret = subscriptions.create(db, wanted, resources.datasets, resources.settings, now=_now(db))
     print(row.id)
     if secret:
         print(secret)
@@ -98,8 +97,8 @@ def pause(subscription: Id) -> None:
     """Send nothing until it is resumed; nothing is lost."""
     from parlex.follow import subscriptions
 
-    with _one(subscription) as (_, row):
-        subscriptions.pause(row, "by the operator", now=datetime.now(UTC))
+    with _one(subscription) as (db, row):
+        subscriptions.pause(row, "by the operator", now=_now(db))
 
 
 @command(follow)
@@ -108,7 +107,7 @@ def resume(subscription: Id) -> None:
     from parlex.follow import subscriptions
 
     with _one(subscription) as (db, row):
-        subscriptions.resume(db, row, now=datetime.now(UTC))
+        subscriptions.resume(db, row, now=_now(db))
 
 
 @command(follow)
@@ -117,7 +116,7 @@ def test(subscription: Id) -> None:
     from parlex.follow import subscriptions
 
     with _one(subscription) as (db, row):
-        print(subscriptions.test(db, row, now=datetime.now(UTC)).id)
+        print(subscriptions.test(db, row, now=_now(db)).id)
 
 
 @command(follow)
@@ -125,8 +124,8 @@ def rotate(subscription: Id) -> None:
     """Print a new secret, this once; the old one signs too for a day."""
     from parlex.follow import subscriptions
 
-    with _one(subscription) as (_, row):
-        secret = subscriptions.rotate(row, now=datetime.now(UTC))
+    with _one(subscription) as (db, row):
+        secret = subscriptions.rotate(row, now=_now(db))
     print(secret)
 
 
@@ -149,6 +148,13 @@ def deliveries(subscription: Id, as_json: Json = False) -> None:
             else:
                 came = "arrived" if one.delivered_at else one.error or "waits"
                 print(f"{one.created_at:%Y-%m-%d %H:%M:%S}  {one.type:8}  {one.after}-{one.to}  {came}")
+
+
+def _now(db: Session) -> datetime:
+    """By the database's clock, as whoever sends goes by it."""
+    from parlex.db.clock import Clock
+
+    return Clock(db).now()
 
 
 @contextmanager

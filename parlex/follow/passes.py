@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from parlex import __version__
 from parlex.answers import counted
 from parlex.db import outbox
+from parlex.db.clock import Clock
 from parlex.db.models import DeliveryRow, SubscriptionRow
 from parlex.follow import bodies, mails, subscriptions, webhooks
 from parlex.follow.bodies import Composed
@@ -52,22 +53,24 @@ def are_wanted(resources: Resources) -> bool:
 def run(resources: Resources) -> int:
     """Write down and send all that is due; how many arrived. Any number of processes may do so at once."""
     until, arrived = time.monotonic() + CALL_SECONDS, 0
+    with resources.db() as db:
+        clock = Clock(db)  # whoever subscribed, or sends beside us, may be on another host
     with ExitStack() as ending:
         lanes = [_Lane(ending.enter_context(ThreadPoolExecutor(THREADS, "deliver"))) for _ in range(2)]
         look = True
         while True:
-            now = datetime.now(UTC)
+            now = clock.now()
             open_ = time.monotonic() < until
             while open_ and look and plan(resources, now) == LOOKED_AT:
                 pass
             taken = sum(_take(resources, lane, again=lane is lanes[1], now=now) for lane in lanes) if open_ else 0
             under_way = [each for lane in lanes for each in lane.sending]
-            if not under_way and not (open_ and _wait(resources, until)):
+            if not under_way and not (open_ and _wait(resources, until, now)):
                 return arrived
             done = wait(under_way, timeout=0.5, return_when=FIRST_COMPLETED).done if under_way else set()
             for lane in lanes:
                 for each in lane.sending.keys() & done:
-                    arrived += _note(resources, lane.sending.pop(each), each.result(), datetime.now(UTC))
+                    arrived += _note(resources, lane.sending.pop(each), each.result(), clock.now())
             look = bool(done) or not taken
 
 
@@ -200,9 +203,9 @@ def _fail(resources: Resources, db: Session, subscription: SubscriptionRow, sent
         notify.put(db, f"paused {subscription.id} {now}", message, notify.targets(resources.settings), now=now)
 
 
-def _wait(resources: Resources, until: float) -> bool:
+def _wait(resources: Resources, until: float, now: datetime) -> bool:
     """Wait for what is due soon, if there is any."""
-    now, row = datetime.now(UTC), DeliveryRow
+    row = DeliveryRow
     with resources.db() as db:
         due = db.scalar(
             select(func.min(row.next_attempt_at))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Literal
 from uuid import UUID
@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from parlex.datasets.dataset import Dataset
 from parlex.db.api_keys import SUBSCRIBER
+from parlex.db.clock import Clock
 from parlex.db.models import SubscriptionRow
 from parlex.follow import mails, subscriptions
 from parlex.follow.subscriptions import Delivery, Subscription, Wanted
@@ -47,7 +48,7 @@ def router(db: Transactions, datasets: Mapping[str, Dataset], settings: Settings
 
         def make() -> Any:
             with db() as session:
-                return change(session, key, datetime.now(UTC))
+                return change(session, key, Clock(session).now())
 
         try:
             answer = await threads.run(make)
@@ -153,7 +154,7 @@ def links(db: Transactions) -> APIRouter:
             with db() as session:
                 row = subscriptions.by_link(session, id, act, token)
                 if posted and act == subscriptions.CONFIRM:
-                    subscriptions.confirm(session, row, now=datetime.now(UTC))
+                    subscriptions.confirm(session, row, now=Clock(session).now())
                 elif posted:
                     session.delete(row)
                 return mails.page(row, act, done=posted)
