@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -115,9 +116,9 @@ def publication(number: int, kind: int, name: str = "First Reading") -> dict[str
 
 
 def detail(**changes: Any) -> dict[str, Any]:
-    """Bill C-4 of 45-1, as far as Parlex reads it."""
+    """Bill C-4 of 45-1, as far as Parlex reads it. Each caller's own: some change it at any depth."""
     return {
-        **REST,
+        **deepcopy(REST),
         "Id": 13539746,
         "NumberCode": "C-4",
         "ParliamentNumber": 45,
@@ -149,7 +150,7 @@ def detail(**changes: Any) -> dict[str, Any]:
         "ShortLegislativeSummaryEn": None,
         "ShortLegislativeSummaryFr": " ",
         "BillStages": {
-            **NO_STAGES,
+            **deepcopy(NO_STAGES),
             "HouseBillStages": [
                 stage(60029, 4, "2025-06-05T10:03:21.533", sittings=1),
                 stage(60030, 4, "2025-06-12T15:20:00", "FINA", 3),
