@@ -64,6 +64,7 @@ class ParlexTask(Task):
     throws = (ParlexError,)
     max_retries = run_keys.MAX_RETRIES
     retry_backoff = False
+    Request = "workers.request:Request"
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """ConfigurationError, in one line, where no Redis was set or running when the application was configured."""

@@ -45,6 +45,30 @@ def redis_frozen(seconds: float, site: Site, random: Random) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
+def redis_frozen_at_the_end(site: Site, random: Random) -> None:
+    """A worker ends a task that needs no Redis while it is frozen, until the acknowledgement has failed."""
+    control = site.crew["control"]
+
+    def lost() -> int:
+        return control.said().count("Connection to broker lost")
+
+    with (
+        site.crew["beat"].held(),
+        closing(psycopg2.connect(dsn(site.addresses.database_url), application_name="chaos")) as link,
+    ):
+        link.cursor().execute("LOCK TABLE fetch_logs")
+        # A worker takes one message for each of its processes: where the second waits, the first is in hand.
+        sent = [site.send("parlex.prune", "control", headers={"ignore_result": True}) for _ in range(3)]
+        assert wait_until(lambda: 0 < site.queued("control") < len(sent), BOUND), "no task came to the table"
+        before, pid = lost(), site.redis_pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            link.rollback()
+            assert wait_until(lambda: lost() > before, BOUND), "the worker keeps a connection that is of no use"
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
 def redis_paused(seconds: float, site: Site, random: Random) -> None:
     site.redis().client_pause(round(seconds * 1000))
     time.sleep(seconds)
@@ -104,6 +128,7 @@ LONG: dict[str, Callable[[Site, Random], object]] = {
     "Redis away for 30 s": partial(redis_away, 30.0),
     "Redis restarted empty": redis_emptied,
     "Redis frozen for 30 s": partial(redis_frozen, 30.0),
+    "Redis frozen as tasks end": redis_frozen_at_the_end,
     "Redis paused for 10 s": partial(redis_paused, 10.0),
     "Redis cuts all connections": redis_cuts_all,
     "half-open connections to Redis": route_lost,

@@ -13,13 +13,14 @@ from tests.chaos.crew import BOUND
 from tests.chaos.site import Site
 from tests.chaos.test_kills import kill
 from tests.chaos.test_messages import twice
-from tests.chaos.test_servers import postgres_restarted, redis_away, redis_emptied
+from tests.chaos.test_servers import postgres_restarted, redis_away, redis_emptied, redis_frozen_at_the_end
 
 pytestmark = pytest.mark.chaos_short
 
 SHORT: dict[str, Callable[[Site, Random], object]] = {
     "Redis away for 5 s": partial(redis_away, 5.0),
     "Redis restarted empty": redis_emptied,
+    "Redis frozen as tasks end": redis_frozen_at_the_end,
     "PostgreSQL restarted": postgres_restarted,
 }
 
