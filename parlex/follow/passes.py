@@ -42,6 +42,7 @@ THREADS = 16  # for the first tries, and as many for the others
 LOOKED_AT = 200  # subscriptions at a time
 CALL_SECONDS = 20.0  # how long one pass takes up new work
 SOON = timedelta(seconds=10)  # what is due within that is waited for
+TURN = 0.5  # seconds after which one looks for news again, whatever one waits for
 
 
 def are_wanted(resources: Resources) -> bool:
@@ -67,7 +68,7 @@ def run(resources: Resources) -> int:
             under_way = [each for lane in lanes for each in lane.sending]
             if not under_way and not (open_ and _wait(resources, until, now)):
                 return arrived
-            done = wait(under_way, timeout=0.5, return_when=FIRST_COMPLETED).done if under_way else set()
+            done = wait(under_way, timeout=TURN, return_when=FIRST_COMPLETED).done if under_way else set()
             for lane in lanes:
                 for each in lane.sending.keys() & done:
                     arrived += _note(resources, lane.sending.pop(each), each.result(), clock.now())
@@ -214,5 +215,5 @@ def _wait(resources: Resources, until: float, now: datetime) -> bool:
         )
     if due is None or due - now > SOON:
         return False
-    time.sleep(min(max((due - now).total_seconds(), 0.05), max(until - time.monotonic(), 0)))
+    time.sleep(min(max((due - now).total_seconds(), 0.05), max(until - time.monotonic(), 0), TURN))
     return True

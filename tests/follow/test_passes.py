@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -42,7 +44,7 @@ def subscriber(mirror: Resources) -> Iterator[httpx.Client]:
         yield client
 
 
-def move(mirror: Resources, sandbox: Sandbox, day: str = LAST) -> None:
+def move(mirror: Resources, sandbox: Sandbox, day: date | str = LAST) -> None:
     """The sources move on to a day, and the mirror with them."""
     sandbox.move(day)
     for dataset in ("bills", "votes", "politicians"):
@@ -178,6 +180,34 @@ def test_who_hangs_holds_up_nobody_else(mirror: Resources, sandbox: Sandbox, rec
         passes.run(mirror)
         assert good.seqs() == [line["seq"] for line in lines(mirror, made["next_after"])]
         assert all(each.seqs() for each in hanging)
+
+
+def test_what_is_new_does_not_wait_for_what_is_tried_again(
+    mirror: Resources, sandbox: Sandbox, receivers: Receivers
+) -> None:
+    """A pass that waits for the second try at one receiver tells another one meanwhile."""
+    answers = [(503, {"Retry-After": "9"})]
+    failing, good = receivers.make(answers=lambda: answers.pop() if answers else (204, {})), receivers.make()
+    of = DeliveryRow.subscription_id
+    with subscriber(mirror) as client, ThreadPoolExecutor(1) as other:
+        made = make(client, failing, filter={"dataset": "votes"})
+        move(mirror, sandbox)
+        going = other.submit(passes.run, mirror)
+
+        def due() -> datetime | None:
+            with mirror.db() as db:
+                return db.scalar(select(DeliveryRow.next_attempt_at).where(DeliveryRow.error.is_not(None)))
+
+        assert wait_until(lambda: due() is not None, BOUND)
+        again = due()
+        second = make(client, good, after=made["next_after"], filter={"dataset": "votes"})
+        going.result()
+        with mirror.db() as db:
+            [sent] = db.scalars(select(DeliveryRow.delivered_at).where(of == UUID(second["id"])))
+        assert again is not None
+        assert sent is not None
+        assert sent < again
+        assert len(failing.asked) == 2
 
 
 def test_nobody_is_told_of_a_backfill_unless_asked(
