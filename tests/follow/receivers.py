@@ -16,8 +16,9 @@ from standardwebhooks import Webhook
 
 @dataclass
 class Receiver:
-    """``answers``: what it answers, asked for each request that is well signed: a status, and headers. ``path``: one of
-    several on one server. ``got``: (id, body) of what it answered with 2xx; ``asked``: of all that was well signed."""
+    """``answers``: what it answers, asked for each request that is well signed: a status, and headers; with status 0 it
+    hangs up. ``path``: one of several on one server. ``got``: (id, body) of what it answered with 2xx;
+    ``asked``: of all that was well signed."""
 
     url: str
     secret: str = ""
@@ -72,6 +73,8 @@ def receiving() -> Iterator[Receivers]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status, more = found.at(self.path).take({k.lower(): v for k, v in self.headers.items()}, body)
+            if not status:
+                return  # the connection ends without an answer
             self.send_response(status)
             for name, value in {"Content-Length": "0", **more}.items():
                 self.send_header(name, value)
