@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from parlex.answers import Record
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import Words
+from parlex.datasets.told import spoken
 from parlex.db.models import ChangeRow, ListingRow
 
 
@@ -38,10 +39,8 @@ def news(db: Session, dataset: Dataset, since: datetime, lang: str, limit: int) 
     """The sorts of which there is something since an instant, each with at most ``limit`` rows, the newest first."""
     row = ChangeRow
     for field, words in dataset.told_fields.items():
-        spoken = f"{field.removesuffix('_en')}_{lang}" if field.endswith("_en") else field
-        yield from _group(
-            db, dataset, words, since, limit, row.kind == "changed", row.field == spoken, row.new.is_not(None)
-        )
+        changed = row.kind == "changed", row.field == spoken(field, lang), row.new.is_not(None)
+        yield from _group(db, dataset, words, since, limit, *changed)
     yield from _group(db, dataset, None, since, limit, row.kind == "created", _came_later(dataset))
 
 

@@ -20,16 +20,17 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import httpx
 from sqlalchemy.orm import Session
 
+from parlex.datasets import told
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import Words
+from parlex.datasets.told import Lines
 from parlex.db.models import DeliveryRow, SubscriptionRow
 from parlex.follow import bodies, subscriptions
 from parlex.follow.bodies import Composed
 from parlex.follow.matching import Found
 from parlex.follow.webhooks import SECONDS, Sent
 from parlex.mirror import history
-from parlex.mirror.history import ChangeRecord
-from parlex.serving.feeds import ALL, KINDS, OTHER, headings_of, shortened, value_of
+from parlex.serving.feeds import ALL
 from parlex.serving.records import PREFIX
 from parlex.settings import MAIL, Settings
 
@@ -74,16 +75,8 @@ def digest(
     """All the lines, grouped: by dataset, by what happened, by record."""
     wanted = set(found.seqs)
     lines = history.changes(db, row.cursor, limit=found.seqs[-1] - row.cursor)
-    news: dict[str, dict[str, list[ChangeRecord]]] = {}
-    for line in lines:
-        if line.seq in wanted:
-            news.setdefault(line.dataset, {}).setdefault(line.key, []).append(line)
-    parts = [
-        part
-        for name, records in news.items()
-        if name in datasets
-        for part in _of_dataset(db, datasets[name], records, row, datasets, settings)
-    ]
+    news = told.by_dataset((line for line in lines if line.seq in wanted), datasets)
+    parts = [part for dataset, of in news for part in _of_dataset(db, dataset, of, row, datasets, settings)]
     parts.append((said(_LIST, row), [(bodies.list_of(row, settings), bodies.list_of(row, settings))]))
     to = found.seqs[-1] if found.more else found.looked_to
     return Composed(_body(Mail(_subject(row), parts), settings, row), to, len(found.seqs))
@@ -176,45 +169,21 @@ def _subject(row: SubscriptionRow) -> str:
 def _of_dataset(
     db: Session,
     dataset: Dataset,
-    records: Mapping[str, list[ChangeRecord]],
+    lines: Lines,
     row: SubscriptionRow,
     datasets: Mapping[str, Dataset],
     settings: Settings,
 ) -> Iterator[Part]:
-    titles = dataset.titles(db, records, row.language)
-    told = headings_of(dataset, row.language)
-    headings: list[tuple[str, str | None, str]] = [(kind, None, said(words, row)) for kind, words in KINDS.items()]
-    headings[1:1] = [("changed", field, heading) for field, heading in told.items()]
-    shown: set[str] = set()
-
-    def part(heading: str, found: Mapping[str, list[ChangeRecord]]) -> Part:
-        keys = sorted(found, key=dataset.rank)
-        rows: list[tuple[str, str | None]] = []
-        for key in keys[:SHOWN]:
-            text = shortened(f"{key} {titles.get(key, '')}".strip(), 140) + _values(found[key])
-            rows.append((text, bodies.link_of(dataset.name, key, datasets, settings)))
-        if len(keys) > SHOWN:
-            rows.append((said(_MORE, row).format(len(keys) - SHOWN), bodies.list_of(row, settings)))
-        return f"{dataset.name}: {heading}", rows
-
-    for kind, field, heading in headings:
-        found = {
-            key: [one for one in lines if (one.kind, one.field) == (kind, field)] for key, lines in records.items()
-        }
-        found = {key: lines for key, lines in found.items() if lines}
-        shown |= found.keys()
-        if found:
-            yield part(heading, found)
-    others: dict[str, list[ChangeRecord]] = {key: [] for key in records.keys() - shown}
-    if others:
-        yield part(said(OTHER, row), others)
-
-
-def _values(lines: Sequence[ChangeRecord]) -> str:
-    """From the first old value to the last new one, whatever lay between; nothing of a record as a whole."""
-    if not lines or lines[0].field is None:
-        return ""
-    return f": {value_of(lines[0].old)} → {value_of(lines[-1].new)}"
+    titles = dataset.titles(db, lines, row.language)
+    called = said(dataset.served.called, row) if dataset.served else dataset.name
+    for heading, found in told.grouped(dataset, lines, row.language):
+        rows: list[tuple[str, str | None]] = [
+            (told.sentence(key, titles.get(key, ""), of), bodies.link_of(dataset.name, key, datasets, settings))
+            for key, of in [*found.items()][:SHOWN]
+        ]
+        if len(found) > SHOWN:
+            rows.append((said(_MORE, row).format(len(found) - SHOWN), bodies.list_of(row, settings)))
+        yield f"{called[:1].upper()}{called[1:]}: {heading}", rows
 
 
 def _body(mail: Mail, settings: Settings | None, row: SubscriptionRow) -> str:

@@ -22,22 +22,16 @@ from sqlalchemy.orm import Session
 from parlex.answers import as_json
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import Served, Words
+from parlex.datasets.told import KINDS, OTHER, TITLE_LENGTH, headings_of, shortened, spoken, value_of
 from parlex.db.models import ChangeRow, MirrorRow
 from parlex.db.reads import PAGE
 from parlex.serving import changes, formats
 from parlex.serving.bodies import Body
 from parlex.serving.records import path_of, require_held
 
-VALUE_LENGTH, TITLE_LENGTH = 300, 120
 LANGUAGES = Words._fields
 _TYPE = formats.MEDIA_TYPES[formats.ATOM]
 _NAMESPACE = "http://www.w3.org/2005/Atom"
-KINDS = {
-    "created": Words("New", "Nouveau"),
-    "withdrawn": Words("Left the list", "Retiré de la liste"),
-    "reappeared": Words("Back on the list", "De retour dans la liste"),
-}
-OTHER = Words("Other facts", "Autres faits")
 ALL = Words("What changed in Parliament", "Ce qui a changé au Parlement")
 
 
@@ -168,30 +162,11 @@ def _lines(given: Mapping[str, Any]) -> Select[Any]:
     return query.order_by(row.seq.desc())
 
 
-def headings_of(dataset: Dataset, lang: str) -> dict[str, str]:
-    return {spoken(name, lang): getattr(words, lang) for name, words in dataset.told_fields.items()}
-
-
-def spoken(field: str, lang: str) -> str:
-    """The field of that name in a language."""
-    return f"{field.removesuffix('_en')}_{lang}" if field.endswith("_en") else field
-
-
 def _news(line: _Line, headings: Mapping[str, str], lang: str) -> str | None:
     """What a line is called, where it has a name."""
     if line.field is None:
         return str(getattr(KINDS[line.kind], lang))
     return headings.get(line.field)
-
-
-def value_of(value: Any) -> str:
-    if value is None:
-        return "—"
-    return shortened(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), VALUE_LENGTH)
-
-
-def shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
 def _add(to: ElementTree.Element, name: str, text: str | None = None, **attributes: str) -> ElementTree.Element:

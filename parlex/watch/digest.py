@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 
@@ -11,21 +11,17 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from parlex.answers import counted
+from parlex.datasets import told
 from parlex.datasets.dataset import Dataset
+from parlex.datasets.told import Lines
 from parlex.db.models import CounterRow
 from parlex.mirror import history
-from parlex.mirror.history import ChangeRecord
 from parlex.watch import alerts, notify
 from parlex.watch.monitor import Overview
 from parlex.watch.notify import Message
 
 SHOWN = 15  # records of a dataset named of each kind of news; the rest is counted, and where to see it is said
-TITLE_LENGTH = 90
 _COUNTER = "digest"  # the last change that a digest told of
-
-Changed = dict[str, list[ChangeRecord]]  # by key
-# What happens to a record as a whole, and how it is headed.
-_KINDS = {"created": "New", "withdrawn": "Left the list", "reappeared": "Back on the list"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,60 +67,28 @@ def compose(db: Session, datasets: Mapping[str, Dataset], overview: Overview) ->
 
 
 def _parliament(db: Session, datasets: Mapping[str, Dataset], after: int, last: int) -> Iterator[str]:
-    changed: dict[str, Changed] = {}
-    for change in history.changes(db, after, limit=last - after) if last > after else ():
-        if change.kind != "reparsed":  # our reading changed, not the record
-            changed.setdefault(change.dataset, {}).setdefault(change.key, []).append(change)
+    lines = history.changes(db, after, limit=last - after) if last > after else ()
+    changed = told.by_dataset((line for line in lines if line.kind != "reparsed"), datasets)  # our reading is no news
     if not changed:
         yield "Nothing changed in Parliament."
-    told = [dataset for dataset in datasets.values() if dataset.name in changed]
-    for place, dataset in enumerate(told):
+    for place, (dataset, found) in enumerate(changed):
         if place:
             yield ""
-        yield from _of_dataset(db, dataset, changed[dataset.name], after)
+        yield from _of_dataset(db, dataset, found, f"parlex changes --dataset {dataset.name} --after {after}")
 
 
-def _of_dataset(db: Session, dataset: Dataset, changed: Changed, after: int) -> Iterator[str]:
+def _of_dataset(db: Session, dataset: Dataset, changed: Lines, where: str) -> Iterator[str]:
     titles = dataset.titles(db, changed)
     yield f"{counted(len(changed), dataset.one)} changed in Parliament."
-    news = [(heading, _rows(changed, kind=kind)) for kind, heading in _KINDS.items()]
-    fields = [(heading.en, _rows(changed, field=field)) for field, heading in dataset.told_fields.items()]
-    for heading, found in (news[0], *fields, *news[1:]):
-        if found:
-            yield f"\n{heading}:"
-            yield from _told(dataset, found, titles, after)
-    named = {key for _, found in (*news, *fields) for key in found}
-    if other := len(changed.keys() - named):
-        yield f"{other} in other facts; see: {_where(dataset, after)}"
-
-
-def _rows(changed: Changed, *, kind: str = "changed", field: str | None = None) -> Changed:
-    """The lines of one kind, and of one field, by key; without the keys that have none."""
-    found = {key: [row for row in rows if (row.kind, row.field) == (kind, field)] for key, rows in changed.items()}
-    return {key: rows for key, rows in found.items() if rows}
-
-
-def _told(dataset: Dataset, found: Changed, titles: Mapping[str, str], after: int) -> Iterator[str]:
-    for key in sorted(found, key=dataset.rank)[:SHOWN]:
-        yield f"- {key} {_shortened(titles.get(key, ''))}".rstrip() + _values(found[key])
-    if len(found) > SHOWN:
-        yield f"- and {len(found) - SHOWN} more; see: {_where(dataset, after)}"
-
-
-def _values(rows: Sequence[ChangeRecord]) -> str:
-    """From the first old value to the last new one, whatever lay between; nothing of a record as a whole."""
-    if rows[0].field is None:
-        return ""
-    old, new = (value if value is not None else "none" for value in (rows[0].old, rows[-1].new))
-    return f", {new}" if rows[0].old is None else f": {old} → {new}"
-
-
-def _where(dataset: Dataset, after: int) -> str:
-    return f"parlex changes --dataset {dataset.name} --after {after}"
-
-
-def _shortened(title: str) -> str:
-    return title if len(title) <= TITLE_LENGTH else title[: TITLE_LENGTH - 1].rstrip() + "…"
+    for heading, found in told.grouped(dataset, changed, "en"):
+        if heading == told.OTHER.en:
+            yield f"{len(found)} in other facts; see: {where}"
+            continue
+        yield f"\n{heading}:"
+        for key in [*found][:SHOWN]:
+            yield f"- {told.sentence(key, titles.get(key, ''), found[key])}"
+        if len(found) > SHOWN:
+            yield f"- and {len(found) - SHOWN} more; see: {where}"
 
 
 # What failed.
@@ -143,5 +107,5 @@ def _fetching(db: Session, overview: Overview) -> Iterator[str]:
         yield from (f"- {line.said}" for line in report.freshness if not line.kept)
     found = alerts.alerts(db)
     yield "Nothing is wrong." if not found and overview.healthy else "Wrong now:"
-    told = {row.headline for row in found}
-    yield from (f"- {line}" for line in (*sorted(told), *(() if told else overview.problems)))
+    headlines = {row.headline for row in found}
+    yield from (f"- {line}" for line in (*sorted(headlines), *(() if headlines else overview.problems)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -123,7 +124,8 @@ def test_a_digest_has_both_parts_in_its_language(mirror: Resources, sandbox: San
         assert plain
         assert html
         for part in (plain.get_content(), html.get_content()):
-            assert "Nouvel état" in part
+            assert "Projets de loi: Nouvel état" in part
+            assert re.search(r"45-1 C-\d+ Loi .*: À la .* → ", part)
             assert "Loi" in part
             assert "/api/v1/bills/45-1/" in part
         assert digest["Content-Language"] == "fr"
