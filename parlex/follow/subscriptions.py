@@ -36,6 +36,7 @@ WEBHOOK, EMAIL = "webhook", "email"
 ROTATION = timedelta(days=1)  # for which the old secret signs too
 HOUR = 11  # UTC, at which daily and weekly news are sent: six or seven in the morning in Ottawa
 MOST_UNCONFIRMED = 3  # of one e-mail address: who did not agree is not written to again and again
+MOST_ASKED = 200  # owners of addresses a day who were named by nobody's key, and have not agreed
 CONFIRM, UNSUBSCRIBE = "confirm", "unsubscribe"  # what a link of an e-mail may do
 
 
@@ -106,15 +107,19 @@ def create(
     settings: Settings,
     *,
     key_id: str | None = None,
+    public: bool = False,
     now: datetime,
 ) -> tuple[SubscriptionRow, str | None]:
     """A new subscription, and its secret, which nobody is told again. That of an e-mail address begins once its owner
-    has agreed. UsageError for what cannot be."""
+    has agreed. ``public``: anybody may have asked for it. UsageError for what cannot be; it begins with what is wrong,
+    and a colon."""
     wanted.filter.require_known(datasets)
     last = history.last_seq(db)
     if wanted.after is not None and wanted.after > last:
         raise UsageError(f"after: the history ends at {last}")
     _require_address(db, wanted, settings)
+    if public:
+        _require_few(db, now)
     row = SubscriptionRow(
         id=uuid4(),
         **wanted.model_dump(include={"kind", "address", "when", "language"}),
@@ -247,6 +252,15 @@ def confirm(db: Session, row: SubscriptionRow, *, now: datetime) -> None:
     if row.confirmed_at is None:
         row.cursor = history.last_seq(db) if row.caught_up else row.cursor
         row.confirmed_at, row.next_look_at = now, next_look(row.when, now)
+
+
+def _require_few(db: Session, now: datetime) -> None:
+    """So that nobody writes to the world in our name, one message an address."""
+    row = SubscriptionRow
+    waiting = and_(row.kind == EMAIL, row.key_id.is_(None), row.confirmed_at.is_(None))
+    asked = select(func.count()).where(waiting, row.made_at > now - timedelta(days=1))
+    if (db.scalar(asked) or 0) >= MOST_ASKED:
+        raise UsageError("many: too many owners of addresses were asked today and have not agreed; try tomorrow")
 
 
 def _require_address(db: Session, wanted: Wanted, settings: Settings) -> None:

@@ -23,7 +23,20 @@ from parlex.serving.records import PREFIX
 from parlex.serving.runs import Runs
 from parlex.serving.state import told
 from parlex.settings import Settings
-from parlex.web import changes, documents, feeds, graph, lists, problems, records, routes, runs, state, subscriptions
+from parlex.web import (
+    changes,
+    documents,
+    feeds,
+    forms,
+    graph,
+    lists,
+    problems,
+    records,
+    routes,
+    runs,
+    state,
+    subscriptions,
+)
 from parlex.web.conditional import Answers, asked_by
 from parlex.web.context import Context
 from parlex.web.pages import routes as pages
@@ -57,6 +70,8 @@ def application(
     app.include_router(runs.router(started), prefix=PREFIX)
     app.include_router(subscriptions.router(db, datasets, settings), prefix=PREFIX)
     app.include_router(subscriptions.links(db), prefix=PREFIX)
+    if settings.smtp_url is not None:
+        app.include_router(forms.router(db, datasets, settings))
     found, searches, facts = APIRouter(), search.collections(datasets), told(context.poller, datasets, settings)
     for collection in searches:
         lists.add(context, found, "/search", collection, title="Found", tag="search")

@@ -43,12 +43,14 @@ def router(db: Transactions, datasets: Mapping[str, Dataset], settings: Settings
     threads = Threads(_THREADS)
     row_model = questions.model_of("Subscription", Subscription)
 
-    async def work(request: Request, change: Change, status: int = 200) -> Response:
+    async def work(request: Request, change: Change) -> Response:
         key = _subscriber(request)
+        return await write(request, lambda session, now: change(session, key, now))
 
+    async def write(request: Request, change: Callable[[Session, datetime], Any], status: int = 200) -> Response:
         def make() -> Any:
             with db() as session:
-                return change(session, key, Clock(session).now())
+                return change(session, Clock(session).now())
 
         try:
             answer = await threads.run(make)
@@ -83,18 +85,23 @@ def router(db: Transactions, datasets: Mapping[str, Dataset], settings: Settings
 
     @found.post(
         "", status_code=201, summary="Be told what changes.", operation_id="subscribe", response_model=None,
-        responses=told,
-        openapi_extra={"requestBody": body},
+        responses=told, description="An e-mail address needs no key where the server sends e-mail: its owner is asked.",
+        openapi_extra={"requestBody": body, "security": [{"HTTPBearer": []}, {}]},
     )  # fmt: skip
     async def create(request: Request) -> Response:
-        _subscriber(request)
+        key = getattr(request.state, "key", None)
+        if key is not None or settings.smtp_url is None:
+            _subscriber(request)
         wanted = await body_of(request, Wanted)
+        if wanted.kind != subscriptions.EMAIL:
+            _subscriber(request)
 
-        def change(session: Session, key: str, now: datetime) -> Any:
-            row, secret = subscriptions.create(session, wanted, datasets, settings, key_id=key, now=now)
+        def change(session: Session, now: datetime) -> Any:
+            owner = {"public": True} if key is None else {"key_id": key.id}
+            row, secret = subscriptions.create(session, wanted, datasets, settings, now=now, **owner)
             return subscriptions.told(row).as_json() | ({"secret": secret} if secret else {})
 
-        return await work(request, change, 201)
+        return await write(request, change, 201)
 
     listed = questions.list_of("Subscription", row_model)
 

@@ -18,8 +18,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from sqlalchemy import select, update
 
+from parlex.db.clock import Clock
 from parlex.db.models import DeliveryRow, SubscriptionRow
-from parlex.follow import passes
+from parlex.follow import passes, subscriptions
+from parlex.follow.subscriptions import Wanted
 from parlex.local.sandbox import Sandbox
 from parlex.resources import Resources
 from tests.follow.test_passes import PATH, move, subscriber
@@ -207,3 +209,93 @@ def test_without_a_mail_server_there_is_no_email(make_resources: Callable[..., R
         answer = client.post(PATH, json={"kind": "email", "address": "jean@example.org"})
         assert answer.status_code == 422
         assert "PARLEX_SMTP_URL" in answer.text
+
+
+@pytest.mark.parametrize(("page", "language"), [("/en/follow", "en"), ("/fr/suivre", "fr")])
+def test_whoever_has_no_key_fills_in_a_form(page: str, language: str, mirror: Resources, mailbox: Mailbox) -> None:
+    with subscriber(mirror) as client, httpx.Client(base_url=client.base_url, follow_redirects=True) as reader:
+        form = reader.get(page, params={"session": "45-1", "number": "C-2"}).text
+        assert 'value="C-2"' in form
+        assert "role=" not in form[form.index('id="subscribe"') : form.index("<form", form.index('id="subscribe"'))]
+        fields = {"address": " jean@example.org ", "when": "weekly", "session": "45-1", "number": "C-2", "q": ""}
+        answer = reader.post(page, data=fields)
+        assert answer.url.path == page
+        assert "jean@" not in str(answer.url)
+        assert 'role="status"' in answer.text
+        passes.run(mirror)
+        [asked] = mailbox.messages
+        assert asked["To"] == "jean@example.org"
+        link = link_in(asked, "confirm")
+        assert f'lang="{language}"' in reader.get(link).text
+        reader.post(link).raise_for_status()
+        with mirror.db() as db:
+            row = db.scalars(select(SubscriptionRow)).one()
+        assert (row.when, row.language, row.key_id) == ("weekly", language, None)
+        assert row.filter == {"session": "45-1", "number": ["C-2"]}
+        assert row.confirmed_at is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"address": "jean"}, "address"),
+        ({"address": ""}, "address"),
+        ({"session": "forty-five"}, "filter"),
+        ({"dataset": "bylaws"}, "filter"),
+        ({"sponsor": "a", "politician": "b"}, "filter"),
+        ({"when": "yearly"}, "when"),
+    ],
+)
+def test_a_form_that_cannot_be_leads_back_with_what_was_given(
+    fields: dict[str, str], wrong: str, mirror: Resources
+) -> None:
+    with subscriber(mirror) as client, httpx.Client(base_url=client.base_url) as reader:
+        answer = reader.post("/en/follow", data={"address": "jean@example.org", "number": "C-2", **fields})
+        assert answer.status_code == 303
+        led = httpx.URL(answer.headers["location"])
+        assert led.params["wrong"] == wrong
+        assert led.params["number"] == "C-2"
+        assert "address" not in led.params
+        assert 'role="alert"' in (page := reader.get(str(led))).text
+        assert page.headers["cache-control"] == "no-store"
+        with mirror.db() as db:
+            assert db.scalars(select(SubscriptionRow)).all() == []
+
+
+def test_a_link_puts_no_words_of_its_own_on_the_page(mirror: Resources) -> None:
+    with subscriber(mirror) as client:
+        page = client.get("/en/follow", params={"wrong": "you were robbed"}).text
+        assert "robbed" not in page
+        assert 'role="alert"' in page
+
+
+def test_a_form_is_a_form(mirror: Resources) -> None:
+    with subscriber(mirror) as client:
+        assert client.post("/en/follow", json={"address": "jean@example.org"}).status_code == 415
+
+
+def test_strangers_may_ask_for_email_and_for_no_webhook(mirror: Resources) -> None:
+    with subscriber(mirror) as client, httpx.Client(base_url=client.base_url) as stranger:
+        made = subscribe(stranger)
+        assert stranger.get(f"{PATH}/{made['id']}").status_code == 401
+        assert client.get(f"{PATH}/{made['id']}").status_code == 404  # it is nobody's
+        hook = {"kind": "webhook", "address": "https://example.org/hook"}
+        assert stranger.post(PATH, json=hook).status_code == 401
+        with mirror.db() as db:
+            for number in range(1, subscriptions.MOST_ASKED):
+                wanted = Wanted(kind="email", address=f"somebody{number}@example.org")
+                subscriptions.create(db, wanted, mirror.datasets, mirror.settings, now=Clock(db).now())
+        answer = stranger.post(PATH, json={"kind": "email", "address": "paul@example.org"})
+        assert answer.status_code == 422
+        assert "tomorrow" in answer.text
+        led = stranger.post("/fr/suivre", data={"address": "paul@example.org"}).headers["location"]
+        assert httpx.URL(led).params["wrong"] == "many"
+        subscribe(client, address="paul@example.org")  # a key answers for it
+
+
+def test_without_a_mail_server_there_is_no_form(make_resources: Callable[..., Resources]) -> None:
+    with subscriber(make_resources()) as client, httpx.Client(base_url=client.base_url) as stranger:
+        page = stranger.get("/en/follow?session=45-1").text
+        assert '<form class="facets asks" method="post"' not in page
+        assert stranger.post("/en/follow", data={"address": "jean@example.org"}).status_code == 405
+        assert stranger.post(PATH, json={"kind": "email", "address": "jean@example.org"}).status_code == 401

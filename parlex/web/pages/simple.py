@@ -8,6 +8,8 @@ from parlex.serving import queries
 from parlex.web.pages import asked
 from parlex.web.pages.site import View, Visit
 
+FORM = ("dataset", "session", "number", "sponsor", "politician", "q", "when")  # what news by e-mail may be asked for
+
 
 def find(visit: Visit) -> View:
     """What is found, of all datasets, the best first."""
@@ -34,14 +36,16 @@ def find(visit: Visit) -> View:
 
 
 def follow(visit: Visit) -> View:
-    """The feeds to subscribe to, and how to be told by a program."""
-    fields = {name: dataset.told_fields for name, dataset in visit.site.datasets.items()}
+    """The feeds to subscribe to, news by e-mail, and how to be told by a program."""
+    given = {name: value for name in FORM if (value := visit.query.get(name, "").strip())}
     told = [
-        (name, field, getattr(words, visit.lang)) for name, every in fields.items() for field, words in every.items()
+        (name, field, getattr(words, visit.lang))
+        for name, one in visit.site.datasets.items()
+        for field, words in one.told_fields.items()
     ]
-    values = {"told": told, "session": visit.current}
-    about = str(visit.tongue.say("follow.about"))
-    return View("follow.html", str(visit.tongue.say("follow.title")), visit.paths("follow"), values, about=about)
+    values = {"told": told, "session": visit.current, "given": given, "back": visit.query}
+    title, about = str(visit.tongue.say("follow.title")), str(visit.tongue.say("follow.about"))
+    return View("follow.html", title, visit.paths("follow"), values, given, about=about, found=not visit.query)
 
 
 def data(visit: Visit) -> View:

@@ -227,6 +227,7 @@ class Site:
             "flags": (bool,),
             "codes": lambda part: [n.removeprefix(f"{part}.") for n in everything() if n.startswith(f"{part}.")],
             "lists": list(self.datasets),
+            "mail": self.settings.smtp_url is not None,
             "api": PREFIX,
             "look": self._look,
             "title_length": TITLE_LENGTH,

@@ -263,8 +263,8 @@ def test_the_mirror_tells_each_promise_of_freshness(client: httpx.Client) -> Non
 def test_how_to_subscribe_is_told_as_json(path: str, client: httpx.Client) -> None:
     told = section(client.get(path).raise_for_status().text, "subscribe")
     bodies = [json.loads(unescape(one)) for one in re.findall(r"-d '(.*?)'</code>", told, re.DOTALL)]
-    assert [one["kind"] for one in bodies] == ["webhook", "email"]
-    assert told.count("/api/v1/subscriptions") == 2
+    assert [one["kind"] for one in bodies] == ["webhook"]
+    assert told.count("/api/v1/subscriptions") == 1
 
 
 def test_a_list_names_its_filters_and_a_division_its_result(client: httpx.Client) -> None:

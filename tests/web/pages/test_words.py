@@ -23,6 +23,7 @@ CODE = {each.name: each.read_text() for each in PAGES.iterdir() if each.name.end
 CODES = {
     "dataset", "chamber", "stage", "short", "state", "state_short", "type", "party", "committee", "province", "result",
     "ballot", "kind", "relation", "field", "sort", "nav", "ago", "filter", "source", "run", "event", "sits", "flag",
+    "wanted", "when", "wrong",
 }  # fmt: skip
 
 
