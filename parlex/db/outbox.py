@@ -38,6 +38,12 @@ def claim(
     return db.scalars(taken.returning(row)).all()
 
 
+def wait_of(sent: Outgoing, waits: Sequence[timedelta]) -> timedelta:
+    """After how long a message that failed is tried again: one of ``waits`` after each attempt, the last of them ever
+    after."""
+    return waits[min(sent.attempt, len(waits)) - 1]
+
+
 def note(db: Session, sent: T, error: str | None, *, now: datetime, again: timedelta | None, **more: Any) -> None:
     """What came of one: arrived where there is no error, else due ``again``, given up where that is None."""
     if error is None:

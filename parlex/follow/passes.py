@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from parlex import __version__
@@ -35,8 +35,7 @@ from parlex.watch.notify import Message
 
 log = structlog.get_logger(__name__)
 
-RETRIES = [timedelta(seconds=5), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2)]
-LAST_RETRY = timedelta(hours=6)  # and then each
+RETRIES = [timedelta(seconds=5), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6)]
 GIVE_UP = timedelta(days=5)  # without an answer that will do: paused
 THREADS = 16  # for the first tries, and as many for the others
 LOOKED_AT = 200  # subscriptions at a time
@@ -127,19 +126,8 @@ def _take(resources: Resources, lane: _Lane, *, again: bool, now: datetime) -> i
     room, row = THREADS - len(lane.sending), DeliveryRow
     if not room:
         return 0
-    of = SubscriptionRow
-    told = select(of.id).where(subscriptions.active())
-    asked = select(of.id).where(of.confirmed_at.is_(None), of.paused_at.is_(None))
     mine = [sent.id for sent in lane.sending.values()]
-    where = (
-        row.id.not_in(mine),
-        (row.attempt > 0) if again else (row.attempt == 0),
-        or_(
-            row.type == "test",
-            row.subscription_id.in_(told),
-            (row.type == "confirm") & row.subscription_id.in_(asked),
-        ),
-    )
+    where = row.id.not_in(mine), (row.attempt > 0) if again else (row.attempt == 0), _is_wanted()
     lease = timedelta(seconds=resources.settings.lease_seconds)
     with resources.db() as db:
         claimed = outbox.claim(db, row, *where, now=now, lease=lease, most=room)
@@ -148,6 +136,15 @@ def _take(resources: Resources, lane: _Lane, *, again: bool, now: datetime) -> i
     for each in claimed:
         lane.sending[lane.threads.submit(_send, resources.settings, each, held[each.subscription_id])] = each
     return len(claimed)
+
+
+def _is_wanted() -> ColumnElement[bool]:
+    """Whether the receiver of a message is sent it, as things are."""
+    row, of = DeliveryRow, SubscriptionRow
+    told = select(of.id).where(subscriptions.active())
+    asked = select(of.id).where(of.confirmed_at.is_(None), of.paused_at.is_(None))
+    confirm = (row.type == "confirm") & row.subscription_id.in_(asked)
+    return or_(row.type == "test", row.subscription_id.in_(told), confirm)
 
 
 def _send(settings: Settings, delivery: DeliveryRow, subscription: SubscriptionRow) -> Sent:
@@ -189,8 +186,7 @@ def _note(resources: Resources, delivery: DeliveryRow, sent: Sent, now: datetime
 def _again(delivery: DeliveryRow, sent: Sent) -> timedelta | None:
     if delivery.type == "test":
         return None
-    usual = RETRIES[delivery.attempt - 1] if delivery.attempt <= len(RETRIES) else LAST_RETRY
-    return max(usual, min(timedelta(seconds=sent.retry_after or 0), GIVE_UP))
+    return max(outbox.wait_of(delivery, RETRIES), min(timedelta(seconds=sent.retry_after or 0), GIVE_UP))
 
 
 def _fail(resources: Resources, db: Session, subscription: SubscriptionRow, sent: Sent, now: datetime) -> None:
@@ -206,13 +202,9 @@ def _fail(resources: Resources, db: Session, subscription: SubscriptionRow, sent
 
 def _wait(resources: Resources, until: float, now: datetime) -> bool:
     """Wait for what is due soon, if there is any."""
-    row = DeliveryRow
+    soonest = select(func.min(DeliveryRow.next_attempt_at)).where(outbox.waiting(DeliveryRow), _is_wanted())
     with resources.db() as db:
-        due = db.scalar(
-            select(func.min(row.next_attempt_at))
-            .join(SubscriptionRow, SubscriptionRow.id == row.subscription_id)
-            .where(outbox.waiting(row), SubscriptionRow.paused_at.is_(None))
-        )
+        due = db.scalar(soonest)
     if due is None or due - now > SOON:
         return False
     time.sleep(min(max((due - now).total_seconds(), 0.05), max(until - time.monotonic(), 0), TURN))

@@ -33,8 +33,7 @@ log = structlog.get_logger(__name__)
 
 Severity = Literal["info", "success", "warning", "failure"]
 
-FIRST_RETRY = timedelta(minutes=1)  # doubles with each attempt
-LAST_RETRY = timedelta(hours=1)
+RETRIES = [*(timedelta(minutes=minutes) for minutes in (1, 2, 4, 8, 16, 32)), timedelta(hours=1)]  # and then each
 GIVE_UP = timedelta(days=1)  # after that the news is stale; the row stays, and parlex alerts shows it
 LEASE = timedelta(minutes=3)  # a sender that died in the middle is followed by the next one
 CALL_SECONDS = 20.0  # how long one call goes on sending: it holds up the queue that ticks come through
@@ -137,7 +136,7 @@ def _note(resources: Resources, row: NotificationRow, error: str | None, now: da
     if error is not None and (gone or now - row.created_at >= GIVE_UP):
         log.error("notification given up", title=row.title, target=row.target, error=error, attempts=row.attempt)
     elif error is not None:
-        again = min(FIRST_RETRY * 2 ** min(row.attempt - 1, 10), LAST_RETRY)
+        again = outbox.wait_of(row, RETRIES)
         log.warning("retry", what="notification", title=row.title, target=row.target, error=error, attempt=row.attempt)
     with resources.db() as db:
         outbox.note(db, row, error, now=now, again=again)

@@ -117,11 +117,11 @@ def router(db: Transactions, datasets: Mapping[str, Dataset], settings: Settings
 
     def pause(session: Session, row: SubscriptionRow, now: datetime) -> Any:
         subscriptions.pause(row, "by its subscriber", now=now)
-        return subscriptions.told(row).as_json()
+        return one(session, row, now)
 
     def resume(session: Session, row: SubscriptionRow, now: datetime) -> Any:
         subscriptions.resume(session, row, now=now)
-        return subscriptions.told(row).as_json()
+        return one(session, row, now)
 
     def test(session: Session, row: SubscriptionRow, now: datetime) -> Any:
         return {"delivery": str(subscriptions.test(session, row, now=now).id)}
@@ -130,14 +130,7 @@ def router(db: Transactions, datasets: Mapping[str, Dataset], settings: Settings
         session.delete(row)
 
     sent = questions.list_of("Delivery", questions.model_of("Delivery", Delivery))
-    add(
-        "GET",
-        "/{id}",
-        "subscription",
-        "One subscription.",
-        lambda _, row, __: subscriptions.told(row).as_json(),
-        row_model,
-    )
+    add("GET", "/{id}", "subscription", "One subscription.", one, row_model)
     add("DELETE", "/{id}", "unsubscribe", "End it.", delete, status=204)
     add("POST", "/{id}/pause", "pause_subscription", "Send nothing until it is resumed.", pause, row_model)
     add("POST", "/{id}/resume", "resume_subscription", "Go on where it stood.", resume, row_model)

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select, update
 
 from parlex.db import api_keys
-from parlex.db.models import DeliveryRow, SubscriptionRow
+from parlex.db.models import ApiKeyRow, DeliveryRow, SubscriptionRow
 from parlex.follow import passes, subscriptions
 from parlex.follow.matching import Filter
 from parlex.follow.subscriptions import Wanted
@@ -180,6 +180,24 @@ def test_who_hangs_holds_up_nobody_else(mirror: Resources, sandbox: Sandbox, rec
         passes.run(mirror)
         assert good.seqs() == [line["seq"] for line in lines(mirror, made["next_after"])]
         assert all(each.seqs() for each in hanging)
+
+
+def test_a_key_that_is_revoked_is_sent_nothing_more(mirror: Resources, sandbox: Sandbox, receivers: Receivers) -> None:
+    """And what waits for it is not waited for."""
+    receiver = receivers.make(answers=lambda: (500, {}))
+    with subscriber(mirror) as client:
+        make(client, receiver)
+        move(mirror, sandbox)
+        passes.run(mirror)
+        asked = len(receiver.asked)
+        with mirror.db() as db:
+            [key] = db.scalars(select(ApiKeyRow.id))
+            api_keys.revoke(db, key)
+    shift(mirror, timedelta(hours=1))
+    with statements(mirror.engine) as seen:
+        passes.run(mirror)
+    assert len(receiver.asked) == asked
+    assert len(seen) < 20, len(seen)
 
 
 def test_what_is_new_does_not_wait_for_what_is_tried_again(
