@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,6 +14,7 @@ from parlex.datasets.dataset import Dataset
 from parlex.db.models import ChangeRow, SubscriptionRow
 from parlex.follow.matching import Found
 from parlex.serving.changes import LINES, NAMES
+from parlex.serving.paths import query_of
 from parlex.serving.queries import json_of, labelled
 from parlex.serving.records import PREFIX, path_of
 from parlex.settings import Settings
@@ -74,9 +74,13 @@ def test(subscription: SubscriptionRow) -> str:
 
 def list_of(subscription: SubscriptionRow, settings: Settings) -> str:
     """The address of the history after the subscription's cursor, as near to its filter as the list's own are."""
-    asked = {name: value for name, value in subscription.filter.items() if name in ("dataset", "session")}
-    query = urlencode(dict[str, Any](after=subscription.cursor) | asked)
+    query = query_of(narrowed(subscription), after=subscription.cursor)
     return f"{settings.web_url or HERE}{PREFIX}/{LINES.name}?{query}"
+
+
+def narrowed(subscription: SubscriptionRow) -> dict[str, str]:
+    """What of a filter lists of the history have too."""
+    return {name: value for name, value in subscription.filter.items() if name in ("dataset", "session")}
 
 
 def link_of(dataset: str, key: str, datasets: Mapping[str, Dataset], settings: Settings) -> str | None:

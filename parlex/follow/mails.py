@@ -9,6 +9,7 @@ import json
 import smtplib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from email import policy
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -30,10 +31,14 @@ from parlex.follow.bodies import Composed
 from parlex.follow.matching import Found
 from parlex.follow.webhooks import SECONDS, Sent
 from parlex.mirror import history
+from parlex.serving import paths
 from parlex.serving.feeds import ALL
 from parlex.serving.records import PREFIX
 from parlex.settings import MAIL, Settings
 
+# A line of a header is as long as SMTP lets it be: the library folds an address only by encoding it, and an encoded
+# List-Unsubscribe is one that mail programs do not understand.
+_POLICY = policy.SMTP.clone(max_line_length=998)
 SHOWN = 50  # records below one heading; the rest is counted, and where to see it is said
 _ASKED = Words("Do you want news of Parliament by e-mail?", "Voulez-vous des nouvelles du Parlement par courriel?")
 _AGREE = Words(
@@ -76,21 +81,30 @@ def digest(
     wanted = set(found.seqs)
     lines = history.changes(db, row.cursor, limit=found.seqs[-1] - row.cursor)
     news = told.by_dataset((line for line in lines if line.seq in wanted), datasets)
-    parts = [part for dataset, of in news for part in _of_dataset(db, dataset, of, row, datasets, settings)]
-    parts.append((said(_LIST, row), [(bodies.list_of(row, settings), bodies.list_of(row, settings))]))
+    parts = [part for dataset, of in news for part in _of_dataset(db, dataset, of, row, settings)]
+    parts.append((said(_LIST, row), [(_list_of(row, settings), _list_of(row, settings))]))
     to = found.seqs[-1] if found.more else found.looked_to
     return Composed(_body(Mail(_subject(row), parts), settings, row), to, len(found.seqs))
 
 
 def too_many(row: SubscriptionRow, last: int, most: int, settings: Settings) -> Composed:
-    link = bodies.list_of(row, settings)
+    link = _list_of(row, settings)
     mail = Mail(_subject(row), [(said(_MUCH, row).format(most), [(link, link)])])
     return Composed(_body(mail, settings, row), last, 0)
 
 
 def link_to(row: SubscriptionRow, act: str, settings: Settings) -> str:
-    where = f"{settings.web_url or bodies.HERE}{PREFIX}/subscriptions/{row.id}/{act}"
-    return f"{where}?token={subscriptions.token(row, act)}"
+    return _here(f"{PREFIX}/subscriptions/{row.id}/{act}?token={subscriptions.token(row, act)}", settings)
+
+
+def _list_of(row: SubscriptionRow, settings: Settings) -> str:
+    """The page of the history, as near to the subscription's filter as its own are."""
+    query = paths.query_of(bodies.narrowed(row))
+    return _here(paths.path(row.language, "changes") + (f"?{query}" if query else ""), settings)
+
+
+def _here(path: str, settings: Settings) -> str:
+    return f"{settings.web_url or bodies.HERE}{path}"
 
 
 def page(row: SubscriptionRow, act: str, *, done: bool) -> str:
@@ -141,7 +155,7 @@ def _refused(status: int, answer: bytes | str, *, gone: bool) -> Sent:
 def _message(settings: Settings, delivery: DeliveryRow, row: SubscriptionRow, now: datetime) -> EmailMessage:
     body = json.loads(delivery.body or question(row, settings))
     sender = _sender(settings)
-    message = EmailMessage()
+    message = EmailMessage(policy=_POLICY)
     message["From"], message["To"] = Address("Parlex", addr_spec=sender), row.address
     message["Subject"], message["Date"] = body["subject"], format_datetime(now)
     message["Message-ID"] = f"<{delivery.id}@{sender.partition('@')[2]}>"  # equal on repeats
@@ -167,22 +181,20 @@ def _subject(row: SubscriptionRow) -> str:
 
 
 def _of_dataset(
-    db: Session,
-    dataset: Dataset,
-    lines: Lines,
-    row: SubscriptionRow,
-    datasets: Mapping[str, Dataset],
-    settings: Settings,
+    db: Session, dataset: Dataset, lines: Lines, row: SubscriptionRow, settings: Settings
 ) -> Iterator[Part]:
     titles = dataset.titles(db, lines, row.language)
     called = said(dataset.served.called, row) if dataset.served else dataset.name
     for heading, found in told.grouped(dataset, lines, row.language):
         rows: list[tuple[str, str | None]] = [
-            (told.sentence(key, titles.get(key, ""), of), bodies.link_of(dataset.name, key, datasets, settings))
+            (
+                told.sentence(key, titles.get(key, ""), of),
+                _here(paths.record_path(row.language, dataset, key), settings),
+            )
             for key, of in [*found.items()][:SHOWN]
         ]
         if len(found) > SHOWN:
-            rows.append((said(_MORE, row).format(len(found) - SHOWN), bodies.list_of(row, settings)))
+            rows.append((said(_MORE, row).format(len(found) - SHOWN), _list_of(row, settings)))
         yield f"{called[:1].upper()}{called[1:]}: {heading}", rows
 
 

@@ -18,10 +18,10 @@ from parlex.errors import UsageError
 from parlex.follow import subscriptions
 from parlex.follow.subscriptions import EMAIL, Wanted
 from parlex.runs.run_log import Transactions
+from parlex.serving import paths
 from parlex.serving.problems import Problem
 from parlex.serving.threads import Threads
 from parlex.settings import Settings
-from parlex.web.pages import paths
 from parlex.web.pages.simple import FORM
 
 _MEDIA_TYPE = "application/x-www-form-urlencoded"

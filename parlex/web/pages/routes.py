@@ -18,11 +18,12 @@ from starlette.routing import Route
 from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import LANGUAGES, Cover
 from parlex.errors import UsageError
+from parlex.serving import paths
 from parlex.serving.problems import Problem
 from parlex.settings import Settings
 from parlex.web import problems
 from parlex.web.context import Context
-from parlex.web.pages import bill, bills, changes, figures, front, members, mirror, paths, records, simple, votes
+from parlex.web.pages import bill, bills, changes, figures, front, members, mirror, records, simple, votes
 from parlex.web.pages.site import MEDIA_TYPE, Covers, Read, Site, View, current_session
 from parlex.web.pages.sitemap import install as install_sitemap
 

@@ -21,14 +21,13 @@ from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import LANGUAGES, Cover
 from parlex.mirror import sweeps
 from parlex.parliament import OTTAWA, SessionId
-from parlex.serving import search
+from parlex.serving import paths, search
 from parlex.serving.bodies import Body
 from parlex.serving.problems import Problem
 from parlex.serving.records import PREFIX
 from parlex.settings import Settings
 from parlex.web.conditional import SMALLEST_GZIP, accepts_gzip
 from parlex.web.context import Context
-from parlex.web.pages import paths
 from parlex.web.pages.words import Tongue, everything
 from parlex.web.pages.written import Writing, cleaned, foreign, shortened, web
 

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from parlex.datasets.served import LANGUAGES, Cover
+from parlex.serving import paths
 from parlex.serving.bodies import Body
 from parlex.serving.problems import Problem
-from parlex.web.pages import paths
 from parlex.web.pages.site import Site
 
 _XML = "application/xml"
