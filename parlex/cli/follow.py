@@ -79,7 +79,8 @@ def list_all(as_json: Json = False) -> None:
             if as_json:
                 print_json(one.as_json())
             else:
-                told = " ".join(f"{name}={value}" for name, value in one.filter.items()) or "everything"
+                given = {name: ",".join(v) if isinstance(v, list) else v for name, v in one.filter.items()}
+                told = " ".join(f"{name}={text}" for name, text in given.items()) or "everything"
                 print(f"{one.id}  {one.state:11}  {one.when:6}  {one.address}  {told}")
 
 

@@ -19,6 +19,7 @@ def test_a_subscription_from_its_making_to_its_end(settings: Settings) -> None:
     assert secret.startswith("whsec_")
     listed = run(settings, "follow", "list", "--json").stdout
     assert json.loads(listed)["filter"] == {"number": ["C-2"], "status": ["RoyalAssentGiven"]}
+    assert "number=C-2 status=RoyalAssentGiven" in run(settings, "follow", "list").stdout
     assert run(settings, "follow", "pause", name).returncode == 0
     assert json.loads(run(settings, "follow", "show", name).stdout)["paused_because"] == "by the operator"
     assert run(settings, "follow", "resume", name).returncode == 0
