@@ -57,9 +57,11 @@ def redis_frozen_at_the_end(site: Site, random: Random) -> None:
         site.crew["beat"].held(),
         closing(psycopg2.connect(dsn(site.addresses.database_url), application_name="chaos")) as link,
     ):
+        without_result = partial(site.send, "parlex.prune", "control", headers={"ignore_result": True})
+        site.await_task("control", without_result())  # whatever was sent before it is done too
         link.cursor().execute("LOCK TABLE fetch_logs")
         # A worker takes one message for each of its processes: where the second waits, the first is in hand.
-        sent = [site.send("parlex.prune", "control", headers={"ignore_result": True}) for _ in range(3)]
+        sent = [without_result() for _ in range(3)]
         assert wait_until(lambda: 0 < site.queued("control") < len(sent), BOUND), "no task came to the table"
         before, pid = lost(), site.redis_pid()
         os.kill(pid, signal.SIGSTOP)
