@@ -137,7 +137,7 @@ class Poller:
         while not self._stopped.is_set():
             before = self.last
             try:
-                self._read()
+                self.read()
             except SQLAlchemyError as error:
                 if not self.failing:
                     log.warning("history unread", error=str(error).splitlines()[0])
@@ -148,7 +148,8 @@ class Poller:
                 self._wake()
             self._stopped.wait(POLL_SECONDS)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Read the new lines of the history; at the start, where it stands."""
         with self._engine.connect() as db:
             *of, last, self._found = db.execute(select(MirrorRow.id, MirrorRow.epoch, _LAST, _SCHEMA)).one()
             seqs = self._seqs

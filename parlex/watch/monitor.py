@@ -147,12 +147,21 @@ class Report:
             return None
         return f"beat was last seen {self.beat_age_seconds / 60:.0f} min ago: nothing is scheduled"
 
+    @property
+    def ended(self) -> int:
+        """The runs that ``success_rate`` is of."""
+        return sum(self.by_status[status] for status in ENDED)
+
+    @property
+    def often_fails(self) -> bool:
+        """Whether too few of its runs were a success, of enough to judge by."""
+        return self.success_rate is not None and self.ended >= JUDGED_FROM and self.success_rate < LEAST_SUCCESS_RATE
+
     def _rate_problem(self) -> str | None:
-        ended = sum(self.by_status[status] for status in ENDED)
-        if self.success_rate is None or ended < JUDGED_FROM or self.success_rate >= LEAST_SUCCESS_RATE:
+        if not self.often_fails:
             return None
         good = self.by_status["success"]
-        return f"{good} of {counted(ended, 'run')} of {self.dataset} were a success: see parlex runs"
+        return f"{good} of {counted(self.ended, 'run')} of {self.dataset} were a success: see parlex runs"
 
     def _abandoned_problem(self) -> str | None:
         were = counted(self.by_status["abandoned"], "run was", "runs were")

@@ -23,6 +23,7 @@ from parlex.serving.tags import Poller
 from parlex.settings import Settings
 from parlex.web.context import Streams
 from parlex.web.server import prepared
+from tests.looking import let_pass
 
 LAST = "2026-07-24"  # the sandbox's last day
 
@@ -36,9 +37,12 @@ def fill(mirror: Resources) -> None:
 
 
 @contextmanager
-def filled(url: str, redis_url: str, home: Path, as_of: str | date) -> Iterator[Resources]:
-    """A mirror, in an empty database, that holds all that the sandbox has on a day; the sandbox runs beside it."""
-    with Sandbox(as_of=as_of) as sandbox:
+def filled(
+    url: str, redis_url: str, home: Path, as_of: str | date, before: str | date | None = None
+) -> Iterator[Resources]:
+    """A mirror, in an empty database, that holds all that the sandbox has on a day; the sandbox runs beside it.
+    ``before``: an earlier day of the sandbox, which the mirror saw two days ago."""
+    with Sandbox(as_of=before or as_of) as sandbox:
         settings = Settings(
             database_url=url,
             redis_url=redis_url,
@@ -51,6 +55,10 @@ def filled(url: str, redis_url: str, home: Path, as_of: str | date) -> Iterator[
         mirror = Resources(settings, resolve(settings))
         try:
             fill(mirror)
+            if before is not None:
+                let_pass(mirror, days=2)
+                sandbox.move(as_of)
+                fill(mirror)
             yield mirror
         finally:
             mirror.close()

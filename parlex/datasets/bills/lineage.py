@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import date
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
@@ -89,14 +89,11 @@ def lineage(db: Session, key: BillKey) -> Lineage:
     )
 
 
-def is_one_of_several(db: Session, key: str) -> bool:
-    """Whether a bill was reinstated from another or as another: one of the two says so."""
+def of_several(db: Session) -> frozenset[str]:
+    """The keys of the bills that were reinstated from another or as another: one of the two says so."""
     links = (BillRow.reinstated_from, BillRow.reinstated_as)
-    own = and_(BillRow.key == key, or_(*(link.is_not(None) for link in links)))
-    return (
-        db.scalars(select(BillRow.number).where(or_(own, *(link == key for link in links))).limit(1)).first()
-        is not None
-    )
+    rows = db.execute(select(BillRow.key, *links).where(or_(*(link.is_not(None) for link in links))))
+    return frozenset(key for row in rows for key in row if key is not None)
 
 
 def introduced_inherited_on(db: Session, key: BillKey) -> date | None:

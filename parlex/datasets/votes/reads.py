@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, and_, any_, cast, func, select
 from sqlalchemy.orm import Session
 
 from parlex.answers import Record
@@ -141,23 +141,18 @@ def parties(db: Session, key: VoteKey) -> list[PartyRecord]:
     return [PartyRecord(*row) for row in db.execute(statement.order_by(func.count().desc(), membership.party))]
 
 
-def parties_of(db: Session, votes: Iterable[VoteKey]) -> dict[str, list[PartyRecord]]:
-    """How the parties voted in several divisions, by the division's key, without what the source makes of it."""
-    membership, numbers = PoliticianMembershipRow, (BallotRow.parliament, BallotRow.session, BallotRow.number)
-    wanted = [(key.session.parliament, key.session.session, key.number) for key in votes]
+def select_parties(parliament: Any, session: Any, numbers: Any) -> Select[Any]:
+    """How the parties voted in several divisions of a session, the largest party first: the number, the party,
+    and how many of its members made each choice."""
+    membership, number = PoliticianMembershipRow, BallotRow.number
     counts: list[Any] = [func.count().filter(BallotRow.choice == choice) for choice in Choice]
-    statement = (
-        select(*numbers, membership.party, *counts)
+    return (
+        select(number, membership.party, *counts)
         .outerjoin(membership, and_(membership.slug == BallotRow.slug, membership.id == BallotRow.membership_id))
-        .where(tuple_(*numbers).in_(wanted))
-        .group_by(*numbers, membership.party)
-        .order_by(*numbers, func.count().desc(), membership.party)
+        .where(BallotRow.parliament == parliament, BallotRow.session == session, number == any_(numbers))
+        .group_by(number, membership.party)
+        .order_by(number, func.count().desc(), membership.party)
     )
-    found: dict[str, list[PartyRecord]] = {}
-    for parliament, session, number, party, yes, no, paired, absent in db.execute(statement) if wanted else ():
-        record = PartyRecord(party, yes, no, paired, absent, None, None)
-        found.setdefault(f"{parliament}-{session} {number}", []).append(record)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from parlex.datasets.served import Expression
 from parlex.db.models import BillRow
 from parlex.serving import queries
 from parlex.web.pages import asked
-from parlex.web.pages.site import View, Visit
+from parlex.web.pages.site import Values, View, Visit
 
 SORTS = ("-activity", "-introduced", "number", "-changed")
 ASKED = ("q", "status", "type", "chamber", "party", "sort")
@@ -42,20 +42,20 @@ def read(visit: Visit) -> View:
             for row in queries.tally(visit.db.connection(), collection, expressions, others)
             if row.value is not None
         ]
+    values: Values = {
+        "session": session,
+        "page": page,
+        "total": total,
+        "facets": facets,
+        "given": given,
+        "sorts": SORTS,
+    }
+    values |= {"asked": given | ({"cursor": question.cursor} if question.cursor else {}), "sessions": visit.sessions()}
     return View(
         "bills.html",
         str(visit.tongue.say("bills.title", session=session)),
         {lang: f"{path}/{session}" for lang, path in visit.list_paths(dataset).items()},
-        {
-            "session": session,
-            "page": page,
-            "total": total,
-            "facets": facets,
-            "given": given,
-            "asked": given | ({"cursor": question.cursor} if question.cursor else {}),
-            "sorts": SORTS,
-            "sessions": visit.sessions(),
-        },
+        values,
         given,
         about=str(visit.tongue.say("bills.about", session=session)),
         feed=f"bills.atom?session={session}&lang={visit.lang}",

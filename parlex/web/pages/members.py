@@ -7,7 +7,7 @@ from parlex.datasets.votes.vote import Choice
 from parlex.db.models import BallotRow
 from parlex.serving import queries
 from parlex.web.pages import asked
-from parlex.web.pages.site import View, Visit
+from parlex.web.pages.site import Values, View, Visit
 
 ASKED = ("ballot", "session")
 
@@ -22,26 +22,15 @@ def read(visit: Visit) -> View:
     every, by = asked.question(below["votes"], parent=key), {"value": BallotRow.choice.expression}
     counts = queries.tally(visit.db.connection(), below["votes"], by, every)
     bills = asked.whole(visit, below["bills"], key)
-    return View(
-        "member.html",
-        member["name"],
-        visit.record_paths(dataset, key),
-        {
-            "key": key,
-            "member": member,
-            "bills": bills,
-            "titles": visit.titles(("bills", f"{one['parliament']}-{one['session']} {one['number']}") for one in bills),
-            "votes": asked.rows(visit, below["votes"], cast),
-            "total": queries.count(visit.db.connection(), below["votes"], cast),
-            "counts": {row.value: row.n for row in counts},
-            "ranks": votes.ranks(visit.db, key),
-            "choices": tuple(Choice),
-            "given": given,
-            "asked": given | ({"cursor": cast.cursor} if cast.cursor else {}),
-            "sessions": visit.sessions(),
-        },
-        given,
-        about=str(visit.tongue.say("member.about", who=member["name"])),
-        feed=f"politicians/{key}.atom?lang={visit.lang}",
-        json=f"politicians/{key}",
-    )
+    values: Values = {
+        "titles": visit.titles(("bills", f"{one['parliament']}-{one['session']} {one['number']}") for one in bills),
+        "votes": asked.rows(visit, below["votes"], cast),
+        "total": queries.count(visit.db.connection(), below["votes"], cast),
+        "counts": {row.value: row.n for row in counts},
+        "ranks": votes.ranks(visit.db, key),
+        "asked": given | ({"cursor": cast.cursor} if cast.cursor else {}),
+    }
+    values |= {"key": key, "member": member, "bills": bills, "choices": tuple(Choice), "sessions": visit.sessions()}
+    about, where = str(visit.tongue.say("member.about", who=member["name"])), visit.record_paths(dataset, key)
+    values, told = values | {"given": given}, visit.api(dataset, key)
+    return View("member.html", member["name"], where, values, given, about=about, **told)

@@ -10,7 +10,7 @@ from parlex.datasets.dataset import Dataset
 from parlex.datasets.served import Collection, Served
 from parlex.serving import queries
 from parlex.web.pages import asked, changes
-from parlex.web.pages.site import Read, View, Visit
+from parlex.web.pages.site import Read, Values, View, Visit
 
 _BELOW = 50  # rows of a list on the page of its record
 _ASIDE = ("first_seen_at", "last_changed_at", "withdrawn", "person_id", "parliament", "session")
@@ -54,22 +54,25 @@ def list_of(name: str, template: str = "list.html", sort: str | None = None) -> 
         keys = [key_of(dataset, row) for row in page.rows]
         titles = visit.titles((name, key) for key in keys)
         tail = f"/{session}" if session else ""
+        values: Values = {
+            "dataset": name,
+            "session": session,
+            "page": page,
+            "total": total,
+            "filters": filters,
+            "given": given,
+        }
+        values |= {
+            "entries": [(key, titles.get((name, key)), row) for key, row in zip(keys, page.rows, strict=True)],
+            "columns": columns(visit, collection),
+            "asked": given | ({"cursor": question.cursor} if question.cursor else {}),
+            "sessions": visit.sessions() if session else [],
+        }
         return View(
             template,
             str(title),
             {lang: f"{path}{tail}" for lang, path in visit.list_paths(dataset).items()},
-            {
-                "dataset": name,
-                "session": session,
-                "page": page,
-                "entries": [(key, titles.get((name, key)), row) for key, row in zip(keys, page.rows, strict=True)],
-                "columns": columns(visit, collection),
-                "total": total,
-                "filters": filters,
-                "given": given,
-                "asked": given | ({"cursor": question.cursor} if question.cursor else {}),
-                "sessions": visit.sessions() if session else [],
-            },
+            values,
             given,
             about=str(visit.tongue.say("list.about", what=title)),
             feed=f"{collection.name}.atom?lang={visit.lang}{f'&session={session}' if session else ''}",
@@ -97,15 +100,10 @@ def record_of(name: str) -> Read:
         ]
         title = visit.titles([(name, key)]).get((name, key), key)
         other = next(each for each in visit.site.tongues if each != visit.lang)
-        values = {
-            "dataset": name,
-            "key": key,
-            "label": title,
-            "record": {field: value for field, value in record.items() if not field.endswith(f"_{other}")},
-            "below": below,
-            "history": changes.of_record(visit, name, key),
-        }
-        return View("record.html", title, visit.record_paths(dataset, key), values, **addresses(visit, dataset, key))
+        told = {field: value for field, value in record.items() if not field.endswith(f"_{other}")}
+        values: Values = {"dataset": name, "key": key, "label": title, "record": told, "below": below}
+        values |= {"history": changes.of_record(visit, name, key)}
+        return View("record.html", title, visit.record_paths(dataset, key), values, **visit.api(dataset, key))
 
     return read
 
@@ -116,9 +114,9 @@ def history_of(name: str) -> Read:
     def read(visit: Visit) -> View:
         key, title = named(visit, name)
         dataset = visit.site.datasets[name]
-        values = {"dataset": name, "key": key, "label": title, "history": changes.whole(visit, name, key)}
+        values: Values = {"dataset": name, "key": key, "label": title, "history": changes.whole(visit, name, key)}
         title, where = f"{visit.tongue.say('history.title')} · {title}", visit.record_paths(dataset, key, "history")
-        return View("history.html", title, where, values, **addresses(visit, dataset, key))
+        return View("history.html", title, where, values, **visit.api(dataset, key))
 
     return read
 
@@ -130,7 +128,7 @@ def sources_of(name: str) -> Read:
         key, title = named(visit, name)
         dataset = visit.site.datasets[name]
         origins = provenance.provenance(visit.db, dataset, key)
-        values = {"dataset": name, "key": key, "label": title, "origins": [one.as_json() for one in origins]}
+        values: Values = {"dataset": name, "key": key, "label": title, "origins": [one.as_json() for one in origins]}
         about = f"{visit.tongue.say('sources.title')} · {title}"
         return View("sources.html", about, visit.record_paths(dataset, key, "sources"), values, found=False)
 
@@ -143,8 +141,3 @@ def named(visit: Visit, name: str) -> tuple[str, str]:
     key, _ = asked.record(visit, dataset)
     title = visit.titles([(name, key)]).get((name, key))
     return key, f"{key} · {title}" if title and title != key else key
-
-
-def addresses(visit: Visit, dataset: Dataset, key: str) -> dict[str, Any]:
-    below = f"{served(dataset).list.name}/{key.replace(' ', '/')}"
-    return {"feed": f"{below}.atom?lang={visit.lang}", "json": below}

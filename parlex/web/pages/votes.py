@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parlex.datasets.votes.vote import Choice
 from parlex.web.pages import asked
-from parlex.web.pages.site import View, Visit
+from parlex.web.pages.site import Values, View, Visit
 
 _SIDES = (Choice.YES, Choice.NO)
 
@@ -22,21 +22,13 @@ def read(visit: Visit) -> View:
     counted = {choice: sum(one["ballot"] == choice for one in ballots) for choice in Choice}
     label = visit.tongue.say("vote.no", number=vote["number"])
     told = visit.writing.said(vote, "description").striptags()
-    return View(
-        "vote.html",
-        f"{label} · {told}",
-        visit.record_paths(dataset, key),
-        {
-            "key": key,
-            "session": key.partition(" ")[0],
-            "vote": vote,
-            "parties": parties,
-            "ballots": ballots,
-            "rebels": rebels,
-            "sides": sides,
-            "counted": counted,
-        },
-        about=f"{visit.tongue.named('result', vote['result'])}. {told}",
-        feed=f"votes/{key.replace(' ', '/')}.atom?lang={visit.lang}",
-        json=f"votes/{key.replace(' ', '/')}",
-    )
+    values: Values = {
+        "key": key,
+        "session": key.partition(" ")[0],
+        "vote": vote,
+        "parties": parties,
+        "ballots": ballots,
+    }
+    values |= {"rebels": rebels, "sides": sides, "counted": counted}
+    title, about = f"{label} · {told}", f"{visit.tongue.named('result', vote['result'])}. {told}"
+    return View("vote.html", title, visit.record_paths(dataset, key), values, about=about, **visit.api(dataset, key))

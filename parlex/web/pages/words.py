@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 
 from parlex.datasets.served import LANGUAGES
 
+_SAFE = (Markup, int)  # needs no escape
+
 
 def _flat(found: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in found.items():
@@ -37,11 +39,17 @@ class Tongue:
     def __init__(self, lang: str, more: Mapping[str, str] | None = None) -> None:
         self.lang = lang
         self._texts = {**(more or {}), **{name: texts[lang] for name, texts in everything().items()}}
+        self._said = {name: escape(text) for name, text in self._texts.items()}
 
     def say(self, name: str, **values: Any) -> Markup:
         """A text with its values in it, each escaped unless it is markup. KeyError for a name that is none."""
-        text = self._texts[name]
-        return escape(text).format(**values) if values else escape(text)
+        text = self._said[name]
+        # As str, which is several times as quick as markup and escapes nothing by itself.
+        return (
+            Markup(str.format(text, **{n: v if type(v) in _SAFE else escape(v) for n, v in values.items()}))
+            if values
+            else text
+        )
 
     def count(self, name: str, number: int, shown: Any) -> Markup:
         """A text about a number, which is ``shown`` in it as n."""

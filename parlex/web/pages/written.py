@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import nh3
@@ -38,6 +39,9 @@ class Writing:
 
     def __init__(self, tongue: Tongue) -> None:
         self._tongue, self._lang = tongue, tongue.lang
+        self._order = sorted(LANGUAGES, key=lambda each: each != self._lang)
+        # A page has the same numbers and days many times.
+        self.data, self.day = lru_cache(4096, typed=True)(self._data), lru_cache(4096)(self._day)
 
     @property
     def colon(self) -> str:
@@ -50,7 +54,11 @@ class Writing:
     def percent(self, share: float, digits: int = 0) -> str:
         return f"{self.number(share * 100, digits)}{NO_BREAK if self._lang == 'fr' else ''}%"
 
-    def day(self, value: date | str | None, *, short: bool = False) -> Markup:
+    def _data(self, value: float, digits: int = 0) -> Markup:
+        """A quantity as ``<data>``."""
+        return Markup(f'<data value="{value}">{self.number(value, digits)}</data>')
+
+    def _day(self, value: date | str | None, *, short: bool = False) -> Markup:
         """A day as ``<time>``; a dash for none."""
         if value is None:
             return Markup("—")
@@ -93,7 +101,7 @@ class Writing:
 
     def said(self, row: Mapping[str, Any], *names: str) -> Markup:
         """The first of these texts of a row that is there, in the page's language, else marked as of another one."""
-        for lang in sorted(LANGUAGES, key=lambda each: each != self._lang):
+        for lang in self._order:
             for name in names:
                 if text := row.get(f"{name}_{lang}"):
                     return foreign(text, None if lang == self._lang else lang)

@@ -37,7 +37,7 @@ class Browser:
         self._link, self._last = link, 0
         self.asked: list[str] = []
         self.told: list[str] = []
-        self._loaded = 0
+        self._loaded, self._downloaded = 0, False
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.send(f"{domain}.enable")
 
@@ -57,6 +57,8 @@ class Browser:
         match message.get("method"):
             case "Page.loadEventFired":
                 self._loaded += 1
+            case "Browser.downloadProgress" if message["params"]["state"] == "completed":
+                self._downloaded = True
             case "Network.requestWillBeSent":
                 self.asked.append(message["params"]["request"]["url"])
             case "Log.entryAdded":
@@ -104,19 +106,37 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Follow a link or press a button with the mouse, and wait for the page that comes."""
+        before = self._loaded
+        self._press(selector)
+        self._wait(before)
+
+    def _press(self, selector: str) -> None:
         node = self._node(selector)
         self.send("DOM.scrollIntoViewIfNeeded", nodeId=node)
         x1, y1, x2, _, _, y3, *_ = self.send("DOM.getContentQuads", nodeId=node)["quads"][0]
         place = {"x": (x1 + x2) / 2, "y": (y1 + y3) / 2, "button": "left", "clickCount": 1}
-        before = self._loaded
         self.send("Input.dispatchMouseEvent", type="mousePressed", **place)
         self.send("Input.dispatchMouseEvent", type="mouseReleased", **place)
-        self._wait(before)
 
     def type(self, selector: str, text: str) -> None:
         self.send("DOM.focus", nodeId=self._node(selector))
         for letter in text:
             self.send("Input.dispatchKeyEvent", type="char", text=letter)
+
+    def choose(self, selector: str, day: str) -> None:
+        """Fill in a field for a day as a person does: month, day and year, digit by digit, as this browser asks."""
+        year, month, number = day.split("-")
+        self.type(selector, f"{month}{number}{year}")
+
+    def download(self, selector: str) -> str:
+        """Click what leads to a file, and give what is in it."""
+        with TemporaryDirectory() as folder:
+            self.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=folder, eventsEnabled=True)
+            self._press(selector)
+            while not self._downloaded:
+                self._receive()
+            (file,) = Path(folder).iterdir()
+            return file.read_text(encoding="utf-8-sig")
 
     def violations(self) -> list[str]:
         """What axe finds wrong with the page."""
@@ -152,7 +172,7 @@ def browser() -> Iterator[Browser]:
     assert program is not None
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-        options += ["--disable-background-networking", "--disable-extensions", "--hide-scrollbars"]
+        options += ["--disable-background-networking", "--disable-extensions", "--hide-scrollbars", "--lang=en-US"]
         command = [program, *options, f"--user-data-dir={folder}", "--remote-debugging-port=0", "about:blank"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         port = Path(folder) / "DevToolsActivePort"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from tests.web.pages.addresses import addresses
+from tests.web.pages.addresses import API, addresses
 from tests.web.pages.browser import Browser, browser, found
 from tests.web.serving import Served
 
@@ -63,33 +65,86 @@ def test_a_page_without_a_record_is_whole_too(path: str, tab: Browser, served: S
     assert tab.overflow() <= 0
 
 
-@pytest.mark.parametrize("lang", [0, 1], ids=["en", "fr"])
-def test_a_journalist_needs_no_script(lang: int, pages: dict[str, tuple[str, str]], served: Served) -> None:
-    """Front, bill, as it was, division, member, CSV."""
-    with browser() as tab:
+def divided(client: httpx.Client) -> dict[str, Any]:
+    """A bill that has moved since the mirror first saw it, and on which the House divided."""
+    moved = client.get(f"{API}/changes?dataset=bills&limit=5000").raise_for_status().json()["data"]
+    for key in (one["key"] for one in moved if (one["kind"], one["field"]) == ("changed", "status_code")):
+        bill: dict[str, Any] = (
+            client.get(f"{API}/bills/{key.replace(' ', '/')}?include=votes").raise_for_status().json()
+        )
+        if bill["votes"]:
+            return bill
+    raise AssertionError("no bill with divisions has moved")
+
+
+@pytest.mark.parametrize(
+    ("lang", "bills", "votes", "members"),
+    [("en", "bills", "votes", "members"), ("fr", "projets-de-loi", "votes", "deputes")],
+    ids=["en", "fr"],
+)
+def test_a_journalist_needs_no_script(
+    lang: str, bills: str, votes: str, members: str, lived: Served, then: str
+) -> None:
+    """Front, bill, as it was, division, member, CSV: each by what the page before offers."""
+    with browser() as tab, httpx.Client(base_url=lived.address) as client:
+        bill = divided(client)
+        session, number = f"{bill['parliament']}-{bill['session']}", bill["number"]
+        own = f"/{lang}/{bills}/{session}/{number}"
+        past = client.get(f"{API}/bills/{session}/{number}?as_of={then}").raise_for_status().json()
+        statuses = [f"<bdi>{each[f'status_{lang}']}</bdi>" for each in (bill, past)]
         tab.without_scripts()
         tab.size(1280)
-        tab.open(served.address + pages["front"][lang])
-        tab.type("#q", pages["bill"][lang].rpartition("/")[2])
+        tab.open(f"{lived.address}/{lang}/")
+        tab.type("#q", number)
         tab.click(".ask button")
-        tab.click(f'a[href="{pages["bill"][lang]}"]')
-        assert tab.address == served.address + pages["bill"][lang]
+        tab.click(f'main a[href="{own}"]')
+        assert tab.address == lived.address + own
         assert "<svg" in tab.text(".drawn")
-        tab.open(tab.address + "?as_of=2999-01-01")
-        assert tab.text(".notice")
+        assert statuses[0] in tab.text(".now")
+        tab.choose("#as-of", then)
+        tab.click(".inline button")
+        assert tab.address == f"{lived.address}{own}?as_of={then}"
+        assert f'datetime="{then}"' in tab.text(".notice")
+        assert statuses[1] in tab.text(".now")
         tab.click(".notice a")
-        tab.open(served.address + pages["vote"][lang])
+        assert tab.address == lived.address + own
+        tab.click(".division h3 a")
+        assert re.fullmatch(rf"{lived.address}/{lang}/{votes}/{session}/\d+", tab.address)
+        assert f'href="{own}"' in tab.text(".facts")
         tab.click(".ballots tbody a")
-        assert re.search(r"/(members|deputes)/", tab.address)
-        csv = re.search(r'href="([^"]+votes\.csv[^"]*)"', tab.text())
-        assert csv is not None
-        table = httpx.get(served.address + csv[1].replace("&amp;", "&")).raise_for_status()
-        assert table.headers["content-type"].startswith("text/csv")
+        slug = re.fullmatch(rf"{lived.address}/{lang}/{members}/([^/]+)", tab.address)
+        assert slug is not None
+        table = tab.download('a[href*="/votes.csv"]')
+        rows = client.get(f"{API}/politicians/{slug[1]}/votes.csv?limit=500").raise_for_status().text
+        assert table.replace("\r\n", "\n") == rows.replace("\r\n", "\n") != ""
+        assert tab.foreign(urlsplit(lived.address).netloc) == []
 
 
-@pytest.mark.parametrize("lang", [0, 1], ids=["en", "fr"])
-def test_a_bill_is_printed_on_three_pages_at_most(
-    lang: int, tab: Browser, pages: dict[str, tuple[str, str]], served: Served
+PRINTED = """
+JSON.stringify({
+  hidden: [...document.querySelectorAll("main section > *:not(form)")].filter(one => !one.offsetHeight).length,
+  cut: [...document.querySelectorAll("main *:not(.unseen)")].filter(one => one.scrollWidth > one.clientWidth + 1
+    && getComputedStyle(one).overflowX != "visible").length,
+  folded: [...document.querySelectorAll("details > *:not(summary)")].filter(one => !one.offsetHeight).length,
+  told: document.querySelectorAll(".on-paper").length})
+"""
+
+
+@pytest.mark.parametrize(("lang", "path"), [("en", "bills"), ("fr", "projets-de-loi")])
+def test_a_bill_is_printed_on_three_pages_at_most_and_whole(
+    lang: str, path: str, tab: Browser, client: httpx.Client, served: Served
 ) -> None:
-    tab.open(served.address + pages["bill"][lang])
-    assert len(re.findall(rb"/Type\s*/Page\b", tab.pdf())) <= 3
+    """The longest ones and a short one. What is left out is a long summary, and the paper says where it is."""
+    listed = client.get(f"{API}/bills?session=45-1&limit=500").raise_for_status().json()["data"]
+    rows = [client.get(f"{API}/bills/45-1/{row['number']}?include=votes").json() for row in listed]
+    rows.sort(key=lambda row: len(json.dumps(row)))
+    for row in (rows[0], *rows[-6:]):
+        tab.open(f"{served.address}/{lang}/{path}/45-1/{row['number']}")
+        tab.size(740)
+        assert len(re.findall(rb"/Type\s*/Page\b", tab.pdf())) <= 3, row["number"]
+        tab.send("Emulation.setEmulatedMedia", media="print")
+        seen = json.loads(tab.evaluate(PRINTED))
+        assert (seen["cut"], seen["folded"], seen["hidden"]) == (0, 0, 2 + seen["told"]), (row["number"], seen)
+        if seen["told"]:
+            assert served.address in tab.text(".on-paper")
+        tab.send("Emulation.setEmulatedMedia", media="")
