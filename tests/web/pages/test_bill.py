@@ -22,7 +22,7 @@ def told(page: str, lang: str) -> dict[str, Any]:
     names = {text[lang]: name.partition(".")[2] for name, text in everything().items() if name.startswith("state.")}
     table = page[page.index("<caption>") : page.index("</table>", page.index("<caption>"))]
     stages = []
-    for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)[1:]:
+    for row in re.findall(r"<tr[ >].*?</tr>", table, re.DOTALL)[1:]:
         cells = re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)
         day, sittings = re.search(r'datetime="([^"]+)"', cells[3]), re.search(r'value="(\d+)"', cells[5])
         stages.append((names[cells[2]], day and day[1], sittings and int(sittings[1])))

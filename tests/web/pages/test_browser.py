@@ -131,20 +131,18 @@ JSON.stringify({
 
 
 @pytest.mark.parametrize(("lang", "path"), [("en", "bills"), ("fr", "projets-de-loi")])
-def test_a_bill_is_printed_on_three_pages_at_most_and_whole(
-    lang: str, path: str, tab: Browser, client: httpx.Client, served: Served
-) -> None:
+def test_a_bill_is_printed_on_three_pages_at_most_and_whole(lang: str, path: str, tab: Browser, lived: Served) -> None:
     """The longest ones and a short one. What is left out is a long summary, and the paper says where it is."""
-    listed = client.get(f"{API}/bills?session=45-1&limit=500").raise_for_status().json()["data"]
-    rows = [client.get(f"{API}/bills/45-1/{row['number']}?include=votes").json() for row in listed]
+    listed = httpx.get(f"{lived.address}{API}/bills?session=45-1&limit=500").raise_for_status().json()["data"]
+    rows = [httpx.get(f"{lived.address}{API}/bills/45-1/{row['number']}?include=votes").json() for row in listed]
     rows.sort(key=lambda row: len(json.dumps(row)))
     for row in (rows[0], *rows[-6:]):
-        tab.open(f"{served.address}/{lang}/{path}/45-1/{row['number']}")
+        tab.open(f"{lived.address}/{lang}/{path}/45-1/{row['number']}")
         tab.size(740)
         assert len(re.findall(rb"/Type\s*/Page\b", tab.pdf())) <= 3, row["number"]
         tab.send("Emulation.setEmulatedMedia", media="print")
         seen = json.loads(tab.evaluate(PRINTED))
         assert (seen["cut"], seen["folded"], seen["hidden"]) == (0, 0, 2 + seen["told"]), (row["number"], seen)
         if seen["told"]:
-            assert served.address in tab.text(".on-paper")
+            assert lived.address in tab.text(".on-paper")
         tab.send("Emulation.setEmulatedMedia", media="")

@@ -13,7 +13,9 @@ from xml.etree import ElementTree
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from parlex.cli.app import app
 from parlex.web.pages.site import POLICY
 from tests.web.pages.addresses import API, addresses
 
@@ -275,3 +277,11 @@ def test_a_list_names_its_filters_and_a_division_its_result(client: httpx.Client
     page = client.get("/fr/changements?dataset=votes").raise_for_status().text
     assert re.search(r"<bdi>\d+(?:er)?\u00a0\w+\u00a0\d{4}, (?:Adoptée|Rejetée), ", page)
     assert ", Passed, " not in page
+
+
+def test_a_command_that_the_page_of_data_tells_is_one(client: httpx.Client) -> None:
+    page = client.get("/fr/donnees").raise_for_status().text
+    told = re.findall(r"parlex export (.*?) data/", page)
+    assert [one.split()[::2] for one in told] == [["--format", "--to"]] * 3
+    known = CliRunner().invoke(app, ["export", "--help"], env={"COLUMNS": "200"}).output
+    assert all(option in known for one in told for option in one.split())
