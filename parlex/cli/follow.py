@@ -89,8 +89,8 @@ def show(subscription: Id) -> None:
     """Show one, as JSON."""
     from parlex.follow import subscriptions
 
-    with _one(subscription) as (_, row):
-        print_json(subscriptions.told(row).as_json())
+    with _one(subscription) as (db, row):
+        print_json(subscriptions.told(db, row).as_json())
 
 
 @command(follow)

@@ -71,7 +71,7 @@ class Subscription(Record):
     filter: dict[str, Any]
     when: str
     language: str
-    state: str  # active, unconfirmed or paused
+    state: str  # active, unconfirmed, paused, or revoked as its key is
     next_after: int
     made_at: datetime
     confirmed_at: datetime | None
@@ -151,11 +151,13 @@ def get(db: Session, subscription: UUID, *, of: str | None) -> SubscriptionRow:
 def listed(db: Session, *, of: str | None) -> Sequence[Subscription]:
     """The oldest first."""
     query = select(SubscriptionRow).order_by(SubscriptionRow.made_at, SubscriptionRow.id)
-    return [told(row) for row in db.scalars(query if of is None else query.where(SubscriptionRow.key_id == of))]
+    return [told(db, row) for row in db.scalars(query if of is None else query.where(SubscriptionRow.key_id == of))]
 
 
-def told(row: SubscriptionRow) -> Subscription:
-    state = "paused" if row.paused_at else "active" if row.confirmed_at else "unconfirmed"
+def told(db: Session, row: SubscriptionRow) -> Subscription:
+    key = db.get(ApiKeyRow, row.key_id) if row.key_id else None
+    good = "revoked" if key and key.revoked_at else "active"
+    state = "paused" if row.paused_at else good if row.confirmed_at else "unconfirmed"
     names = ("id", "kind", "address", "filter", "when", "language")
     times = ("made_at", "confirmed_at", "rotated_at", "failing_since", "paused_at", "paused_because")
     about = {name: getattr(row, name) for name in (*names, *times)}

@@ -99,7 +99,7 @@ def router(db: Transactions, datasets: Mapping[str, Dataset], settings: Settings
         def change(session: Session, now: datetime) -> Any:
             owner = {"public": True} if key is None else {"key_id": key.id}
             row, secret = subscriptions.create(session, wanted, datasets, settings, now=now, **owner)
-            return subscriptions.told(row).as_json() | ({"secret": secret} if secret else {})
+            return subscriptions.told(session, row).as_json() | ({"secret": secret} if secret else {})
 
         return await write(request, change, 201)
 
@@ -113,7 +113,7 @@ def router(db: Transactions, datasets: Mapping[str, Dataset], settings: Settings
         return await work(request, lambda session, key, now: _list(subscriptions.listed(session, of=key)))
 
     def one(session: Session, row: SubscriptionRow, now: datetime) -> Any:
-        return subscriptions.told(row).as_json()
+        return subscriptions.told(session, row).as_json()
 
     def pause(session: Session, row: SubscriptionRow, now: datetime) -> Any:
         subscriptions.pause(row, "by its subscriber", now=now)

@@ -193,6 +193,7 @@ def test_a_key_that_is_revoked_is_sent_nothing_more(mirror: Resources, sandbox: 
         with mirror.db() as db:
             [key] = db.scalars(select(ApiKeyRow.id))
             api_keys.revoke(db, key)
+            assert [one.state for one in subscriptions.listed(db, of=None)] == ["revoked"]
     shift(mirror, timedelta(hours=1))
     with statements(mirror.engine) as seen:
         passes.run(mirror)
