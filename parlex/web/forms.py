@@ -19,10 +19,10 @@ from parlex.follow import subscriptions
 from parlex.follow.subscriptions import EMAIL, Wanted
 from parlex.runs.run_log import Transactions
 from parlex.serving import paths
-from parlex.serving.problems import Problem
 from parlex.serving.threads import Threads
 from parlex.settings import Settings
 from parlex.web.pages.simple import FORM
+from parlex.web.runs import require_type
 
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
 
@@ -51,8 +51,7 @@ def router(db: Transactions, datasets: Mapping[str, Dataset], settings: Settings
         here = paths.path(lang, "follow")
 
         async def answer(request: Request) -> Response:
-            if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != _MEDIA_TYPE:
-                raise Problem(415, f"the form must be {_MEDIA_TYPE}")
+            require_type(request, _MEDIA_TYPE)
             given = dict(parse_qsl((await request.body()).decode("utf-8", "replace"), max_num_fields=20))
             led = await threads.run(lambda: subscribe(given, lang))
             return RedirectResponse(f"{here}?{paths.query_of(led)}#subscribe", 303, {"Cache-Control": "no-store"})

@@ -53,10 +53,15 @@ def router(runs: Runs | None) -> APIRouter:
     return found
 
 
+def require_type(request: Request, wanted: str) -> None:
+    """Problem 415 for a body that is of another type, by what it says of itself."""
+    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != wanted:
+        raise Problem(415, f"the body must be {wanted}")
+
+
 async def body_of(request: Request, model: type[M]) -> M:
     """The body as a model has it. Problem 415 for what is no JSON by its type, 422 for what does not fit."""
-    if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Problem(415, "the body must be application/json")
+    require_type(request, "application/json")
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:
